@@ -1,0 +1,1 @@
+"""The command line: one short file a subcommand, each importing heavy packages only when run."""

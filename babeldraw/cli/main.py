@@ -1,0 +1,87 @@
+"""The `babeldraw` command: finds the subcommand, runs it, and turns errors into exit codes."""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+import babeldraw
+from babeldraw.errors import UserError
+
+# Each is a module babeldraw.cli.NAME with SUMMARY, add_arguments(parser) and run(args) -> int.
+SUBCOMMANDS = ("quickstart", "train", "sample", "evaluate", "data", "vocab")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+# What gin appends to the message of every exception that passes through a configurable.
+_GIN_TAIL = "\n  In call to configurable"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line `argv` (default: the process's own) and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except UserError as error:
+        sentence = " ".join(str(error).split(_GIN_TAIL)[0].split())
+        print(f"babeldraw: error: {sentence}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("babeldraw: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        _top_level_parser().parse_args(arguments)  # --help and --version end here
+        raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
+    name, *rest = arguments
+    module = _subcommand(name)
+    parser = argparse.ArgumentParser(
+        prog=f"babeldraw {name}",
+        description=module.SUMMARY,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    module.add_arguments(parser)
+    return module.run(parser.parse_args(_split_gin_bindings(rest)))
+
+
+def _subcommand(name: str) -> ModuleType:
+    if name not in SUBCOMMANDS:
+        close = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
+        advice = f"did you mean {close[0]!r}?" if close else f"choose {', '.join(SUBCOMMANDS)}"
+        raise UserError(f"there is no subcommand {name!r}; {advice}")
+    return importlib.import_module(f"babeldraw.cli.{name}")
+
+
+def _top_level_parser() -> argparse.ArgumentParser:
+    width = max(map(len, SUBCOMMANDS))
+    summaries = [f"  {name:{width}}  {_subcommand(name).SUMMARY}" for name in SUBCOMMANDS]
+    parser = argparse.ArgumentParser(
+        prog="babeldraw",
+        usage="babeldraw SUBCOMMAND ...",
+        description="Text to images in two learned stages.",
+        epilog="\n".join(["subcommands (each has its own --help):", *summaries]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"babeldraw {babeldraw.__version__}")
+    return parser
+
+
+def _split_gin_bindings(arguments: list[str]) -> list[str]:
+    """Rewrites `--gin.NAME=VALUE` as `--gin. NAME=VALUE`: argparse knows no option by prefix."""
+    split: list[str] = []
+    for argument in arguments:
+        if argument.startswith("--gin.") and len(argument) > len("--gin."):
+            split += ["--gin.", argument.removeprefix("--gin.")]
+        else:
+            split.append(argument)
+    return split
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""`babeldraw train`: a recipe (gin files) on a machine (configs/*.py)."""
+
+import argparse
+import os
+import re
+import runpy
+from typing import Any
+
+from babeldraw.cli import gin_config, paths
+from babeldraw.errors import UserError
+
+SUMMARY = "Train what a gin recipe says, on the machine that a machine file describes."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `babeldraw train` to `parser`."""
+    gin_config.add_arguments(parser)
+    parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
+    parser.add_argument(
+        "--model_dir", metavar="DIR", help="the run directory; short for --gin.MODEL_DIR='\"DIR\"'"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains until the recipe's last step; returns 0."""
+    # 1. The machine, first: XLA and JAX read their environment when they are imported.
+    config = load_machine_file(args.config)
+    set_environment(config)
+    # 2. The other processes, before anything touches a device.
+    join_processes(config)
+    # 3. The recipe. Its imports load JAX, Flax and the data pipeline.
+    bindings = list(args.gin_bindings)
+    if args.model_dir is not None:
+        bindings.append(f"MODEL_DIR = {args.model_dir!r}")
+    config_text = gin_config.parse_gin(args.gin_file, bindings, args.gin_search_paths)
+    # 4. The run.
+    import gin
+
+    from babeldraw.training.loop import train
+    from babeldraw.training.machine import Machine
+
+    try:
+        configured_train = gin.get_configurable(train)
+    except KeyError:
+        raise UserError(
+            f"{', '.join(args.gin_file)} sets nothing of loop.train, so there is nothing to train; "
+            "add a run, such as --gin_file=gin/runs/text_to_image.gin"
+        ) from None
+    try:
+        configured_train(machine=Machine.from_config(config), config_text=config_text)
+    except TypeError as error:
+        missing = _missing_arguments(str(error))
+        if missing is None:
+            raise
+        raise UserError(missing) from error
+    return 0
+
+
+def load_machine_file(name: str) -> Any:
+    """What `get_config()` of the machine file `name` returns, an `ml_collections.ConfigDict`.
+
+    Raises:
+      UserError: there is no such file, or it has no `get_config`.
+    """
+    path = paths.find_file(name, paths.search_folders(), "machine file")
+    try:
+        names = runpy.run_path(str(path))
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno}: {error.msg} in this machine file") from error
+    if "get_config" not in names:
+        raise UserError(f"the machine file {path} has no get_config(); see configs/cpu.py")
+    return names["get_config"]()
+
+
+def set_environment(config: Any) -> None:
+    """Puts the machine's XLA flags before those of the environment, so that the latter win."""
+    flags = f"{config.get('xla_flags', '')} {os.environ.get('XLA_FLAGS', '')}".strip()
+    if flags:
+        os.environ["XLA_FLAGS"] = flags
+
+
+def join_processes(config: Any) -> None:
+    """Connects to the run's other processes if the machine or the environment asks for it."""
+    hosts = config.get("launch", {}).get("hosts", 1)
+    if hosts == 1 and "JAX_COORDINATOR_ADDRESS" not in os.environ:
+        return
+    import jax
+
+    environment = {
+        key: int(os.environ[name])
+        for key, name in (("num_processes", "JAX_NUM_PROCESSES"), ("process_id", "JAX_PROCESS_ID"))
+        if name in os.environ
+    }
+    try:
+        jax.distributed.initialize(**environment)  # TPU and Slurm say the rest themselves
+    except ValueError as error:
+        raise UserError(
+            f"the machine file is for {hosts} hosts, but there is no cluster to join here; choose "
+            "another with --config, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
+            "JAX_PROCESS_ID"
+        ) from error
+
+
+def _missing_arguments(message: str) -> str | None:
+    """One sentence for a call by gin that lacks required settings; None for another TypeError."""
+    found = re.match(r"(?:\S*\.)?(\S+?)(?:\.__init__)?\(\) missing \d+ required .*: (.+)", message)
+    called = re.findall(r"In call to configurable '(\S+)'", message)
+    if not found or not called:
+        return None
+    names = found[2].replace("'", "")
+    return f"the recipe does not set {names} of {called[0]}; bind it in a gin file"

@@ -1,0 +1,26 @@
+"""1024 TPU v4 chips (8x8x16): the 20B model, 16 pipeline stages x 64-way data.
+
+Cloud names count cores, two a chip: this slice is "v4-2048" there. 30.75 GiB of HBM a chip.
+Launch: 256 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v4_1024",
+            # 16 encoder layers are one a stage; 64 decoder layers are four rounds of the stages.
+            # Stages exchange one activation an iteration, far less than in-layer parallelism
+            # would move for layers of this width.
+            "mesh": {"data": 64, "stage": 16, "model": 1},
+            "remat": "full",  # 20.5e9 parameters leave no room for every layer's activations
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 500,  # a step takes longer here, and so does losing one
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 256, "accelerator": "v4-2048", "topology": "8x8x16"},
+        }
+    )

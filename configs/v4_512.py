@@ -1,0 +1,25 @@
+"""512 TPU v4 chips (8x8x8): the 3B model, 4-way in-layer model parallelism x 128-way data.
+
+Cloud names count cores, two a chip: this slice is "v4-1024" there. 30.75 GiB of HBM a chip.
+Launch: 128 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v4_512",
+            # 3.09e9 parameters do not fit one chip with their optimizer state; a quarter does, and
+            # four chips are one host's neighbours, where the in-layer collectives are cheapest.
+            "mesh": {"data": 128, "stage": 1, "model": 4},
+            "remat": "full",
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 1000,
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 128, "accelerator": "v4-1024", "topology": "8x8x8"},
+        }
+    )

@@ -1,0 +1,72 @@
+"""Package definition. The exact tested versions of everything below are in constraints.txt."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+
+# The version is read, not imported: importing the package needs its dependencies.
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (ROOT / "babeldraw/__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+setup(
+    name="babeldraw",
+    version=VERSION,
+    description="Text to images in two learned stages, from two CPU cores to a TPU pod.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE", "NOTICE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["babeldraw", "babeldraw.*"]),
+    package_data={"babeldraw.data": ["assets/**"]},
+    entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:main"]},
+    install_requires=[
+        "flax>=0.12",
+        "gin-config>=0.5",
+        "jax>=0.10.1",
+        "jaxtyping>=0.3",
+        "matplotlib>=3.9",
+        "ml-collections>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.12",
+        "pillow>=11",
+        "sentencepiece>=0.2",
+        "seqio>=0.0.20",
+        "tensorboardX>=2.6",
+        # The full package: tensorflow-text, which seqio needs, refuses tensorflow-cpu.
+        "tensorflow>=2.19",
+        "tensorflow-datasets>=4.9.9",
+    ],
+    extras_require={
+        "dev": [
+            "beartype>=0.22",
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8",
+            "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
+            "ruff>=0.12",
+        ],
+        # The TPU compiler, which also runs on a machine without a TPU.
+        "plan": ["libtpu==0.0.42.1"],
+        "tpu": ["jax[tpu]>=0.10.1"],
+        "cuda": ["jax[cuda13]>=0.10.1"],
+        "eval": ["safetensors>=0.5", "scipy>=1.14"],
+        "demo": [],  # the demo's page needs the standard library only
+        "wandb": ["wandb>=0.19"],
+        # Not on PyPI under a usable release, hence pinned to a commit.
+        "t5x": [
+            "t5x @ git+https://github.com/google-research/t5x@cc342d419ec3e3e9c4bf1df33c82330cafdc1e16"
+        ],
+        # The PyTorch twin of one train step, for benchmarks/ only.
+        "bench": ["torch==2.13.0"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
