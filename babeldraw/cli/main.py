@@ -41,10 +41,7 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     module = _subcommand(name)
     parser = argparse.ArgumentParser(
-        prog=f"babeldraw {name}",
-        description=module.SUMMARY,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
     )
     module.add_arguments(parser)
     return module.run(parser.parse_args(_split_gin_bindings(rest)))

@@ -15,7 +15,12 @@ SUMMARY = "Train what a gin recipe says, on the machine that a machine file desc
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw train` to `parser`."""
     gin_config.add_arguments(parser)
-    parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
+    parser.add_argument(
+        "--config",
+        default="configs/cpu.py",
+        metavar="FILE",
+        help="machine file (default: %(default)s)",
+    )
     parser.add_argument(
         "--model_dir", metavar="DIR", help="the run directory; short for --gin.MODEL_DIR='\"DIR\"'"
     )
@@ -86,7 +91,7 @@ def join_processes(config: Any) -> None:
         return
     import jax
 
-    environment = {
+    environment: dict[str, Any] = {
         key: int(os.environ[name])
         for key, name in (("num_processes", "JAX_NUM_PROCESSES"), ("process_id", "JAX_PROCESS_ID"))
         if name in os.environ
