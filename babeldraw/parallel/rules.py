@@ -1,0 +1,107 @@
+"""THE table from logical axis names to mesh axes. Models name axes; only this file places them.
+
+Weights are split over the widths of feed-forward and attention. In training, a layer's output
+is split as well, over its embedding (`activation_embed`): the sum over `model` becomes a
+ReduceScatter and an AllGather in place of an AllReduce, and what is kept for the backward pass
+shrinks by the same factor. In sampling tensors are small and one AllReduce is faster.
+"""
+
+import math
+
+import jax
+from flax import linen as nn
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from babeldraw.errors import UserError
+
+Rules = tuple[tuple[str, str | None], ...]
+
+_WEIGHTS: Rules = (
+    ("mlp", "model"),  # [embed, mlp], [mlp, embed]
+    ("heads", "model"),  # [embed, heads, head_dim], [heads, head_dim, embed]
+    ("vocab", "model"),  # [vocab, embed], [embed, vocab]
+    ("embed", None),
+    ("head_dim", None),
+    ("codebook", None),  # [codebook, code_dim]
+    ("code_dim", None),
+    ("patch", None),  # [patch, embed]
+    ("position", None),  # [position, embed]
+    ("rows", None),
+    ("layers", None),  # [layers, ...]: the leading axis of a stack
+)
+
+_ACTIVATIONS: Rules = (
+    ("batch", "data"),
+    ("length", None),
+    ("activation_mlp", "model"),  # [batch, length, activation_mlp]
+    ("activation_heads", "model"),  # [batch, length, activation_heads, head_dim]
+    ("activation_vocab", "model"),  # [batch, length, activation_vocab]
+)
+
+TRAINING_RULES: Rules = (
+    *_WEIGHTS,
+    *_ACTIVATIONS,
+    ("activation_embed", "model"),  # [batch, length, activation_embed]
+)
+
+INFERENCE_RULES: Rules = (*_WEIGHTS, *_ACTIVATIONS, ("activation_embed", None))
+
+
+def batch_sharding(mesh: Mesh, rules: Rules = TRAINING_RULES) -> NamedSharding:
+    """The placement of every array of a batch: split along its first axis."""
+    return NamedSharding(mesh, nn.logical_to_mesh_axes(("batch",), rules))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def variable_sharding(
+    name: str, shape: tuple[int, ...], axes: tuple[str | None, ...], mesh: Mesh, rules: Rules
+) -> NamedSharding:
+    """Where one variable lives.
+
+    Args:
+      name: of the variable, for the error.
+      shape: of the variable.
+      axes: logical name of each of its axes; empty for a variable without names, which is
+        then on every device.
+
+    Raises:
+      UserError: an axis name without a rule, or an axis that its mesh axis does not divide.
+    """
+    known = {rule[0] for rule in rules}
+    for axis in axes:
+        if axis is not None and axis not in known:
+            raise UserError(
+                f"The variable {name} has the logical axis {axis!r}, which has no line in "
+                "babeldraw/parallel/rules.py: add one."
+            )
+    spec = nn.logical_to_mesh_axes(axes, rules) if axes else PartitionSpec()
+    for size, axis, mesh_axes in zip(shape, axes, spec, strict=False):
+        names = (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes or ())
+        parts = math.prod(mesh.shape[mesh_axis] for mesh_axis in names)
+        if size % parts:
+            raise UserError(
+                f"The variable {name} {list(shape)} cannot be placed: its axis {axis!r} of {size} "
+                f"does not divide by the {parts} devices of mesh axis {'/'.join(names)!r}; change "
+                "`mesh` in the machine file."
+            )
+    return NamedSharding(mesh, spec)
+
+
+def logical_axes(variable: object) -> tuple[str | None, ...]:
+    """The names that a variable was boxed with, or `()`."""
+    if isinstance(variable, nn.Partitioned):  # LogicallyPartitioned is one of these.
+        return tuple(variable.names)
+    return ()
+
+
+def unbox(tree: object) -> object:
+    """The tree with plain arrays in place of boxes, and no constraint applied to them."""
+    return jax.tree.map(
+        lambda leaf: leaf.value if isinstance(leaf, nn.Partitioned) else leaf,
+        tree,
+        is_leaf=lambda leaf: isinstance(leaf, nn.Partitioned),
+    )

@@ -1,0 +1,1 @@
+"""The training loop. It steps an objective's players and knows no model."""

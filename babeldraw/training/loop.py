@@ -1,0 +1,216 @@
+"""The one training loop."""
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+from flax import linen as nn
+
+from babeldraw.errors import UserError
+from babeldraw.objectives.base import Batch, Constants, Objective
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import TRAINING_RULES, batch_sharding, replicated
+from babeldraw.training import hooks as hooks_lib
+from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
+from babeldraw.training.hooks import BatchSource
+from babeldraw.training.machine import Machine
+from babeldraw.training.metrics import MetricWindow, Writer
+from babeldraw.training.model_info import count_parameters
+from babeldraw.training.prefetch import HostBatch, Prefetch, check_batch, to_global
+from babeldraw.training.run_directory import open_metrics, write_run_files
+from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
+from babeldraw.training.step import make_train_step
+
+
+def train(
+    objective: Objective,
+    *,
+    model_dir: str,
+    train_dataset: BatchSource,
+    train_steps: int,
+    machine: Machine,
+    eval_dataset: BatchSource | None = None,
+    seed: int = 0,
+    log_every: int = 50,
+    eval_every: int = 0,
+    eval_batches: int = 8,
+    pictures_every: int = 0,
+    config_text: str = "",
+    on_metrics: Writer | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainState:
+    """Trains an objective to `train_steps`, from the latest checkpoint in `model_dir` if any.
+
+    A run that was stopped and started again takes the same steps as one that was not: state,
+    data and keys depend on the step alone. The frozen networks of a run are those that it
+    started with; they are kept in `model_dir`.
+
+    Args:
+      objective: what is minimised.
+      model_dir: the run directory; made where it is missing.
+      train_dataset: where batches come from, such as `data.pipeline.Dataset`.
+      train_steps: the last step, counted from the start of the run.
+      machine: where this runs.
+      eval_dataset: held-out batches, for evaluation and pictures.
+      seed: of the parameters and of every step's randomness.
+      log_every: steps between log lines; their values are means over those steps.
+      eval_every: steps between evaluations; 0 for none.
+      eval_batches: how many batches of `eval_dataset` are evaluated, always the same.
+      pictures_every: steps between picture sheets; 0 for none.
+      config_text: the recipe, written as config.gin.
+      on_metrics: called with (step, split, values) at every record, in process 0.
+      devices: those of the mesh; all by default.
+
+    Returns:
+      The state after the last step, which is also saved.
+
+    Raises:
+      UserError: the mesh, the data or an earlier checkpoint does not fit the recipe, or a loss
+        is not finite.
+    """
+    # 1. The machine: its mesh, and the rules that place arrays on it.
+    objective = objective.with_execution(machine.execution)
+    mesh = make_mesh(machine.mesh, devices)
+    directory = epath.Path(model_dir)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.set_mesh(mesh))
+        stack.enter_context(nn.logical_axis_rules(TRAINING_RULES))
+
+        # 2. What the state looks like, and whether this run has been here before.
+        variables = describe_state(objective, mesh, TRAINING_RULES)
+        target = abstract_state(objective, variables)
+        checkpoints = Checkpoints(
+            model_dir, keep=machine.checkpoint_keep, seed=seed, variables=variables
+        )
+        stack.callback(checkpoints.close)
+        resumed = checkpoints.latest_step()
+
+        # 3. The state: resume > fresh. The constants: kept ones > the objective's.
+        if resumed is None:
+            shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
+            state = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)()
+            constants = objective.constants()
+            save_constants(model_dir, constants)
+        else:
+            state = checkpoints.restore(resumed, target)
+            constants = load_constants(model_dir)
+            _say(f"resumed from step {resumed} of {model_dir}")
+        start = resumed or 0
+        if start >= train_steps:
+            _say(f"{model_dir} has been trained to step {start} already")
+            return state
+        constants = jax.device_put(constants, replicated(mesh))
+
+        # 4. Batches, from the step that comes next.
+        batch_size = train_dataset.batch_size
+        shapes = objective.batch_shapes(batch_size)
+        _check_batch_size(batch_size, mesh.shape["data"])
+        sharding = batch_sharding(mesh)
+
+        def place(batch: HostBatch) -> Mapping[str, jax.Array]:
+            check_batch(batch, shapes, jax.process_count())
+            return to_global(batch, shapes, sharding)
+
+        host_batches = train_dataset.batches(
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            start_step=start,
+        )
+        batches = stack.enter_context(Prefetch(map(place, host_batches)))
+
+        # 5. The step, compiled once.
+        began = time.perf_counter()
+        train_step, names = _compile(objective, seed, target, constants, shapes, sharding)
+        _say(
+            f"{count_parameters(variables):,} parameters on {mesh.size} device(s); "
+            f"compiled the step in {time.perf_counter() - began:.1f} s"
+        )
+
+        # 6. What is written, and when.
+        write_run_files(directory, config_text, machine, variables, mesh)
+        write = open_metrics(directory, start, train_steps, on_metrics)
+        window = MetricWindow(names)
+        hooks: list[hooks_lib.Hook] = [
+            hooks_lib.LogMetrics(log_every, window, write, batch_size)
+        ]
+        shown = hooks_lib.FixedBatches(eval_dataset or train_dataset, eval_batches, place)
+        common = (objective, constants, shown, seed, replicated(mesh))
+        if eval_dataset is not None:
+            hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
+        hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
+        hooks.append(
+            hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints)
+        )
+
+        # 7. The steps.
+        for step in range(start + 1, train_steps + 1):
+            try:
+                batch = next(batches)
+            except StopIteration as end:
+                raise UserError(
+                    f"The training dataset ended before step {step} of {train_steps}: make it "
+                    "repeat or lower train_steps."
+                ) from end
+            state, metrics = train_step(state, constants, batch)
+            window.add(step, metrics)
+            due = [hook for hook in hooks if hooks_lib.is_due(hook.every, step, train_steps)]
+            if due:
+                window.check()  # A state that is not finite is neither shown nor saved.
+                began = time.perf_counter()
+                for hook in due:
+                    hook(step, state)
+                window.exclude(time.perf_counter() - began)
+        checkpoints.wait()
+    return state
+
+
+def _compile(
+    objective: Objective,
+    seed: int,
+    target: TrainState,
+    constants: Constants,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    sharding: jax.sharding.NamedSharding,
+) -> tuple[jax.stages.Compiled, tuple[str, ...]]:
+    """The step as `(state, constants, batch) -> (state, float32[len(names)])`, and `names`.
+
+    The metrics come as one vector: one small array to fetch a step in place of many.
+    """
+    train_step = make_train_step(objective, seed)
+    batch = {
+        name: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
+        for name, shape in shapes.items()
+    }
+    names: list[str] = []
+
+    def step(
+        state: TrainState, constants: Constants, batch: Batch
+    ) -> tuple[TrainState, jax.Array]:
+        state, metrics = train_step(state, constants, batch)
+        names[:] = metrics  # While tracing: what JAX returns has lost the players' order.
+        return state, jnp.stack(list(metrics.values()))
+
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
+    jitted = jax.jit(
+        step, donate_argnums=0, out_shardings=(shardings, replicated(sharding.mesh))
+    )
+    compiled = jitted.lower(target, constants, batch).compile()
+    return compiled, tuple(names)
+
+
+def _check_batch_size(batch_size: int, data_axis: int) -> None:
+    parts = math.lcm(data_axis, jax.process_count())
+    if batch_size % parts:
+        raise UserError(
+            f"The batch of {batch_size} does not divide over {data_axis} devices (mesh axis "
+            f"'data') and {jax.process_count()} process(es): make it a multiple of {parts}."
+        )
+
+
+def _say(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, flush=True)

@@ -1,0 +1,79 @@
+"""Where a recipe runs: the settings of a machine file, `configs/*.py`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from babeldraw.errors import UserError
+from babeldraw.parallel.execution import Execution, Remat
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Settings that change how fast a recipe runs and never what it computes.
+
+    Attributes:
+      name: for reports.
+      mesh: mesh axis -> number of devices, see `parallel.mesh.make_mesh`.
+      remat: what the backward pass recomputes, see `parallel.execution.Execution`.
+      unroll: write layers out in place of `lax.scan`.
+      xla_flags: given to XLA before JAX starts.
+      checkpoint_every: steps between checkpoints; 0 saves the last step only.
+      checkpoint_keep: how many of the latest checkpoints stay on disk.
+      launch: resources for the launchers. The loop does not read it.
+    """
+
+    name: str = "local"
+    mesh: Mapping[str, int] = dataclasses.field(
+        default_factory=lambda: {"data": -1, "stage": 1, "model": 1}
+    )
+    remat: Remat = "none"
+    unroll: bool = False
+    xla_flags: str = ""
+    checkpoint_every: int = 1000
+    checkpoint_keep: int = 3
+    launch: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Machine":
+        """From what a machine file's `get_config()` returns.
+
+        Args:
+          config: an `ml_collections.ConfigDict` or any mapping with this class's fields.
+
+        Raises:
+          UserError: a key that is no field, or a value of the wrong type.
+        """
+        values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for key, value in values.items():
+            if key not in fields:
+                raise UserError(
+                    f"The machine file sets {key!r}, which does not exist: use only "
+                    f"{', '.join(fields)}."
+                )
+            expected = type(getattr(_DEFAULTS, key))
+            if not isinstance(value, expected):
+                raise UserError(
+                    f"The machine file sets {key} to {value!r}: it must be of type "
+                    f"{expected.__name__}."
+                )
+        try:
+            machine = cls(**values)
+            machine.execution  # noqa: B018 - checks its own values.
+        except ValueError as error:
+            raise UserError(f"The machine file is wrong: {error}") from error
+        return machine
+
+    @property
+    def execution(self) -> Execution:
+        """How stacks of layers run on this machine."""
+        return Execution(remat=self.remat, unroll=self.unroll)
+
+    def to_json(self) -> str:
+        """For the run directory."""
+        return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"
+
+
+_DEFAULTS = Machine()

@@ -1,0 +1,46 @@
+"""Sheets of pictures as PNG files, to look at."""
+
+import numpy as np
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image
+
+_SEPARATOR = 200
+"""Grey level of the lines between pictures."""
+
+
+def make_grid(
+    images: UInt8[np.ndarray, "rows columns height width 3"], *, min_side: int = 96
+) -> UInt8[np.ndarray, "sheet_height sheet_width 3"]:
+    """Lays pictures out in rows and columns, with thin lines between and around them.
+
+    Args:
+      images: one row a sample, one column a version of it (such as real and reconstructed).
+      min_side: pictures smaller than this are enlarged by the least whole factor that reaches
+        it, each pixel becoming a square.
+    """
+    images = np.asarray(images)
+    rows, columns, height, width, _ = images.shape
+    factor = max(1, -(-min_side // min(height, width)))
+    images = images.repeat(factor, axis=2).repeat(factor, axis=3)
+    line = 2 if factor > 1 else 1
+    height, width = height * factor + line, width * factor + line
+    sheet = np.full((rows * height + line, columns * width + line, 3), _SEPARATOR, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * height + line, column * width + line
+            sheet[top : top + height - line, left : left + width - line] = images[row, column]
+    return sheet
+
+
+def write_grid(
+    path: str | epath.Path,
+    images: UInt8[np.ndarray, "rows columns height width 3"],
+    *,
+    min_side: int = 96,
+) -> None:
+    """Writes `make_grid` of the pictures as a PNG, making its directory where needed."""
+    path = epath.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        Image.fromarray(make_grid(images, min_side=min_side)).save(file, format="PNG")

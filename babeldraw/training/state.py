@@ -1,0 +1,116 @@
+"""What training changes: the step, the players' parameters and their optimizers' state.
+
+Parameters are stored as plain arrays. Their logical axis names come from the abstract
+evaluation of `objective.init`, which boxes them.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from jax.sharding import Mesh
+
+from babeldraw.objectives.base import Objective
+from babeldraw.parallel.rules import Rules, logical_axes, replicated, unbox, variable_sharding
+
+INIT_STEP = 2**32 - 1
+EVALUATION_STEP = 2**32 - 2
+PICTURES_STEP = 2**32 - 3
+"""Steps that no run reaches: their keys are for what is not a training step."""
+
+
+class TrainState(struct.PyTreeNode):
+    """A pytree of arrays; `params` and `optimizer_state` map each player's name to its tree."""
+
+    step: jax.Array  # int32[]: how many steps have been taken.
+    params: dict[str, Any]
+    optimizer_state: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """One array of the state: what it is and where it lives."""
+
+    name: str  # "params/decoder/mlp/kernel"
+    shape: tuple[int, ...]
+    dtype: Any
+    axes: tuple[str | None, ...]  # Logical axis names; () where there are none.
+    sharding: jax.sharding.NamedSharding
+
+    @property
+    def bytes_a_device(self) -> int:
+        """Of this array, on each device."""
+        size = jnp.dtype(self.dtype).itemsize
+        for length in self.sharding.shard_shape(self.shape):
+            size *= length
+        return size
+
+
+def step_key(seed: int, step: jax.Array | int) -> jax.Array:
+    """The key of one step: the same for every mesh, and for a run that was resumed."""
+    return jax.random.fold_in(jax.random.key(seed), step)
+
+
+def init_state(objective: Objective, seed: int) -> TrainState:
+    """A fresh state. Traceable."""
+    return _unboxed_state(objective, unbox(objective.init(step_key(seed, INIT_STEP))))
+
+
+def _unboxed_state(objective: Objective, params: Any) -> TrainState:
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        optimizer_state={
+            player.name: player.optimizer.init(params[player.name])
+            for player in objective.players()
+        },
+    )
+
+
+def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Variable]:
+    """Every variable of the state, in the order of `jax.tree.leaves(init_state(...))`.
+
+    An array of the optimizer that has its parameter's shape lives where that parameter lives.
+    Any other (a count, a factored moment: a row and a column) is small and on every device.
+    """
+    boxed = jax.eval_shape(lambda: objective.init(step_key(0, INIT_STEP)))
+    params: dict[tuple[str, ...], Variable] = {}
+    is_box = lambda leaf: isinstance(leaf, nn.Partitioned)  # noqa: E731
+    for path, leaf in jax.tree_util.tree_leaves_with_path(boxed, is_leaf=is_box):
+        array = unbox(leaf)
+        parts, axes = _names(path), logical_axes(leaf)
+        name = "/".join(("params", *parts))
+        sharding = variable_sharding(name, array.shape, axes, mesh, rules)
+        params[parts] = Variable(name, array.shape, array.dtype, axes, sharding)
+
+    variables = []
+    shapes = jax.eval_shape(lambda: init_state(objective, 0))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        parts = _names(path)
+        if parts[0] == "params":
+            variables.append(params[parts[1:]])
+            continue
+        name, axes, sharding = "/".join(parts), (), replicated(mesh)
+        # optimizer_state/PLAYER/.../PATH OF THE PARAMETER IN ITS PLAYER'S TREE
+        owners = [(*parts[1:2], *parts[start:]) for start in range(2, len(parts))]
+        owner = next((params[path] for path in owners if path in params), None)
+        if owner is not None and owner.shape == leaf.shape:
+            axes, sharding = owner.axes, owner.sharding
+        variables.append(Variable(name, leaf.shape, leaf.dtype, axes, sharding))
+    return variables
+
+
+def abstract_state(objective: Objective, variables: list[Variable]) -> TrainState:
+    """The state as `jax.ShapeDtypeStruct`s that carry their shardings."""
+    tree = jax.tree.structure(jax.eval_shape(lambda: init_state(objective, 0)))
+    return jax.tree.unflatten(
+        tree, [jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=v.sharding) for v in variables]
+    )
+
+
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """`(params, decoder, 0, mu)` for the path of a leaf."""
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
