@@ -62,25 +62,34 @@ def parse_gin(files: Sequence[str], bindings: Sequence[str], search_paths: str =
 
     folders = paths.search_folders(filter(None, search_paths.split(",")))
     gin.clear_config()
-    for folder in folders:  # for the files' own `include` statements
-        gin.add_config_file_search_path(str(folder))
+    _look_in(folders)
 
     parsed: list[Any] = []
     for name in files:
         path = paths.find_file(name, folders, "gin file")
-        with one_sentence():
+        with one_sentence(file=str(path)):
             parsed += _with_includes(gin.parse_config_file(str(path)))
 
     imports = {module.split(".")[-1]: module for result in parsed for module in result.imports}
     known_macros = _macros_defined() | _macros_used()
     for binding in bindings:
         _check_macro(binding, known_macros)
-        with one_sentence(binding):
+        with one_sentence(binding=binding):
             gin.parse_config(_with_import(binding, imports))
 
     with one_sentence(parsed_files=[_locate(result.filename, folders) for result in parsed]):
         gin.finalize()  # finds macros without a value
     return gin.config_str()
+
+
+def _look_in(folders: Sequence[Path]) -> None:
+    """Makes `include` statements search `folders`, and nothing else."""
+    from gin import config
+
+    # "" keeps "./" out of the file names in gin's errors.
+    config._LOCATION_PREFIXES[:] = ["" if folder == Path() else str(folder) for folder in folders]
+    # The readers after the first look inside Python packages, and fail on a folder that is none.
+    del config._FILE_READERS[1:]
 
 
 def _with_includes(result: Any) -> Iterator[Any]:

@@ -23,10 +23,13 @@ _IMPORTED_NAME = re.compile(r"^(?:from\s+\S+\s+)?import\s+(?:.*\s)?(\S+)\s*$", r
 
 
 @contextlib.contextmanager
-def one_sentence(binding: str = "", parsed_files: Sequence[Path] = ()) -> Iterator[None]:
+def one_sentence(
+    *, file: str = "", binding: str = "", parsed_files: Sequence[Path] = ()
+) -> Iterator[None]:
     """Raises gin's errors as `UserError("<place>: <cause>; <closest real name>")`.
 
     Args:
+      file: the gin file being parsed, for errors of which gin gives no place.
       binding: the `NAME=VALUE` being parsed, when it came from the command line.
       parsed_files: where to look for an undefined macro, of which gin does not give the place.
 
@@ -39,9 +42,9 @@ def one_sentence(binding: str = "", parsed_files: Sequence[Path] = ()) -> Iterat
     except SyntaxError as error:
         if (error.filename or "").endswith(".py"):
             raise
-        raise UserError(_syntax_sentence(error, binding)) from error
+        raise UserError(_syntax_sentence(error, file, binding)) from error
     except tokenize.TokenError as error:
-        place = f"--gin.{binding}" if binding else "a gin file"
+        place = f"--gin.{binding}" if binding else file
         raise UserError(f"{place}: a bracket or a quote is never closed") from error
     except Exception as error:
         place = f"--gin.{binding}" if binding else _place(str(error))
@@ -51,12 +54,17 @@ def one_sentence(binding: str = "", parsed_files: Sequence[Path] = ()) -> Iterat
         raise UserError(f"{place}: {cause}" if place else cause) from error
 
 
-def _syntax_sentence(error: SyntaxError, binding: str) -> str:
-    problem = str(error.msg).rstrip(".")
+def _syntax_sentence(error: SyntaxError, file: str, binding: str) -> str:
+    # Values that Python's own parser refuses give its words, which say nothing to a user of gin.
+    problem = str(error.msg).partition("\n")[0].rstrip(".")
+    if problem.startswith("malformed node"):
+        problem = "Unable to parse value"
     if binding:
         name, _, value = binding.partition("=")
         return f"--gin.{binding}: {problem}; text needs quotes, as --gin.{name}='\"{value}\"'"
-    return f"{error.filename}:{error.lineno}: {problem} in `{(error.text or '').strip()}`"
+    if error.filename and error.filename != "<tokenize>":
+        file = error.filename
+    return f"{file}:{error.lineno}: {problem} in `{(error.text or '').strip()}`"
 
 
 def _place(message: str) -> str:
