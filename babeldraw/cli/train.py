@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         configured_train = gin.get_configurable(train)
-    except KeyError:
+    except ValueError:  # gin has not registered it
         raise UserError(
             f"{', '.join(args.gin_file)} sets nothing of loop.train, so there is nothing to train; "
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"

@@ -1,0 +1,69 @@
+"""The package's own files: extras, pins and scripts."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+
+import pytest
+from packaging.requirements import Requirement
+
+from babeldraw.cli import paths
+
+ROOT = paths.repository_root()
+EXTRAS = {"dev", "plan", "tpu", "cuda", "eval", "demo", "wandb", "t5x"}
+
+
+def _pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    return {_canonical(name): version for name, version in pins.items()}
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _requirements() -> list[Requirement]:
+    return [Requirement(text) for text in importlib.metadata.requires("babeldraw") or []]
+
+
+@pytest.fixture(autouse=True)
+def _installed():
+    try:
+        importlib.metadata.distribution("babeldraw")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("babeldraw is not installed here")
+
+
+def test_extras():
+    provided = importlib.metadata.metadata("babeldraw").get_all("Provides-Extra")
+    assert set(provided) >= EXTRAS
+
+
+def test_constraints_pin_what_set_up_installs_and_satisfy_its_bounds():
+    pins = _pins()
+    for requirement in _requirements():
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "dev"}):
+            version = pins[_canonical(requirement.name)]
+            assert requirement.specifier.contains(version), requirement
+
+
+def test_t5x_is_pinned_to_a_commit():
+    (t5x,) = [r for r in _requirements() if r.name == "t5x"]
+    assert re.search(r"@[0-9a-f]{40}$", t5x.url)
+
+
+def test_set_up_without_a_recent_python_says_so(tmp_path):
+    environment = {**os.environ, "PYTHON": "/nowhere/python", "BABELDRAW_VENV": str(tmp_path / "v")}
+    done = subprocess.run(
+        ["bash", str(ROOT / "launch/setup.sh")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "no Python >= 3.11" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "v").exists()

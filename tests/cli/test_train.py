@@ -1,0 +1,145 @@
+"""`babeldraw train`: what happens between the command line and the loop."""
+
+import os
+import sys
+import types
+
+import gin
+import pytest
+from ml_collections import ConfigDict
+
+from babeldraw.cli import main as cli
+from babeldraw.cli import paths
+from babeldraw.cli import train as cli_train
+from babeldraw.errors import UserError
+from babeldraw.training.machine import Machine
+
+MACHINES = sorted((paths.repository_root() / "configs").glob("*.py"))
+
+LOOP_RECIPE = """\
+from __gin__ import dynamic_registration
+from babeldraw.training import loop
+
+TRAIN_STEPS = 3
+MODEL_DIR = %gin.REQUIRED
+loop.train.train_steps = %TRAIN_STEPS
+loop.train.model_dir = %MODEL_DIR
+loop.train.objective = None
+"""
+
+
+@pytest.fixture
+def fake_loop(toyhouse, monkeypatch):
+    """Puts a loop that only records its settings in the place of the real one."""
+    calls = []
+
+    def train(objective, *, model_dir, train_steps, machine, train_dataset, config_text):
+        calls.append(dict(locals()))
+
+    import babeldraw.training
+
+    module = types.ModuleType("babeldraw.training.loop")
+    module.train = train
+    monkeypatch.setitem(sys.modules, "babeldraw.training.loop", module)
+    monkeypatch.setattr(babeldraw.training, "loop", module, raising=False)
+    (toyhouse / "loop.gin").write_text(LOOP_RECIPE)
+    return calls
+
+
+def test_recipe_and_machine_meet_in_the_loop(fake_loop):
+    line = ["train", "--gin_file=loop.gin", "--gin.loop.train.train_dataset=None"]
+    assert cli.main([*line, "--model_dir=runs/a", "--gin.TRAIN_STEPS=5"]) == 0
+    (call,) = fake_loop
+    assert (call["model_dir"], call["train_steps"]) == ("runs/a", 5)
+    assert isinstance(call["machine"], Machine)
+    assert call["machine"].name == "cpu"
+    assert "MODEL_DIR = 'runs/a'" in call["config_text"]
+    assert gin.config_is_locked()
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ([], "MODEL_DIR must be given: add --gin.MODEL_DIR=VALUE"),
+        (["--model_dir=a"], "the recipe does not set train_dataset of train"),
+        (["--model_dir=a", "--gin.TRIAN_STEPS=5"], "did you mean TRAIN_STEPS?"),
+        (["--model_dir=a", "--config=configs/cpo.py"], "did you mean configs/cpu.py?"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(fake_loop, extra, sentence, capsys):
+    assert cli.main(["train", "--gin_file=loop.gin", *extra]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("babeldraw: error: ")
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not fake_loop
+
+
+def test_a_recipe_without_a_run_is_refused(fake_loop, capsys):
+    assert cli.main(["train", "--gin_file=run.gin"]) == 2
+    assert "run.gin sets nothing of loop.train" in capsys.readouterr().err
+
+
+def test_flags_of_the_environment_come_after_the_machines(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--b=2")
+    cli_train.set_environment(ConfigDict({"xla_flags": "--a=1 --b=1"}))
+    assert os.environ["XLA_FLAGS"] == "--a=1 --b=1 --b=2"
+
+
+def test_no_flags_leave_the_environment_alone(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    cli_train.set_environment(ConfigDict({"xla_flags": ""}))
+    assert "XLA_FLAGS" not in os.environ
+
+
+def test_one_host_joins_nothing_and_many_do(monkeypatch):
+    import jax
+
+    joined = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **settings: joined.append(settings))
+    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    cli_train.join_processes(ConfigDict({"launch": {"hosts": 1}}))
+    assert joined == []
+    cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
+    assert joined == [{"num_processes": 2}]
+
+
+def test_many_hosts_without_a_cluster_is_one_sentence(monkeypatch):
+    import jax
+
+    def initialize(**settings):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    with pytest.raises(UserError, match="for 2 hosts, but there is no cluster"):
+        cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
+
+
+@pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
+def test_every_machine_file_is_a_machine(path):
+    machine = Machine.from_config(cli_train.load_machine_file(str(path)))
+    assert machine.name == path.stem
+
+
+@pytest.mark.parametrize(("stem", "chips", "hosts"), [("v4_512", 512, 128), ("v4_1024", 1024, 256)])
+def test_pod_meshes_use_every_chip(stem, chips, hosts):
+    config = cli_train.load_machine_file(f"configs/{stem}.py")
+    size = 1
+    for extent in config.mesh.values():
+        size *= extent
+    topology = 1
+    for extent in config.launch.topology.split("x"):
+        topology *= int(extent)
+    assert size == topology == chips
+    assert config.launch.hosts == hosts == chips // 4
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("x = 1\n", "has no get_config"), ("def get_config(:\n", r":1: .* in this machine file")],
+)
+def test_a_wrong_machine_file_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / "m.py").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        cli_train.load_machine_file(str(tmp_path / "m.py"))
