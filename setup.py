@@ -25,6 +25,8 @@ setup(
     package_data={"babeldraw.data": ["assets/**"]},
     entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:main"]},
     install_requires=[
+        "einops>=0.8",
+        "etils[epath]>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",
         "jax>=0.10.1",
@@ -35,6 +37,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
         "pillow>=11",
+        "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
         "tensorboardX>=2.6",
@@ -48,7 +51,6 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pytest>=8",
-            "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
             "ruff>=0.12",
         ],
         # The TPU compiler, which also runs on a machine without a TPU.
