@@ -29,6 +29,8 @@ setup(
         "etils[epath]>=1.9",
         "flax>=0.12",
         "gin-config>=0.5",
+        # tensorflow-datasets imports it and declares it for older Pythons only.
+        "importlib_resources>=6",
         "jax>=0.10.1",
         "jaxtyping>=0.3",
         "matplotlib>=3.9",
