@@ -24,7 +24,7 @@ class Checkpoints:
 
     def __init__(self, model_dir: str, *, keep: int, seed: int, variables: list[Variable]) -> None:
         self._directory = epath.Path(model_dir).resolve() / "checkpoints"
-        self._identity = {
+        self._identity: dict[str, Any] = {
             "seed": seed,
             "variables": {v.name: f"{jnp.dtype(v.dtype).name}{list(v.shape)}" for v in variables},
         }
@@ -110,7 +110,7 @@ def latest_step(model_dir: str) -> int:
     )
     if not steps:
         raise UserError(
-            f"There is no checkpoint in {model_dir}: give the model_dir of a run that has saved one."
+            f"There is no checkpoint in {model_dir}: give the directory of a run that saved one."
         )
     return max(steps)
 
@@ -134,11 +134,14 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
 
 
 def save_constants(model_dir: str, constants: Constants) -> None:
-    """Writes the parameters of frozen networks, unless they are there already."""
+    """Writes the parameters of frozen networks, at the start of a run and never again."""
     path = epath.Path(model_dir).resolve() / "constants"
-    if jax.tree.leaves(constants) and not path.is_dir():
+    # What stands there already is of a run that saved no checkpoint.
+    if jax.tree.leaves(constants):
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(path, jax.tree.map(np.asarray, constants))
+            checkpointer.save(path, jax.tree.map(np.asarray, constants), force=True)
+    elif path.is_dir() and jax.process_index() == 0:
+        path.rmtree()
 
 
 def load_constants(model_dir: str) -> Constants:

@@ -3,7 +3,8 @@
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from babeldraw.training.hooks import BatchSource
 from babeldraw.training.machine import Machine
 from babeldraw.training.metrics import MetricWindow, Writer
 from babeldraw.training.model_info import count_parameters
-from babeldraw.training.prefetch import HostBatch, Prefetch, check_batch, to_global
+from babeldraw.training.prefetch import HostBatch, Prefetch, check_batch, for_step, to_global
 from babeldraw.training.run_directory import open_metrics, write_run_files
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import make_train_step
@@ -111,20 +112,24 @@ def train(
         _check_batch_size(batch_size, mesh.shape["data"])
         sharding = batch_sharding(mesh)
 
-        def place(batch: HostBatch) -> Mapping[str, jax.Array]:
+        def place(
+            batch: HostBatch, how: Callable[..., Mapping[str, Any]] = to_global
+        ) -> Mapping[str, Any]:
             check_batch(batch, shapes, jax.process_count())
-            return to_global(batch, shapes, sharding)
+            return how(batch, shapes, sharding)
 
         host_batches = train_dataset.batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             start_step=start,
         )
-        batches = stack.enter_context(Prefetch(map(place, host_batches)))
+        batches = stack.enter_context(Prefetch(place(batch, for_step) for batch in host_batches))
 
         # 5. The step, compiled once.
         began = time.perf_counter()
-        train_step, names = _compile(objective, seed, target, constants, shapes, sharding)
+        train_step, names = _compile(
+            objective, seed, target, constants, shapes, sharding, replicated(mesh)
+        )
         _say(
             f"{count_parameters(variables):,} parameters on {mesh.size} device(s); "
             f"compiled the step in {time.perf_counter() - began:.1f} s"
@@ -134,17 +139,13 @@ def train(
         write_run_files(directory, config_text, machine, variables, mesh)
         write = open_metrics(directory, start, train_steps, on_metrics)
         window = MetricWindow(names)
-        hooks: list[hooks_lib.Hook] = [
-            hooks_lib.LogMetrics(log_every, window, write, batch_size)
-        ]
+        hooks: list[hooks_lib.Hook] = [hooks_lib.LogMetrics(log_every, window, write, batch_size)]
         shown = hooks_lib.FixedBatches(eval_dataset or train_dataset, eval_batches, place)
         common = (objective, constants, shown, seed, replicated(mesh))
         if eval_dataset is not None:
             hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
         hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
-        hooks.append(
-            hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints)
-        )
+        hooks.append(hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints))
 
         # 7. The steps.
         for step in range(start + 1, train_steps + 1):
@@ -175,6 +176,7 @@ def _compile(
     constants: Constants,
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     sharding: jax.sharding.NamedSharding,
+    out_sharding: jax.sharding.NamedSharding,
 ) -> tuple[jax.stages.Compiled, tuple[str, ...]]:
     """The step as `(state, constants, batch) -> (state, float32[len(names)])`, and `names`.
 
@@ -187,17 +189,13 @@ def _compile(
     }
     names: list[str] = []
 
-    def step(
-        state: TrainState, constants: Constants, batch: Batch
-    ) -> tuple[TrainState, jax.Array]:
+    def step(state: TrainState, constants: Constants, batch: Batch) -> tuple[TrainState, jax.Array]:
         state, metrics = train_step(state, constants, batch)
         names[:] = metrics  # While tracing: what JAX returns has lost the players' order.
         return state, jnp.stack(list(metrics.values()))
 
     shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
-    jitted = jax.jit(
-        step, donate_argnums=0, out_shardings=(shardings, replicated(sharding.mesh))
-    )
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, out_sharding))
     compiled = jitted.lower(target, constants, batch).compile()
     return compiled, tuple(names)
 

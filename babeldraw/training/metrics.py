@@ -59,7 +59,7 @@ class MetricWindow:
     def mean(self) -> dict[str, float]:
         """Means over the steps since the last call, and `seconds_per_step`."""
         self.check()
-        values = np.mean(self._on_host, axis=0, dtype=np.float64)
+        values = np.stack(self._on_host).mean(axis=0, dtype=np.float64)
         seconds = (time.perf_counter() - self._started) / len(self._on_host)
         self._on_host.clear()
         self._started = time.perf_counter()

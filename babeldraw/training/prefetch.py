@@ -1,4 +1,4 @@
-"""Batches on their way to the devices while the step before them still runs."""
+"""Batches made ready while the steps before them still run."""
 
 import queue
 import threading
@@ -41,15 +41,28 @@ def check_batch(
 def to_global(
     batch: HostBatch, names: Iterable[str], sharding: jax.sharding.NamedSharding
 ) -> dict[str, jax.Array]:
-    """Global arrays of the entries `names`, from each process's rows."""
+    """Global arrays of the entries `names`, each process giving its rows."""
     return {
         name: jax.make_array_from_process_local_data(sharding, np.asarray(batch[name]))
         for name in names
     }
 
 
+def for_step(
+    batch: HostBatch, names: Iterable[str], sharding: jax.sharding.NamedSharding
+) -> Mapping[str, Any]:
+    """The entries `names`, as a compiled step takes them that knows their sharding.
+
+    Where all devices are this process's own, such a step places host arrays itself, at a tenth
+    of the host's time that making global arrays takes: it counts where a step takes 20 ms.
+    """
+    if jax.process_count() == 1:
+        return {name: batch[name] for name in names}
+    return to_global(batch, names, sharding)
+
+
 class Prefetch:
-    """Iterates over device batches that a background thread makes, `depth` ahead.
+    """Iterates over batches that a background thread makes, `depth` ahead.
 
     A context manager: leaving it stops the thread. An exception of the source is raised by
     `next`, after the batches that came before it.
@@ -69,7 +82,7 @@ class Prefetch:
                 if not self._put((batch, None)):
                     return
             self._put((None, StopIteration()))
-        except BaseException as error:  # noqa: BLE001 - handed to the reader.
+        except BaseException as error:  # handed to the reader
             self._put((None, error))
 
     def _put(self, item: tuple[Any, BaseException | None]) -> bool:
