@@ -1,0 +1,203 @@
+"""The layers every Babeldraw network is made of.
+
+Layers take dimensions, dtypes and logical axis names, never a config object. Weights are float32;
+matrix products run in `dtype`; layer norms and softmaxes run in float32 (the patent's split).
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+Keys = Key[Array, "batch"] | None
+"""One dropout key an example, already specific to the step and the layer; None: no dropout."""
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def dropout(x: Float[Array, "batch *rest"], rate: float, keys: Keys, site: int) -> jax.Array:
+    """Drops entries of `x` at `rate`; stateless, so that pipelining and sharding change nothing.
+
+    The noise of an example depends on its own key and on `site` (which use within the layer) only.
+    """
+    if keys is None or rate == 0.0:
+        return x
+
+    def keep_mask(key: jax.Array) -> jax.Array:
+        return jax.random.bernoulli(jax.random.fold_in(key, site), 1.0 - rate, x.shape[1:])
+
+    return jnp.where(jax.vmap(keep_mask)(keys), x / (1.0 - rate), 0).astype(x.dtype)
+
+
+def fold_keys(keys: Keys, index: jax.Array | int) -> Keys:
+    """Each example's key, made specific to layer (or network) `index`."""
+    return None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, index)
+
+
+class Linear(nn.Module):
+    """`x @ kernel + bias` over the last `len(in_axes)` dimensions of `x`.
+
+    `features` and `out_axes` may have two entries (heads, head_dim). Leading dimensions are
+    flattened first: one plain matrix product is the fastest form on every backend tried.
+    """
+
+    features: tuple[int, ...]
+    in_axes: tuple[str | None, ...]
+    out_axes: tuple[str | None, ...]
+    use_bias: bool = False
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        split = x.ndim - len(self.in_axes)
+        lead, in_shape = x.shape[:split], x.shape[split:]
+        fan_in, fan_out = math.prod(in_shape), math.prod(self.features)
+
+        def init(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+            return self.kernel_init(key, (fan_in, fan_out), jnp.float32).reshape(shape)
+
+        kernel = self.param(
+            "kernel",
+            nn.with_logical_partitioning(init, self.in_axes + self.out_axes),
+            in_shape + self.features,
+        )
+        y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype).reshape(
+            fan_in, fan_out
+        )
+        y = y.reshape(*lead, *self.features)
+        if self.use_bias:
+            bias = self.param(
+                "bias",
+                nn.with_logical_partitioning(nn.initializers.zeros, self.out_axes),
+                self.features,
+            )
+            y = y + bias.astype(self.dtype)
+        return y
+
+
+class Embedding(nn.Module):
+    """A learned table `[num_embeddings, features]`, looked up by row."""
+
+    num_embeddings: int
+    features: int
+    row_axis: str
+    dtype: jnp.dtype = jnp.float32
+    stddev: float = 0.02
+
+    def setup(self) -> None:
+        self.table = self.param(
+            "table",
+            nn.with_logical_partitioning(
+                nn.initializers.normal(self.stddev), (self.row_axis, "embed")
+            ),
+            (self.num_embeddings, self.features),
+        )
+
+    def __call__(self, indices: jax.Array) -> jax.Array:
+        return self.table.astype(self.dtype)[indices]
+
+
+class GridPositions(nn.Module):
+    """Learned 2-D positions: a vector a row plus a vector a column (patent, stage 2)."""
+
+    rows: int
+    columns: int
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        self.row = Embedding(self.rows, self.features, "position", self.dtype)
+        self.column = Embedding(self.columns, self.features, "position", self.dtype)
+
+    def __call__(self, raster: jax.Array) -> jax.Array:
+        return self.row(raster // self.columns) + self.column(raster % self.columns)
+
+
+def layer_norm(name: str | None = None) -> nn.LayerNorm:
+    """Layer norm with scale and bias, in float32."""
+    return nn.LayerNorm(
+        epsilon=1e-6,
+        dtype=jnp.float32,
+        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
+        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
+        name=name,
+    )
+
+
+class Attention(nn.Module):
+    """Multi-head attention over explicit keys and values, so that decoding can cache them."""
+
+    num_heads: int
+    head_dim: int
+    d_model: int
+    use_bias: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        def project() -> Linear:
+            return Linear(
+                (self.num_heads, self.head_dim),
+                ("embed",),
+                ("heads", "head_dim"),
+                self.use_bias,
+                self.dtype,
+            )
+
+        self.query, self.key, self.value = project(), project(), project()
+        self.output = Linear(
+            (self.d_model,), ("heads", "head_dim"), ("embed",), self.use_bias, self.dtype
+        )
+
+    def keys_values(
+        self, x: Float[Array, "batch length d_model"]
+    ) -> tuple[
+        Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
+    ]:
+        """What a cache holds of `x`."""
+        axes = ("batch", "length", "activation_heads", "head_dim")
+        return (
+            nn.with_logical_constraint(self.key(x), axes),
+            nn.with_logical_constraint(self.value(x), axes),
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "batch queries d_model"],
+        keys: Float[Array, "batch length heads head_dim"],
+        values: Float[Array, "batch length heads head_dim"],
+        mask: Bool[Array, "#batch #heads #queries length"] | None = None,
+    ) -> Float[Array, "batch queries d_model"]:
+        query = self.query(x) * jnp.asarray(self.head_dim**-0.5, self.dtype)
+        query = nn.with_logical_constraint(
+            query, ("batch", "length", "activation_heads", "head_dim")
+        )
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, keys).astype(jnp.float32)
+        if mask is not None:
+            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
+        attended = jnp.einsum("bhqk,bkhd->bqhd", weights, values)
+        return self.output(attended)
+
+
+class FeedForward(nn.Module):
+    """A plain two-matrix MLP."""
+
+    mlp_dim: int
+    d_model: int
+    activation: Activation
+    use_bias: bool = False
+    dropout_rate: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, keys: Keys = None, site: int = 0) -> jax.Array:
+        x = Linear((self.mlp_dim,), ("embed",), ("mlp",), self.use_bias, self.dtype, name="wi")(x)
+        x = nn.with_logical_constraint(x, ("batch", "length", "activation_mlp"))
+        x = dropout(self.activation(x), self.dropout_rate, keys, site)
+        return Linear((self.d_model,), ("mlp",), ("embed",), self.use_bias, self.dtype, name="wo")(
+            x
+        )

@@ -1,0 +1,161 @@
+"""A pre-norm Transformer layer, and a stack of them with weights `[layers, ...]`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from babeldraw.models.layers import (
+    Activation,
+    Attention,
+    FeedForward,
+    Keys,
+    dropout,
+    fold_keys,
+    layer_norm,
+)
+from babeldraw.parallel.execution import Execution, apply_layers
+
+KeysValues = tuple[
+    Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
+]
+
+RESIDUAL_AXES = ("batch", "length", "activation_embed")
+"""The output of attention and feed-forward: fully partitioned in training, on a dimension other
+than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (patent, FIG. 7)."""
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention, cross-attention (where `with_cross_attention`) and feed-forward, each residual.
+
+    Dropout stands on attention outputs, MLP activations and residual branches (patent).
+    """
+
+    d_model: int
+    num_heads: int
+    head_dim: int
+    mlp_dim: int
+    activation: Activation = nn.relu
+    with_cross_attention: bool = False
+    use_bias: bool = False
+    dropout_rate: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        def attention() -> Attention:
+            return Attention(self.num_heads, self.head_dim, self.d_model, self.use_bias, self.dtype)
+
+        self.self_attention_norm = layer_norm()
+        self.self_attention = attention()
+        if self.with_cross_attention:
+            self.cross_attention_norm = layer_norm()
+            self.cross_attention = attention()
+        self.mlp_norm = layer_norm()
+        self.mlp = FeedForward(
+            self.mlp_dim,
+            self.d_model,
+            self.activation,
+            self.use_bias,
+            self.dropout_rate,
+            self.dtype,
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length d_model"],
+        *,
+        mask: Bool[Array, "#batch 1 #length #length"] | None = None,
+        encoded: Float[Array, "batch text d_model"] | None = None,
+        encoded_mask: Bool[Array, "batch 1 1 text"] | None = None,
+        keys: Keys = None,
+    ) -> Float[Array, "batch length d_model"]:
+        y = self.self_attention_norm(x).astype(self.dtype)
+        y = self.self_attention(y, *self.self_attention.keys_values(y), mask)
+        x = self._add(x, y, keys, site=0)
+        if self.with_cross_attention:
+            y = self.cross_attention_norm(x).astype(self.dtype)
+            keys_values = self.cross_attention.keys_values(encoded.astype(self.dtype))
+            x = self._add(x, self.cross_attention(y, *keys_values, encoded_mask), keys, site=1)
+        y = self.mlp(self.mlp_norm(x).astype(self.dtype), keys, site=2)
+        return self._add(x, y, keys, site=3)
+
+    def _add(self, x: jax.Array, branch: jax.Array, keys: Keys, site: int) -> jax.Array:
+        branch = nn.with_logical_constraint(branch, RESIDUAL_AXES)
+        return x + dropout(branch, self.dropout_rate, keys, site)
+
+    def encoded_keys_values(self, encoded: Float[Array, "batch text d_model"]) -> KeysValues:
+        """Cross-attention's share of the text: computed once a prompt when decoding."""
+        return self.cross_attention.keys_values(encoded.astype(self.dtype))
+
+    def decode(
+        self,
+        x: Float[Array, "batch new d_model"],
+        positions: Int[Array, "new"],
+        cache: KeysValues,
+        mask: Bool[Array, "1 1 new length"],
+        encoded: KeysValues,
+        encoded_mask: Bool[Array, "batch 1 1 text"],
+    ) -> tuple[Float[Array, "batch new d_model"], KeysValues]:
+        """One step for the tokens at `positions`: writes their keys and values, attends to all.
+
+        Equal to `__call__` at those positions when the cache holds every position the mask names.
+        """
+        y = self.self_attention_norm(x).astype(self.dtype)
+        new_keys, new_values = self.self_attention.keys_values(y)
+        cache = (
+            cache[0].at[:, positions].set(new_keys),
+            cache[1].at[:, positions].set(new_values),
+        )
+        x = x + self.self_attention(y, *cache, mask)
+        y = self.cross_attention_norm(x).astype(self.dtype)
+        x = x + self.cross_attention(y, *encoded, encoded_mask)
+        return x + self.mlp(self.mlp_norm(x).astype(self.dtype)), cache
+
+
+class Stack(nn.Module):
+    """`num_layers` copies of `layer`, their weights stacked, run as `execution` says."""
+
+    layer: TransformerLayer
+    num_layers: int
+    execution: Execution = Execution()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch length d_model"],
+        shared: Mapping[str, Any],
+        mask: Bool[Array, "1 1 length length"] | None = None,
+    ) -> Float[Array, "batch length d_model"]:
+        """Runs the stack.
+
+        Args:
+          shared: arguments of the layer with a leading batch dimension; each goes with its example
+            to every layer (`keys` is made specific to the layer on the way).
+          mask: the self-attention mask where it is the same for all examples.
+        """
+        layer = self.layer.clone(parent=None)
+        constant = {} if mask is None else {"mask": mask}
+
+        def init(key: jax.Array) -> Any:
+            def init_layer(key: jax.Array) -> Any:
+                return layer.init(key, x, **constant, **shared)["params"]
+
+            stacked = jax.vmap(init_layer)(jax.random.split(key, self.num_layers))
+            return jax.tree.map(
+                lambda box: box.replace(names=("layers", *box.names)), stacked, is_leaf=_is_box
+            )
+
+        def run(
+            params: Any, x: jax.Array, shared: Mapping[str, Any], index: jax.Array
+        ) -> jax.Array:
+            shared = {**shared, "keys": fold_keys(shared.get("keys"), index)}
+            return layer.apply({"params": params}, x, **constant, **shared)
+
+        return apply_layers(run, self.param("layers", init), x, dict(shared), self.execution)
+
+
+def _is_box(leaf: Any) -> bool:
+    return isinstance(leaf, nn.LogicallyPartitioned)

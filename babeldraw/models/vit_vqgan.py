@@ -1,0 +1,223 @@
+"""ViT-VQGAN, the image tokenizer (stage 1; arXiv 2110.04627).
+
+Pictures are cut into patches; a Vision Transformer encodes them; each vector is replaced by the
+nearest of `codebook_size` codes in a low-dimensional, L2-normalised lookup space; a second Vision
+Transformer decodes the codes back to patches.
+"""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, Int
+
+from babeldraw.models.layers import Embedding, Linear, layer_norm
+from babeldraw.models.transformer import Stack, TransformerLayer
+from babeldraw.parallel.execution import Execution
+
+Output = Literal["logit_laplace", "rgb"]
+
+LOGIT_LAPLACE_EPSILON = 0.1
+"""Pictures in [0, 1] are squeezed to [eps, 1 - eps] for the logit (DALL-E, arXiv 2102.12092)."""
+
+
+class VisionTransformer(nn.Module):
+    """Positions, blocks, norm, and the patent's head: two matrices with a tanh between them."""
+
+    num_layers: int
+    num_heads: int
+    d_model: int
+    mlp_dim: int
+    num_positions: int
+    output_dim: int
+    dtype: jnp.dtype = jnp.float32
+    execution: Execution = Execution()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch n input"]) -> Float[Array, "batch n output"]:
+        """`[batch, patches, input_dim] -> [batch, patches, output_dim]`, no output activation."""
+        x = Linear((self.d_model,), ("patch",), ("embed",), True, self.dtype, name="input")(x)
+        positions = Embedding(
+            self.num_positions, self.d_model, "position", self.dtype, name="positions"
+        )
+        x = x + positions(jnp.arange(self.num_positions))
+        x = nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
+        layer = TransformerLayer(
+            d_model=self.d_model,
+            num_heads=self.num_heads,
+            head_dim=self.d_model // self.num_heads,
+            mlp_dim=self.mlp_dim,
+            activation=nn.gelu,
+            use_bias=True,
+            dtype=self.dtype,
+            parent=None,
+        )
+        x = Stack(layer, self.num_layers, self.execution, name="blocks")(x, {})
+        x = layer_norm("norm")(x).astype(self.dtype)
+        x = Linear((self.mlp_dim,), ("embed",), ("mlp",), True, self.dtype, name="head_in")(x)
+        x = nn.with_logical_constraint(jnp.tanh(x), ("batch", "length", "activation_mlp"))
+        x = Linear((self.output_dim,), ("mlp",), ("patch",), True, jnp.float32, name="head_out")(x)
+        return x
+
+
+class Quantizer(nn.Module):
+    """Nearest-code lookup in a factorised, L2-normalised space.
+
+    Attributes:
+      code_dim: dimension of the lookup space (32 in the patent; 8 to 32 use the whole codebook).
+      l2_normalize: compare directions (Euclidean nearest is then cosine nearest). Off for ablation.
+    """
+
+    codebook_size: int
+    code_dim: int
+    l2_normalize: bool = True
+
+    def setup(self) -> None:
+        self.codebook = self.param(
+            "codebook",
+            nn.with_logical_partitioning(nn.initializers.normal(1.0), ("codebook", "code_dim")),
+            (self.codebook_size, self.code_dim),
+        )
+
+    def normalize(self, x: Float[Array, "... code_dim"]) -> Float[Array, "... code_dim"]:
+        """Onto the unit sphere (or unchanged, without `l2_normalize`)."""
+        if not self.l2_normalize:
+            return x
+        return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
+
+    def nearest(self, z: Float[Array, "... code_dim"]) -> Int[Array, "..."]:
+        """Index of the nearest code of each (normalised) vector."""
+        codes = self.normalize(self.codebook)
+        # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every code.
+        distance = jnp.sum(codes * codes, axis=-1) - 2 * (z @ codes.T)
+        return jnp.argmin(distance, axis=-1).astype(jnp.int32)
+
+    def lookup(self, tokens: Int[Array, "..."]) -> Float[Array, "... code_dim"]:
+        """The (normalised) codes of `tokens`."""
+        return self.normalize(self.codebook[tokens])
+
+
+class ViTVQGAN(nn.Module):
+    """Pictures <-> tokens.
+
+    Attributes:
+      image_size, patch_size: pixels; `(image_size / patch_size)^2` tokens a picture.
+      output: `logit_laplace`: the decoder gives mean and log-scale of a logit-Laplace
+        distribution a channel, and the picture is the sigmoid of the mean; `rgb`: the decoder gives
+        raw RGB in [0, 1] (the patent's finetuned decoder).
+    """
+
+    image_size: int
+    patch_size: int
+    codebook_size: int
+    code_dim: int
+    encoder_layers: int
+    encoder_heads: int
+    encoder_width: int
+    encoder_mlp_dim: int
+    decoder_layers: int
+    decoder_heads: int
+    decoder_width: int
+    decoder_mlp_dim: int
+    output: Output = "logit_laplace"
+    l2_normalize: bool = True
+    dtype: jnp.dtype = jnp.bfloat16
+    execution: Execution = Execution()
+
+    def setup(self) -> None:
+        channels = 6 if self.output == "logit_laplace" else 3
+        self.encoder = VisionTransformer(
+            self.encoder_layers,
+            self.encoder_heads,
+            self.encoder_width,
+            self.encoder_mlp_dim,
+            self.num_tokens,
+            self.encoder_width,
+            self.dtype,
+            self.execution,
+        )
+        self.to_code = Linear((self.code_dim,), ("embed",), ("code_dim",), True)
+        self.quantizer = Quantizer(self.codebook_size, self.code_dim, self.l2_normalize)
+        self.decoder = VisionTransformer(
+            self.decoder_layers,
+            self.decoder_heads,
+            self.decoder_width,
+            self.decoder_mlp_dim,
+            self.num_tokens,
+            channels * self.patch_size**2,
+            self.dtype,
+            self.execution,
+        )
+
+    @property
+    def grid(self) -> int:
+        """Tokens a row, and rows a picture."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens a picture, in raster order."""
+        return self.grid**2
+
+    def encode_to_codes(
+        self, images: Float[Array, "batch height width 3"]
+    ) -> Float[Array, "batch n code_dim"]:
+        """Continuous vectors in the lookup space, before quantisation; images in [0, 1]."""
+        patches = rearrange(
+            images * 2 - 1,
+            "b (h p) (w q) c -> b (h w) (p q c)",
+            p=self.patch_size,
+            q=self.patch_size,
+        )
+        return self.quantizer.normalize(self.to_code(self.encoder(patches)))
+
+    def encode(self, images: Float[Array, "batch height width 3"]) -> Int[Array, "batch n"]:
+        """Images in [0, 1] -> tokens."""
+        return self.quantizer.nearest(self.encode_to_codes(images))
+
+    def decode_codes(
+        self, codes: Float[Array, "batch n code_dim"]
+    ) -> Float[Array, "batch height width channels"]:
+        """Codes -> the decoder's raw output a pixel (6 channels, or 3 with `output="rgb"`)."""
+        return rearrange(
+            self.decoder(codes),
+            "b (h w) (p q c) -> b (h p) (w q) c",
+            h=self.grid,
+            p=self.patch_size,
+            q=self.patch_size,
+        )
+
+    def to_image(
+        self, output: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width 3"]:
+        """Raw decoder output -> picture; in [0, 1] after clipping."""
+        if self.output == "rgb":
+            return output
+        mean = jax.nn.sigmoid(output[..., :3])
+        return (mean - LOGIT_LAPLACE_EPSILON) / (1 - 2 * LOGIT_LAPLACE_EPSILON)
+
+    def decode(self, tokens: Int[Array, "batch n"]) -> Float[Array, "batch height width 3"]:
+        """Tokens -> images, clipped to [0, 1]."""
+        output = self.decode_codes(self.quantizer.lookup(tokens))
+        return jnp.clip(self.to_image(output), 0, 1)
+
+    def __call__(
+        self, images: Float[Array, "batch height width 3"]
+    ) -> tuple[
+        Float[Array, "batch height width channels"],
+        Float[Array, "batch n code_dim"],
+        Float[Array, "batch n code_dim"],
+        Int[Array, "batch n"],
+    ]:
+        """Raw decoder output, encoder vectors `z`, their codes `e`, and tokens.
+
+        The decoder reads `e` while the gradient passes straight through to `z` (van den Oord et
+        al., arXiv 1711.00937).
+        """
+        z = self.encode_to_codes(images)
+        tokens = self.quantizer.nearest(z)
+        codes = self.quantizer.lookup(tokens)
+        straight_through = z + jax.lax.stop_gradient(codes - z)
+        return self.decode_codes(straight_through), z, codes, tokens

@@ -1,0 +1,111 @@
+"""Stage 2: predict the tokens of a picture from its caption."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from babeldraw.models.text_to_image import EncoderDecoder, example_keys
+from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.objectives import losses
+from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.optimizers.config import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextToImage(Objective):
+    """Next-token cross-entropy over image tokens; the frozen tokenizer runs inside the step.
+
+    Attributes:
+      tokenizer: the frozen ViT-VQGAN; it is not run on batches that bring `image_tokens`.
+      tokenizer_params: gives its trained parameters (read once, at the start of a run).
+      prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
+        in a finetune of 100,000 steps; here it is a rate of any run.
+    """
+
+    model: EncoderDecoder
+    tokenizer: ViTVQGAN
+    tokenizer_params: Callable[[], Params]
+    optimizer: OptimizerConfig
+    prompt_dropout_rate: float = 0.0
+
+    @property
+    def network(self) -> EncoderDecoder:
+        """The model, executed as the machine file says."""
+        return self.model.clone(execution=self.execution)
+
+    def constants(self) -> dict[str, Any]:
+        return {"tokenizer": self.tokenizer_params()}
+
+    def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        size = self.tokenizer.image_size
+        return {
+            "text_tokens": jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32),
+            "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8),
+        }
+
+    def init(self, key: jax.Array) -> dict[str, Params]:
+        text = jnp.zeros((1, self.model.text_length), jnp.int32)
+        image = jnp.zeros((1, self.model.num_tokens), jnp.int32)
+        return {"text_to_image": self.network.init(key, text, image)["params"]}
+
+    def players(self) -> tuple[Player, ...]:
+        return (
+            Player(
+                "text_to_image",
+                self.train_loss,
+                self.optimizer.make(),
+                self.optimizer.learning_rate,
+            ),
+        )
+
+    def image_tokens(self, constants: Constants, batch: Batch) -> Int[Array, "batch n"]:
+        """The batch's tokens: brought along, or made by the frozen tokenizer."""
+        if "image_tokens" in batch:
+            return batch["image_tokens"]
+        tokenizer = self.tokenizer.clone(execution=self.execution)
+        images = batch["image"].astype(jnp.float32) / 255
+        tokens = tokenizer.apply({"params": constants["tokenizer"]}, images, method="encode")
+        return jax.lax.stop_gradient(tokens)
+
+    def train_loss(
+        self,
+        params: Params,
+        all_params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: jax.Array,
+    ) -> tuple[jax.Array, Metrics]:
+        """Cross-entropy in nats a token, with dropout and prompt dropout drawn from `key`."""
+        text = batch["text_tokens"]
+        keys = example_keys(key, text.shape[0])
+        if self.prompt_dropout_rate:
+            prompt_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 2)
+            drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.prompt_dropout_rate))(
+                prompt_keys
+            )
+            text = jnp.where(drop[:, None], 0, text)
+        tokens = self.image_tokens(constants, batch)
+        logits = self.network.apply({"params": params}, text, tokens, keys)
+        loss = losses.token_cross_entropy(logits, tokens)
+        return loss, {"loss": loss}
+
+    def evaluate(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+    ) -> Metrics:
+        """Cross-entropy without dropout, with the prompt and with the unconditional one.
+
+        The gap between the two says how much of the picture is read from the text.
+        """
+        tokens = self.image_tokens(constants, batch)
+        variables = {"params": params["text_to_image"]}
+        text = batch["text_tokens"]
+        network = self.network
+        with_prompt = losses.token_cross_entropy(network.apply(variables, text, tokens), tokens)
+        without = losses.token_cross_entropy(
+            network.apply(variables, jnp.zeros_like(text), tokens), tokens
+        )
+        return {"loss": with_prompt, "loss_without_prompt": without}

@@ -1,0 +1,27 @@
+"""Learning-rate schedules: plain functions of the step, after optax."""
+
+import optax
+
+
+def warmup_cosine(
+    peak: float, warmup_steps: int, total_steps: int, final: float = 0.0
+) -> optax.Schedule:
+    """Linear from 0 to `peak`, then a half cosine to `final` (ViT-VQGAN: 1e-4 to 5e-5)."""
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, total_steps, final)
+
+
+def warmup_exponential(
+    peak: float,
+    warmup_steps: int = 5_000,
+    decay_start: int = 85_000,
+    decay_end: int = 450_000,
+    final_ratio: float = 0.025,
+) -> optax.Schedule:
+    """Linear warm-up, constant, exponential decay to `final_ratio * peak` (patent, stage 2)."""
+    decay = optax.exponential_decay(
+        peak, decay_end - decay_start, final_ratio, end_value=final_ratio * peak
+    )
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, peak, warmup_steps), optax.constant_schedule(peak), decay],
+        [warmup_steps, decay_start],
+    )

@@ -1,0 +1,69 @@
+"""How a stack of identical layers runs: one after another, rematerialised or not.
+
+A stack is one function of one layer and its weights with a leading `layers` axis. The model
+says what a layer computes; the machine file says how the stack is executed. Parameters and
+numbers are the same under every setting.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+LayerFn = Callable[[Any, jax.Array, Any, jax.Array], jax.Array]
+"""`layer_fn(layer_params, x, shared, layer_index) -> x`.
+
+`x` is `[batch, ...]`; `shared` is a pytree of `[batch, ...]` leaves that every layer reads and
+none changes (encoded text, masks, dropout keys), so that a scan keeps one copy of it.
+"""
+
+Remat = Literal["none", "full", "dots"]
+
+_REMAT_POLICIES: dict[Remat, Any] = {
+    # Recompute everything in a layer from its input.
+    "full": jax.checkpoint_policies.nothing_saveable,
+    # Keep the outputs of matrix products with weights; recompute the cheap rest.
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Settings of a machine, never of a recipe.
+
+    Attributes:
+      remat: what the backward pass recomputes: `none`, `dots` (all but matrix products with
+        weights) or `full` (all of a layer).
+      unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
+        where a scan copies its stacked weights; slower to compile for deep models.
+    """
+
+    remat: Remat = "none"
+    unroll: bool = False
+
+    def __post_init__(self) -> None:
+        if self.remat != "none" and self.remat not in _REMAT_POLICIES:
+            raise ValueError(f"remat must be none, dots or full, not {self.remat!r}.")
+
+
+def apply_layers(
+    layer_fn: LayerFn, stacked_params: Any, x: jax.Array, shared: Any, execution: Execution
+) -> jax.Array:
+    """Runs `x` through all layers of `stacked_params` (leaves `[layers, ...]`) in order."""
+    if execution.remat != "none":
+        layer_fn = jax.checkpoint(layer_fn, policy=_REMAT_POLICIES[execution.remat])
+    num_layers = jax.tree.leaves(stacked_params)[0].shape[0]
+    if execution.unroll:
+        for index in range(num_layers):
+            layer_params = jax.tree.map(lambda leaf, i=index: leaf[i], stacked_params)
+            x = layer_fn(layer_params, x, shared, jnp.int32(index))
+        return x
+
+    def body(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, None]:
+        layer_params, index = layer
+        return layer_fn(layer_params, x, shared, index), None
+
+    x, _ = jax.lax.scan(body, x, (stacked_params, jnp.arange(num_layers)))
+    return x

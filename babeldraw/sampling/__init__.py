@@ -1,0 +1,1 @@
+"""Image tokens from text, and pictures from image tokens."""
