@@ -1,0 +1,24 @@
+"""``babeldraw vocab``: train a SentencePiece vocabulary on the captions of a task."""
+
+import argparse
+
+SUMMARY = "train a text vocabulary on a task's captions"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", required=True, help="seqio task whose captions to use")
+    parser.add_argument("--split", default="train", help="split of the task")
+    parser.add_argument("--size", type=int, default=16_000, help="number of ids")
+    parser.add_argument("--output", required=True, help="model file to write")
+    parser.add_argument(
+        "--keep_case", action="store_true", help="tell upper from lower case (default: fold it)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from babeldraw.data import tasks, vocabulary
+
+    captions = tasks.task_captions(args.task, args.split)
+    vocabulary.train_vocabulary(captions, args.output, args.size, lowercase=not args.keep_case)
+    print(f"wrote {vocabulary.load_vocabulary(args.output).vocab_size} pieces to {args.output}")
+    return 0

@@ -1,0 +1,169 @@
+"""The emoji set as a TFDS builder, so that seqio's TfdsDataSource reads it.
+
+Configs are named ``SELECTION_SIZE``: ``all_32``, ``people_32`` (the gender x tone x role grid) and
+``quickstart_32`` (some roles of the grid), and the same at 64, 128 and 256 px once these are built
+with ``babeldraw data build emoji``. The splits are those of the set, where they apply.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from babeldraw.data import emoji_grid, emoji_sheets
+from babeldraw.data.emoji_grid import Cell
+
+SIZES = (32, 64, 128, 256)
+SELECTIONS = ("all", "people", "quickstart")
+# Chosen by looking at a contact sheet: roles that differ among themselves by colour or outline, and
+# whose person, man and woman differ at 32 px in all three styles (mean absolute difference of at
+# least 2 levels of 255 for every pair; firefighter, the exception, has 0.8 in Fluent).
+QUICKSTART_ROLES = (
+    "construction worker",
+    "cook",
+    "elf",
+    "facepalming",
+    "fairy",
+    "feeding baby",
+    "firefighter",
+    "gesturing NO",
+    "gesturing OK",
+    "health worker",
+    "in steamy room",
+    "in tuxedo",
+    "judge",
+    "mage",
+    "merfolk",
+    "raising hand",
+    "scientist",
+    "shrugging",
+    "singer",
+    "student",
+    "with beard",
+    "with curly hair",
+    "with red hair",
+    "with veil",
+)
+
+_FEATURES = ("caption", "concept", "style", "role", "label", "group", "duplicate_of")
+
+
+def select_cells(cells: list[Cell], selection: str) -> list[int]:
+    """Indices of the cells that belong to a selection."""
+    roles = QUICKSTART_ROLES if selection == "quickstart" else None
+    return [
+        index
+        for index, cell in enumerate(cells)
+        if selection == "all" or (cell.role and (roles is None or cell.role in roles))
+    ]
+
+
+@dataclasses.dataclass
+class EmojiConfig(tfds.core.BuilderConfig):
+    """Which cells, at which size in pixels."""
+
+    selection: str = "all"
+    size: int = 32
+
+
+class Emoji(tfds.core.GeneratorBasedBuilder):
+    """Captioned emoji in three drawing styles.
+
+    Features: ``image uint8[size, size, 3]`` on white, ``caption`` and the attributes of
+    `babeldraw.data.emoji_grid.Cell`.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS: ClassVar[list[EmojiConfig]] = [
+        EmojiConfig(name=f"{selection}_{size}", selection=selection, size=size)
+        for size in SIZES
+        for selection in SELECTIONS
+    ]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        size = self.builder_config.size
+        # Raw bytes read faster than PNG; they are worth their space only while pictures are small.
+        image: Any = tfds.features.Image(shape=(size, size, 3), encoding_format="png")
+        if size <= 64:
+            image = tfds.features.Tensor(
+                shape=(size, size, 3), dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+            )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": image,
+                    "gender": np.int32,
+                    "tone": np.int32,
+                    "role_index": np.int32,
+                    **{name: tfds.features.Text() for name in _FEATURES},
+                }
+            ),
+            supervised_keys=("caption", "image"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing to download
+        config = self.builder_config
+        folder = emoji_sheets.find_folder(config.size)
+        cells = emoji_sheets.read_cells(folder)
+        images = emoji_sheets.read_images(folder, config.size, cells)
+        chosen = select_cells(cells, config.selection)
+        splits: dict[str, list[int]] = {}
+        for split in emoji_grid.SPLITS:
+            members = [index for index in chosen if cells[index].split == split]
+            if members:
+                splits[split] = members
+        return {
+            split: self._generate_examples([(i, cells[i], images[i]) for i in members])
+            for split, members in splits.items()
+        }
+
+    def _generate_examples(
+        self, members: list[tuple[int, Cell, np.ndarray]]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, cell, image in members:
+            yield index, {
+                "image": image,
+                "gender": cell.gender,
+                "tone": cell.tone,
+                "role_index": cell.role_index,
+                **{name: getattr(cell, name) for name in _FEATURES},
+            }
+
+
+def data_dir(size: int) -> pathlib.Path:
+    """Folder of the prepared sets: BABELDRAW_DATA_DIR or ~/.cache/babeldraw/tfds, and a digest.
+
+    The digest is of what goes in, so that a changed set or role list is prepared anew.
+    """
+    root = os.environ.get("BABELDRAW_DATA_DIR")
+    base = pathlib.Path(root).expanduser() if root else emoji_sheets.cache_dir() / "tfds"
+    digest = hashlib.sha256(repr((QUICKSTART_ROLES, str(Emoji.VERSION))).encode())
+    folder = emoji_sheets.find_folder(size)
+    digest.update((folder / emoji_sheets.CELLS_FILE).read_bytes())
+    for sheet in sorted(folder.glob(f"*_{size}_*.webp")):
+        digest.update(sheet.read_bytes())
+    return base / digest.hexdigest()[:12]
+
+
+def prepare(config_name: str) -> pathlib.Path:
+    """Prepares a config of `Emoji` where it is not there yet; TFDS renames it in when whole.
+
+    Returns:
+      the TFDS data_dir that holds it.
+    """
+    size = int(config_name.rsplit("_", 1)[1])
+    folder = data_dir(size)
+    builder = Emoji(config=config_name, data_dir=str(folder))
+    if not builder.is_prepared():
+        tfds.disable_progress_bar()
+        builder.download_and_prepare()
+    return folder

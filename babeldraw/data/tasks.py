@@ -1,0 +1,159 @@
+"""The seqio tasks. Importing this module registers them.
+
+  emoji_SIZE             the whole set             train, heldout_style, heldout_people
+  emoji_people_SIZE      gender x tone x role      train, heldout_people
+  emoji_quickstart_SIZE  some roles of that grid   train, heldout_people
+  coco_captions_256      MS-COCO 2014 captions     train, validation, test
+
+SIZE is 32 (shipped), 64, 128 or 256 (after ``babeldraw data build emoji --size SIZE``). The emoji
+set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
+"""
+
+import difflib
+import functools
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import seqio
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from babeldraw.data import emoji, emoji_sheets, preprocessing
+from babeldraw.data.vocabulary import EMOJI_VOCABULARY
+from babeldraw.errors import UserError
+
+tf.config.set_visible_devices([], "GPU")  # the accelerator's memory belongs to JAX
+
+COCO_TASK = "coco_captions_256"
+COCO_TFDS = "coco_captions:1.1.0"
+COCO_SPLITS = {"train": "train+restval", "validation": "val", "test": "test"}
+# Larger than any of these splits holds, so that each draw is uniform over what is left.
+SHUFFLE_BUFFER = 10_000
+
+
+class EmojiSource(seqio.TfdsDataSource):
+    """Reads a config of `emoji.Emoji`, preparing it when first asked for anything."""
+
+    def __init__(self, config_name: str):
+        self._config_name = config_name
+        splits = ["train", "heldout_style", "heldout_people"]
+        if not config_name.startswith("all_"):
+            splits.remove("heldout_style")
+        super().__init__(f"emoji/{config_name}:{emoji.Emoji.VERSION}", splits=splits)
+
+    @property
+    def tfds_dataset(self) -> Any:
+        folder = str(_prepare_once(self._config_name, os.environ.get("BABELDRAW_DATA_DIR")))
+        self._tfds_dataset.override_data_dir(folder)
+        return self._tfds_dataset
+
+    def get_dataset(
+        self, split: str | None = None, shuffle: bool = True, **kwargs: Any
+    ) -> tf.data.Dataset:
+        del shuffle  # a split is one file, in order; the task's buffer shuffles it as a whole
+        return super().get_dataset(split=split, shuffle=False, **kwargs)
+
+
+@functools.cache
+def _prepare_once(config_name: str, data_dir: str | None) -> pathlib.Path:
+    del data_dir  # part of the key only
+    return emoji.prepare(config_name)
+
+
+class CocoSource(seqio.TfdsDataSource):
+    """MS-COCO as its user prepared it, with ``augment`` true in the training split."""
+
+    @property
+    def tfds_dataset(self) -> Any:
+        loader = self._tfds_dataset
+        if not loader.builder.is_prepared():
+            raise UserError(
+                f"{COCO_TFDS} is not prepared under {loader.builder.data_dir}: run "
+                f"`tfds build {COCO_TFDS.split(':')[0]}` (a large download), or point "
+                "TFDS_DATA_DIR at the folder that holds it."
+            )
+        return loader
+
+    def get_dataset(self, split: str | None = None, **kwargs: Any) -> tf.data.Dataset:
+        dataset = super().get_dataset(split=split, **kwargs)
+        return dataset.map(lambda example: {**example, "augment": split == "train"})
+
+
+def coco_vocabulary() -> pathlib.Path:
+    """Where the COCO task looks for its vocabulary: BABELDRAW_COCO_VOCABULARY or the cache."""
+    path = os.environ.get("BABELDRAW_COCO_VOCABULARY")
+    return pathlib.Path(path or emoji_sheets.cache_dir() / "vocabulary" / "coco_captions.model")
+
+
+def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
+    """The registered task or mixture.
+
+    Raises:
+      UserError: there is none of this name, or it has no such split.
+    """
+    names = sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UserError(
+            f"There is no task or mixture named {name!r}: {hint}Known are {', '.join(names)}."
+        )
+    provider = seqio.get_mixture_or_task(name)
+    if split not in provider.splits:
+        raise UserError(
+            f"{name} has no split {split!r}: choose one of {', '.join(provider.splits)}."
+        )
+    return provider
+
+
+def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
+    """All captions of a split, as they are before tokenizing; pictures are not decoded."""
+    task = find_task(task_name, split)
+    if not isinstance(task, seqio.Task):
+        raise UserError(f"{task_name} is a mixture: name one of its tasks instead.")
+    loader = task.source.tfds_dataset
+    features = loader.builder.info.features
+    key = "caption" if "caption" in features else "captions"
+    decoders = tfds.decode.PartialDecoding({key: features[key]})
+    dataset = loader.builder.as_dataset(split=loader._map_split(split), decoders=decoders)
+    for example in dataset.as_numpy_iterator():
+        texts = [example["caption"]] if key == "caption" else example["captions"]["text"]
+        yield from (text.decode() for text in texts)
+
+
+def _output_features(vocabulary_path: str) -> dict[str, seqio.Feature]:
+    return {
+        "text": seqio.Feature(
+            seqio.SentencePieceVocabulary(vocabulary_path), add_eos=True, dtype=tf.int32
+        ),
+        "image": seqio.Feature(
+            seqio.PassThroughVocabulary(256), add_eos=False, dtype=tf.uint8, rank=3
+        ),
+    }
+
+
+_TEXT = [preprocessing.add_text, preprocessing.tokenize, preprocessing.trim_and_end]
+
+for _size in emoji.SIZES:
+    for _selection, _name in (("all", ""), ("people", "people_"), ("quickstart", "quickstart_")):
+        seqio.TaskRegistry.add(
+            f"emoji_{_name}{_size}",
+            source=EmojiSource(f"{_selection}_{_size}"),
+            preprocessors=[preprocessing.check_image_size, *_TEXT],
+            output_features=_output_features(str(EMOJI_VOCABULARY)),
+            shuffle_buffer_size=SHUFFLE_BUFFER,
+        )
+
+seqio.TaskRegistry.add(
+    COCO_TASK,
+    source=CocoSource(COCO_TFDS, splits=COCO_SPLITS),
+    preprocessors=[
+        functools.partial(preprocessing.caption_image, size=256),
+        preprocessing.check_image_size,
+        *_TEXT,
+    ],
+    output_features=_output_features(str(coco_vocabulary())),
+    shuffle_buffer_size=SHUFFLE_BUFFER,
+)

@@ -1,0 +1,107 @@
+"""SentencePiece vocabularies: loading, encoding prompts, training.
+
+Ids by convention: 0 pads, 1 ends a sequence, 2 is unknown.
+"""
+
+import io
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import seqio
+import sentencepiece
+from jaxtyping import Int32
+
+from babeldraw.errors import UserError
+
+EMOJI_VOCABULARY = pathlib.Path(__file__).parent / "assets" / "emoji" / "vocabulary.model"
+PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
+
+
+def load_vocabulary(path: str | pathlib.Path) -> seqio.SentencePieceVocabulary:
+    """Opens a SentencePiece model file.
+
+    Raises:
+      UserError: there is no such file, or it is no SentencePiece model with our special ids.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"There is no vocabulary at {path}: train one with `babeldraw vocab`.")
+    vocabulary = seqio.SentencePieceVocabulary(str(path))
+    try:
+        ids = (vocabulary.tokenizer.pad_id(), vocabulary.eos_id, vocabulary.unk_id)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} is not a SentencePiece model: give a file that is.") from error
+    if ids != (PAD_ID, EOS_ID, UNK_ID):
+        raise UserError(
+            f"The vocabulary {path} has ids {ids} for padding, end and unknown, but Babeldraw "
+            "needs (0, 1, 2): train it with `babeldraw vocab`."
+        )
+    return vocabulary
+
+
+def encode(
+    prompts: Sequence[str], vocabulary: seqio.SentencePieceVocabulary, text_length: int
+) -> Int32[np.ndarray, "prompts text_length"]:
+    """Token ids as the pipeline makes them: cut to text_length - 1, end id, then padding."""
+    tokens = np.full((len(prompts), text_length), PAD_ID, np.int32)
+    for row, prompt in zip(tokens, prompts, strict=True):
+        ids = [*vocabulary.encode(prompt)[: text_length - 1], EOS_ID]
+        row[: len(ids)] = ids
+    return tokens
+
+
+def train_vocabulary(
+    captions: Iterable[str],
+    output: str | pathlib.Path,
+    size: int,
+    *,
+    lowercase: bool = True,
+    byte_fallback: bool = True,
+    sample: int = 2_000_000,
+) -> None:
+    """Trains a byte-pair model and writes it. The same captions give the same bytes.
+
+    Byte pairs, since SentencePiece's unigram trainer takes as seeds only strings that occur in two
+    different words: in a small set of captions it would cut "skin", which is always "skin".
+
+
+    Args:
+      captions: the text; sorted and counted before use, so that their order does not matter.
+      output: file to write.
+      size: number of ids, special ones (3) and bytes (256) included.
+      lowercase: fold case, so that "Red Apple" and "red apple" are one.
+      byte_fallback: spell unknown characters as bytes, so that no prompt has an unknown id.
+      sample: use at most so many captions (the first in sorted order of a seeded draw).
+
+    Raises:
+      UserError: the captions do not support a vocabulary of this size.
+    """
+    unique = sorted(captions)
+    if len(unique) > sample:
+        chosen = np.random.default_rng(0).choice(len(unique), sample, replace=False)
+        unique = [unique[index] for index in sorted(chosen)]
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(unique),
+            model_writer=model,
+            vocab_size=size,
+            model_type="bpe",
+            normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+            byte_fallback=byte_fallback,
+            character_coverage=0.9995,
+            pad_id=PAD_ID,
+            eos_id=EOS_ID,
+            unk_id=UNK_ID,
+            bos_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].split("] ")[-1]
+        raise UserError(
+            f"A vocabulary of {size} pieces cannot be made from {len(unique)} captions ({reason}): "
+            "choose another --size."
+        ) from error
+    pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(output).write_bytes(model.getvalue())
