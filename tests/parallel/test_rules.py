@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+from jax.sharding import PartitionSpec
+
+from babeldraw.errors import UserError
+from babeldraw.parallel import rules
+from babeldraw.parallel.mesh import AXES, make_mesh
+
+NAMES = (
+    "embed mlp heads head_dim vocab codebook code_dim patch position layers rows "
+    "batch length activation_embed activation_mlp activation_heads activation_vocab"
+).split()
+
+
+@pytest.mark.parametrize("table", [rules.TRAINING_RULES, rules.INFERENCE_RULES])
+def test_every_name_has_one_line(table):
+    assert sorted(name for name, _ in table) == sorted(NAMES)
+    assert {axis for _, axis in table} <= {None, *AXES}
+
+
+def test_training_splits_outputs_and_sampling_does_not():
+    names = ("batch", "length", "activation_embed")
+    assert nn.logical_to_mesh_axes(names, rules.TRAINING_RULES) == PartitionSpec(
+        "data", None, "model"
+    )
+    assert nn.logical_to_mesh_axes(names, rules.INFERENCE_RULES) == PartitionSpec(
+        "data", None, None
+    )
+
+
+def test_variable_sharding_follows_the_names():
+    mesh = make_mesh({"data": 2, "model": 4})
+    sharding = rules.variable_sharding("k", (8, 16), ("embed", "mlp"), mesh, rules.TRAINING_RULES)
+    assert sharding.spec == PartitionSpec(None, "model")
+    assert sharding.shard_shape((8, 16)) == (8, 4)
+    unnamed = rules.variable_sharding("k", (8, 16), (), mesh, rules.TRAINING_RULES)
+    assert unnamed.is_fully_replicated
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        (("embed", "mlp"), r"k \[8, 10\] cannot be placed: its axis 'mlp' of 10 .* the 4 devices"),
+        (("embed", "moon"), "logical axis 'moon', which has no line"),
+    ],
+)
+def test_a_variable_that_cannot_be_placed(axes, sentence):
+    mesh = make_mesh({"data": 2, "model": 4})
+    with pytest.raises(UserError, match=sentence):
+        rules.variable_sharding("k", (8, 10), axes, mesh, rules.TRAINING_RULES)
+
+
+def test_unbox_and_names():
+    boxed = {"a": nn.LogicallyPartitioned(jnp.ones(3), ("embed",)), "b": jnp.zeros(2)}
+    plain = rules.unbox(boxed)
+    assert all(isinstance(leaf, jax.Array) for leaf in plain.values())
+    assert rules.logical_axes(boxed["a"]) == ("embed",)
+    assert rules.logical_axes(boxed["b"]) == ()

@@ -1,0 +1,28 @@
+import jax
+import pytest
+
+from babeldraw.training.loop import train
+from babeldraw.training.machine import Machine
+from tests.training.toy import Toy, ToyDataset
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Trains the toy for some steps; returns the state and its records."""
+
+    def run(train_steps, *, name="run", objective=None, machine=None, one_device=True, **settings):
+        records = []
+        state = train(
+            objective or Toy(),
+            model_dir=str(tmp_path / name),
+            train_dataset=settings.pop("train_dataset", ToyDataset()),
+            train_steps=train_steps,
+            machine=machine or Machine(checkpoint_every=0),
+            log_every=settings.pop("log_every", 1),
+            on_metrics=lambda *record: records.append(record),
+            devices=jax.devices()[:1] if one_device else None,
+            **settings,
+        )
+        return state, records
+
+    return run

@@ -1,0 +1,85 @@
+import json
+import math
+
+import jax.numpy as jnp
+import pytest
+from etils import epath
+
+from babeldraw.errors import UserError
+from babeldraw.training.metrics import JsonLines, MetricWindow, duration, log_line
+
+VALUES = {
+    "seconds_per_step": 0.312,
+    "images_per_second": 26.3,
+    "loss": 6.2134,
+    "accuracy": 0.5,
+    "grad_norm": 1.0,
+    "learning_rate": 4.5e-5,
+}
+
+
+def test_log_line_is_the_house_format():
+    assert log_line(50, 20000, "train", VALUES) == (
+        "step 00050/20000 (0.2%) | loss 6.213 | lr 4.5e-05 | 312 ms | 26.3 images/s | eta 1h43m"
+    )
+
+
+def test_log_line_of_several_players_and_short_steps():
+    values = VALUES | {"seconds_per_step": 0.0203, "b/loss": 1.0, "a/loss": 2.0}
+    del values["loss"]
+    line = log_line(100, 100, "train", values)
+    assert line == (
+        "step 100/100 (100.0%) | b/loss 1.000 | a/loss 2.000 | lr 4.5e-05 | 20.3 ms | "
+        "26.3 images/s | eta 0s"
+    )
+
+
+def test_log_line_of_an_evaluation():
+    assert log_line(5, 10, "eval", {"loss": 1.25}) == "step 05/10 (50.0%) | eval | loss 1.25"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(42.9, "42s"), (725, "12m05s"), (6150, "1h42m"), (183600, "2d03h"), (60, "1m00s")],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_json_lines_drop_what_will_be_taken_again(tmp_path):
+    path = epath.Path(tmp_path) / "metrics.jsonl"
+    writer = JsonLines(path, 0)
+    for step in (1, 2, 3):
+        writer(step, "train", {"loss": 1.0 / step})
+    with path.open("a") as file:
+        file.write('{"step": 4, "spl')  # Killed while writing.
+    writer = JsonLines(path, 2)
+    writer(3, "eval", {"loss": math.inf})
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(r["step"], r["split"], r["loss"]) for r in records] == [
+        (1, "train", 1.0),
+        (2, "train", 0.5),
+        (3, "eval", None),
+    ]
+    assert all(record["time"] > 1.6e9 for record in records)
+
+
+def test_window_means_and_checks():
+    window = MetricWindow(["painter/loss", "score"])
+    for step in range(1, 5):
+        window.add(step, jnp.array([step, math.nan if step == 4 else 0.0]))
+    means = window.mean()
+    assert means["painter/loss"] == 2.5
+    assert math.isnan(means["score"])  # Only losses and gradients must be finite.
+    window.add(5, jnp.array([1.0, 0.0]))
+    window.add(6, jnp.array([math.inf, 0.0]))
+    window.add(7, jnp.array([math.nan, 0.0]))
+    with pytest.raises(UserError, match="step 6, where painter/loss is inf"):
+        window.check()
+
+
+def test_window_leaves_out_what_is_not_training():
+    window = MetricWindow(["loss"])
+    window.add(1, jnp.ones(1))
+    window.exclude(100.0)
+    assert window.mean()["seconds_per_step"] < 0

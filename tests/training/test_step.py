@@ -1,0 +1,102 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import TRAINING_RULES, batch_sharding, replicated
+from babeldraw.training.loop import _compile
+from babeldraw.training.state import abstract_state, describe_state, init_state, step_key
+from babeldraw.training.step import make_train_step
+from tests.training.toy import Toy, ToyDataset
+
+
+def one_step(objective, seed=0):
+    state = init_state(objective, seed)
+    batch = {
+        name: value for name, value in next(ToyDataset().batches()).items() if name != "caption"
+    }
+    after, metrics = make_train_step(objective, seed)(state, objective.constants(), batch)
+    return state, batch, after, metrics
+
+
+def test_players_move_in_turn():
+    objective = Toy()
+    state, batch, after, metrics = one_step(objective)
+    painter, critic = objective.players()
+    key = step_key(0, 0)
+
+    def moved(player, params, index):
+        own = params[player.name]
+        (loss, _), gradients = jax.value_and_grad(player.loss, has_aux=True)(
+            own, params, objective.constants(), batch, jax.random.fold_in(key, index)
+        )
+        updates, _ = player.optimizer.update(gradients, state.optimizer_state[player.name], own)
+        return loss, optax.global_norm(gradients), optax.apply_updates(own, updates)
+
+    loss, norm, new_painter = moved(painter, state.params, 0)
+    np.testing.assert_allclose(metrics["painter/loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(metrics["painter/grad_norm"], norm, rtol=1e-6)
+    _, _, expected = moved(critic, state.params | {"painter": new_painter}, 1)
+    _, _, at_once = moved(critic, state.params, 1)
+    np.testing.assert_allclose(after.params["critic"]["line"], expected["line"], rtol=1e-5)
+    assert np.abs(expected["line"] - at_once["line"]).max() > 1e-5
+    assert int(after.step) == 1
+
+
+def test_metrics_have_the_schedule_of_their_player():
+    _, _, _, metrics = one_step(Toy(learning_rate=0.5))
+    assert metrics["painter/learning_rate"] == 0.5
+    assert metrics["critic/learning_rate"] == pytest.approx(0.01)
+    assert all(value.dtype == jnp.float32 and value.shape == () for value in metrics.values())
+
+
+def test_one_player_has_no_prefix():
+    class Alone(Toy):
+        def players(self):
+            return super().players()[:1]
+
+    _, _, after, metrics = one_step(Alone())
+    assert set(metrics) == {"loss", "made", "grad_norm", "learning_rate"}
+    assert set(after.optimizer_state) == {"painter"}
+
+
+def test_randomness_is_of_the_seed_and_the_step():
+    keys = [step_key(seed, step) for seed in (0, 1) for step in (0, 1, 2)]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == len(keys)
+    assert one_step(Toy(), 0)[3]["painter/loss"] != one_step(Toy(), 1)[3]["painter/loss"]
+
+
+def test_constraints_stand_in_the_lowered_step():
+    """Under `with mesh:` in place of `jax.set_mesh` Flax drops them without a word."""
+    objective = Toy()
+    mesh = make_mesh({"data": 2, "model": 4})
+    with jax.set_mesh(mesh), nn.logical_axis_rules(TRAINING_RULES):
+        target = abstract_state(objective, describe_state(objective, mesh, TRAINING_RULES))
+        lowered = jax.jit(make_train_step(objective)).lower(
+            target, objective.constants(), objective.batch_shapes(16)
+        )
+        text = lowered.as_text()
+        assert '<@mesh, [{"data"}, {"model"}]>' in text
+        assert "sdy.sharding_constraint" in text
+        # The compiled step keeps the state where it was: no array changes its place.
+        compiled, names = _compile(
+            objective,
+            0,
+            target,
+            objective.constants(),
+            objective.batch_shapes(16),
+            batch_sharding(mesh),
+            replicated(mesh),
+        )
+    placed = jax.tree.map(lambda leaf: leaf.sharding, target)
+    same = jax.tree.map(
+        lambda found, want, leaf: found.is_equivalent_to(want, leaf.ndim),
+        compiled.output_shardings[0],
+        placed,
+        target,
+    )
+    assert all(jax.tree.leaves(same))
+    assert names[0] == "painter/loss"  # In the players' order.
