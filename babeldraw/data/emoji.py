@@ -130,13 +130,16 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
         self, members: list[tuple[int, Cell, np.ndarray]]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for index, cell, image in members:
-            yield index, {
-                "image": image,
-                "gender": cell.gender,
-                "tone": cell.tone,
-                "role_index": cell.role_index,
-                **{name: getattr(cell, name) for name in _FEATURES},
-            }
+            yield (
+                index,
+                {
+                    "image": image,
+                    "gender": cell.gender,
+                    "tone": cell.tone,
+                    "role_index": cell.role_index,
+                    **{name: getattr(cell, name) for name in _FEATURES},
+                },
+            )
 
 
 def data_dir(size: int) -> pathlib.Path:
@@ -165,5 +168,9 @@ def prepare(config_name: str) -> pathlib.Path:
     builder = Emoji(config=config_name, data_dir=str(folder))
     if not builder.is_prepared():
         tfds.disable_progress_bar()
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except Exception:  # another process may have put it there meanwhile
+            if not Emoji(config=config_name, data_dir=str(folder)).is_prepared():
+                raise
     return folder

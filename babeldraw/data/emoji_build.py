@@ -174,9 +174,7 @@ def mark_duplicates(cells: list[Cell], images: UInt8[np.ndarray, "n size size 3"
     for cell, image in zip(cells, images, strict=True):
         name = f"{cell.style}/{cell.concept}"
         original = first.setdefault(image.tobytes(), name)
-        marked.append(
-            dataclasses.replace(cell, duplicate_of="" if original == name else original)
-        )
+        marked.append(dataclasses.replace(cell, duplicate_of="" if original == name else original))
     return marked
 
 

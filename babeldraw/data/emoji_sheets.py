@@ -11,6 +11,7 @@ import io
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,6 +35,7 @@ def cache_dir() -> pathlib.Path:
 
 
 def sheet_name(style: str, size: int, index: int) -> str:
+    """File name of a sheet."""
     return f"{style}_{size}_{index:02d}.webp"
 
 
@@ -65,11 +67,12 @@ def write_cells(folder: pathlib.Path, cells: Sequence[Cell]) -> None:
 
 def read_cells(folder: pathlib.Path) -> list[Cell]:
     """Reads ``cells.csv``."""
+    cells = []
     with open(folder / CELLS_FILE, encoding="utf-8", newline="") as file:
-        return [
-            Cell(**{key: int(value) if key in _INTEGERS else value for key, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+        for row in csv.DictReader(file):
+            values: dict[str, Any] = {**row, **{key: int(row[key]) for key in _INTEGERS}}
+            cells.append(Cell(**values))
+    return cells
 
 
 def encode_sheet(images: UInt8[np.ndarray, "n size size 3"]) -> bytes:

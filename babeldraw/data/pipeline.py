@@ -1,17 +1,25 @@
 """Batches of a seqio task or mixture, as numpy arrays."""
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import seqio
 import tensorflow as tf
 
-from babeldraw.data import tasks, vocabulary
+from babeldraw.data import tasks
 from babeldraw.data.feature_converter import TextToImageFeatureConverter
 from babeldraw.errors import UserError
 
-_KEPT = ("caption", "concept", "style", "role", "gender", "tone", "label", "group", "duplicate_of")
+IN_MEMORY_BYTES = 256 * 2**20  # sets below this, without random preprocessing, are read once
+
+_DESCRIPTIONS = (
+    *("caption", "concept", "style", "role", "gender", "tone"),
+    *("label", "group", "duplicate_of"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +53,9 @@ class Dataset:
         """Yields ``text_tokens int32[rows, text]`` and ``image uint8[rows, side, side, 3]``.
 
         Host `process_index` of `process_count` gets rows = batch_size / process_count and reads
-        examples that no other host reads. With ``start_step=k`` the iterator goes on where one that
-        had yielded k batches stood; the k batches are read again and dropped.
+        examples that no other host reads. With ``start_step=k`` the iterator goes on, bit for bit,
+        where one that had yielded k batches stood: at once for a set in memory; otherwise the k
+        batches are read again and dropped.
 
         Args:
           num_epochs: passes over the split; None repeats for ever. The last rows that do not fill
@@ -62,24 +71,18 @@ class Dataset:
                 f"evenly: choose a multiple of {process_count}."
             )
         rows = self.batch_size // process_count
-        dataset = seqio.get_dataset(
-            provider,
-            dict(self.task_feature_lengths),
-            TextToImageFeatureConverter(),
-            dataset_split=self.split,
-            shuffle=self.shuffle,
-            num_epochs=num_epochs,
-            shard_info=seqio.ShardInfo(process_index, process_count),
-            seed=self.seed,
-            verbose=False,
-            trim_output_features=False,  # done by the preprocessors, with the end id kept
-        )
+        shard = seqio.ShardInfo(process_index, process_count)
+        stop = None
+        if num_epochs is not None:  # hosts may hold one example more or less, but stop together
+            stop = provider.num_input_examples(self.split) // process_count * num_epochs // rows
+        if self._fits_in_memory(provider):
+            steps = itertools.count(start_step) if stop is None else range(start_step, stop)
+            return self._from_memory(self._read_all(shard), rows, steps)
+        dataset = self._dataset(shard, shuffle=self.shuffle, num_epochs=num_epochs)
         dataset = dataset.batch(rows, drop_remainder=True)
-        if num_epochs is not None:  # hosts may hold one example more or less, but must stop together
-            examples = provider.num_input_examples(self.split) // process_count
-            dataset = dataset.take(examples * num_epochs // rows)
-        dataset = dataset.skip(start_step).prefetch(2)
-        return dataset.with_options(_options()).as_numpy_iterator()
+        if stop is not None:
+            dataset = dataset.take(stop)
+        return dataset.skip(start_step).prefetch(2).as_numpy_iterator()
 
     def examples(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The whole split (or its first `limit` examples) in order, as stacked arrays.
@@ -87,8 +90,12 @@ class Dataset:
         Returns:
           ``text_tokens``, ``image`` and, as arrays of str or int32, those of ``caption concept
           style role gender tone label group duplicate_of`` that the task has.
+
+        Raises:
+          UserError: unknown task or split, or sizes that do not fit.
         """
-        dataset = self._provider().get_dataset(
+        provider = self._provider()
+        dataset = provider.get_dataset(
             dict(self.task_feature_lengths),
             split=self.split,
             shuffle=False,
@@ -96,21 +103,22 @@ class Dataset:
             num_epochs=1,
             trim_output_features=False,
         )
-        if limit is not None:
-            dataset = dataset.take(limit)
-        columns: dict[str, list[np.ndarray]] = {}
-        for example in dataset.with_options(_options()).as_numpy_iterator():
-            tokens = np.full(self.task_feature_lengths["text"], vocabulary.PAD_ID, np.int32)
-            tokens[: len(example["text"])] = example["text"]
-            columns.setdefault("text_tokens", []).append(tokens)
-            for key in ("image", *_KEPT):
-                if key in example:
-                    value = example[key]
-                    value = value.decode() if isinstance(value, bytes) else value
-                    columns.setdefault(key, []).append(value)
-        return {key: np.stack(values) for key, values in columns.items()}
+        described = [key for key in _DESCRIPTIONS if key in dataset.element_spec]
+        converter = TextToImageFeatureConverter(described)
+        lengths = {**self.task_feature_lengths, **dict.fromkeys(described, 1)}
+        dataset = converter(dataset, lengths)
+        arrays = _stack(dataset if limit is None else dataset.take(limit))
+        for key in described:
+            if arrays[key].dtype == object:
+                arrays[key] = np.array([value.decode() for value in arrays[key]])
+        return arrays
 
-    def _provider(self) -> seqio.Task | seqio.Mixture:
+    @property
+    def vocabulary(self) -> seqio.SentencePieceVocabulary:
+        """What turns the task's captions into tokens."""
+        return self._provider().output_features["text"].vocabulary
+
+    def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
         if set(self.task_feature_lengths) != {"text", "image"}:
             raise UserError(
@@ -119,12 +127,55 @@ class Dataset:
             )
         return tasks.find_task(self.mixture_or_task_name, self.split)
 
+    def _fits_in_memory(self, provider: Any) -> bool:
+        """Whether every epoch is the same and small."""
+        if not isinstance(getattr(provider, "source", None), tasks.EmojiSource):
+            return False
+        size = 3 * self.task_feature_lengths["image"] ** 2
+        return provider.num_input_examples(self.split) * size <= IN_MEMORY_BYTES
 
-def _options() -> tf.data.Options:
-    """Few threads: the cores belong to the training step."""
+    def _dataset(
+        self, shard: seqio.ShardInfo, *, shuffle: bool, num_epochs: int | None
+    ) -> tf.data.Dataset:
+        """Model features, unbatched, of one host."""
+        return seqio.get_dataset(
+            self.mixture_or_task_name,
+            dict(self.task_feature_lengths),
+            TextToImageFeatureConverter(),
+            dataset_split=self.split,
+            shuffle=shuffle,
+            num_epochs=num_epochs,
+            shard_info=shard,
+            seed=self.seed,
+            verbose=False,
+            trim_output_features=False,  # the preprocessors do it, and keep the end id
+        )
+
+    def _read_all(self, shard: seqio.ShardInfo) -> dict[str, np.ndarray]:
+        return _stack(self._dataset(shard, shuffle=False, num_epochs=1))
+
+    def _from_memory(
+        self, arrays: dict[str, np.ndarray], rows: int, steps: Iterator[int] | range
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Batch `step` holds positions [step rows, (step + 1) rows) of the epochs end to end."""
+        size = len(arrays["image"])
+
+        @functools.lru_cache(maxsize=2)  # a batch may span two epochs
+        def order(epoch: int) -> np.ndarray:
+            if not self.shuffle:
+                return np.arange(size)
+            return np.random.default_rng([self.seed, epoch]).permutation(size)
+
+        for step in steps:
+            positions = range(step * rows, (step + 1) * rows)
+            chosen = [order(position // size)[position % size] for position in positions]
+            yield {key: values[chosen] for key, values in arrays.items()}
+
+
+def _stack(dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
+    """Reads a dataset with one thread and stacks it; leaves no thread behind."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
-    options.threading.max_intra_op_parallelism = 1
     options.autotune.enabled = False
-    options.deterministic = True
-    return options
+    chunks = list(dataset.batch(256).with_options(options).as_numpy_iterator())
+    return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}

@@ -31,28 +31,8 @@ def check_image_size(
 
 @seqio.map_over_dataset
 def add_text(example: Example) -> Example:
-    """Copies ``caption`` to ``text``, which is then tokenized."""
+    """Copies ``caption`` to ``text``, which seqio then tokenizes; the caption stays readable."""
     return {**example, "text": example["caption"]}
-
-
-@seqio.map_over_dataset
-def tokenize(example: Example, output_features: Mapping[str, seqio.Feature]) -> Example:
-    """Turns ``text`` into int32 ids, without the end id."""
-    return {**example, "text": output_features["text"].vocabulary.encode_tf(example["text"])}
-
-
-@seqio.map_over_dataset
-def trim_and_end(
-    example: Example,
-    sequence_length: Mapping[str, int] | None,
-    output_features: Mapping[str, seqio.Feature],
-) -> Example:
-    """Cuts ``text`` to one less than its length and appends the end id."""
-    tokens = example["text"]
-    if sequence_length and "text" in sequence_length:
-        tokens = tokens[: sequence_length["text"] - 1]
-    end = output_features["text"].vocabulary.eos_id
-    return {**example, "text": tf.concat([tokens, [end]], 0)}
 
 
 def square_crop_resize(image: tf.Tensor, size: int, seed: tf.Tensor | None) -> tf.Tensor:

@@ -134,7 +134,11 @@ def _output_features(vocabulary_path: str) -> dict[str, seqio.Feature]:
     }
 
 
-_TEXT = [preprocessing.add_text, preprocessing.tokenize, preprocessing.trim_and_end]
+_TEXT = [
+    preprocessing.add_text,
+    functools.partial(seqio.preprocessors.tokenize, copy_pretokenized=False),
+    seqio.preprocessors.append_eos_after_trim,
+]
 
 for _size in emoji.SIZES:
     for _selection, _name in (("all", ""), ("people", "people_"), ("quickstart", "quickstart_")):

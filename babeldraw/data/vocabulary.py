@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import seqio
 import sentencepiece
+import seqio
 from jaxtyping import Int32
 
 from babeldraw.errors import UserError
