@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import runpy
+from collections.abc import Sequence
 from typing import Any
 
 from babeldraw.cli import gin_config, paths
@@ -33,12 +34,27 @@ def run(args: argparse.Namespace) -> int:
     set_environment(config)
     # 2. The other processes, before anything touches a device.
     join_processes(config)
-    # 3. The recipe. Its imports load JAX, Flax and the data pipeline.
+    # 3. The recipe on the machine.
     bindings = list(args.gin_bindings)
     if args.model_dir is not None:
         bindings.append(f"MODEL_DIR = {args.model_dir!r}")
-    config_text = gin_config.parse_gin(args.gin_file, bindings, args.gin_search_paths)
-    # 4. The run.
+    train_recipe(args.gin_file, bindings, config, args.gin_search_paths)
+    return 0
+
+
+def train_recipe(
+    gin_files: Sequence[str], bindings: Sequence[str], config: Any, search_paths: str = ""
+) -> None:
+    """Calls `loop.train` as the gin files and `NAME = VALUE` bindings say, on a machine.
+
+    Args:
+      config: what `load_machine_file` gave; `set_environment` has been called with it.
+
+    Raises:
+      UserError: the recipe is wrong or incomplete, or does not fit the machine.
+    """
+    # Imports of the recipe load JAX, Flax and the data pipeline.
+    config_text = gin_config.parse_gin(gin_files, bindings, search_paths)
     import gin
 
     from babeldraw.training.loop import train
@@ -48,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         configured_train = gin.get_configurable(train)
     except ValueError:  # gin has not registered it
         raise UserError(
-            f"{', '.join(args.gin_file)} sets nothing of loop.train, so there is nothing to train; "
+            f"{', '.join(gin_files)} sets nothing of loop.train, so there is nothing to train; "
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"
         ) from None
     try:
@@ -58,7 +74,6 @@ def run(args: argparse.Namespace) -> int:
         if missing is None:
             raise
         raise UserError(missing) from error
-    return 0
 
 
 def load_machine_file(name: str) -> Any:
@@ -106,11 +121,19 @@ def join_processes(config: Any) -> None:
         ) from error
 
 
-def _missing_arguments(message: str) -> str | None:
-    """One sentence for a call by gin that lacks required settings; None for another TypeError."""
-    found = re.match(r"(?:\S*\.)?(\S+?)(?:\.__init__)?\(\) missing \d+ required .*: (.+)", message)
-    called = re.findall(r"In call to configurable '(\S+)'", message)
-    if not found or not called:
-        return None
-    names = found[2].replace("'", "")
-    return f"the recipe does not set {names} of {called[0]}; bind it in a gin file"
+def _refused_settings(message: str) -> str | None:
+    """One sentence for an error in building what the recipe names; None for one in the loop.
+
+    Args:
+      message: of a TypeError or ValueError to which gin has added the calls that it came through,
+        innermost first.
+    """
+    called = re.findall(r"\n  In call to configurable '(\S+)'", message)
+    cause = message.partition("\n")[0]
+    missing = re.match(r"\S+\(\) missing \d+ required .*: (.+)", cause)
+    if called and missing:
+        names = missing[1].replace("'", "")
+        return f"the recipe does not set {names} of {called[0]}; bind it in a gin file"
+    if called and called[0] != "train":
+        return f"the recipe's settings of {called[0]} do not work: {cause}"
+    return None

@@ -80,6 +80,28 @@ def test_a_recipe_without_a_run_is_refused(fake_loop, capsys):
     assert "run.gin sets nothing of loop.train" in capsys.readouterr().err
 
 
+def test_a_setting_that_its_owner_refuses_is_one_sentence(fake_loop, toyhouse, capsys):
+    (toyhouse / "toyhouse/wheels.py").write_text(
+        "def wheels(count):\n    raise ValueError(f'a cart has wheels, not {count}')\n"
+    )
+    binding = "from toyhouse import wheels\nloop.train.objective = @wheels.wheels()\n"
+    recipe = LOOP_RECIPE.replace("loop.train.objective = None\n", "wheels.wheels.count = 0\n")
+    lines = recipe.splitlines(keepends=True)
+    (toyhouse / "loop.gin").write_text("".join([*lines[:2], binding, *lines[2:]]))
+    assert cli.main(["train", "--gin_file=loop.gin", "--model_dir=a"]) == 2
+    expected = "the recipe's settings of wheels do not work: a cart has wheels, not 0\n"
+    assert capsys.readouterr().err == f"babeldraw: error: {expected}"
+
+
+def test_an_error_inside_the_loop_keeps_its_traceback(fake_loop, monkeypatch):
+    def train(objective, *, model_dir, train_steps, machine, config_text):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(sys.modules["babeldraw.training.loop"], "train", train)
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main(["train", "--gin_file=loop.gin", "--model_dir=a"])
+
+
 def test_flags_of_the_environment_come_after_the_machines(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--b=2")
     cli_train.set_environment(ConfigDict({"xla_flags": "--a=1 --b=1"}))
