@@ -6,7 +6,10 @@ ReduceScatter and an AllGather in place of an AllReduce, and what is kept for th
 shrinks by the same factor. In sampling tensors are small and one AllReduce is faster.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -47,9 +50,20 @@ TRAINING_RULES: Rules = (
 INFERENCE_RULES: Rules = (*_WEIGHTS, *_ACTIVATIONS, ("activation_embed", None))
 
 
+@contextlib.contextmanager
+def placing(mesh: Mesh, rules: Rules) -> Iterator[None]:
+    """Within it, the logical names in a model mean places on `mesh`.
+
+    `with mesh:` would not do: Flax reads the mesh of `jax.set_mesh` alone, and leaves every
+    constraint out without it.
+    """
+    with jax.set_mesh(mesh), nn.logical_axis_rules(rules):
+        yield
+
+
 def batch_sharding(mesh: Mesh, rules: Rules = TRAINING_RULES) -> NamedSharding:
     """The placement of every array of a batch: split along its first axis."""
-    return NamedSharding(mesh, nn.logical_to_mesh_axes(("batch",), rules))
+    return NamedSharding(mesh, _spec(("batch",), rules))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -78,7 +92,7 @@ def variable_sharding(
                 f"The variable {name} has the logical axis {axis!r}, which has no line in "
                 "babeldraw/parallel/rules.py: add one."
             )
-    spec = nn.logical_to_mesh_axes(axes, rules) if axes else PartitionSpec()
+    spec = _spec(axes, rules)
     for size, axis, mesh_axes in zip(shape, axes, spec, strict=False):
         names = (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes or ())
         parts = math.prod(mesh.shape[mesh_axis] for mesh_axis in names)
@@ -91,14 +105,18 @@ def variable_sharding(
     return NamedSharding(mesh, spec)
 
 
-def logical_axes(variable: object) -> tuple[str | None, ...]:
+def _spec(axes: tuple[str | None, ...], rules: Rules) -> PartitionSpec:
+    return nn.logical_to_mesh_axes(axes, rules) or PartitionSpec()
+
+
+def logical_axes(variable: Any) -> tuple[str | None, ...]:
     """The names that a variable was boxed with, or `()`."""
     if isinstance(variable, nn.Partitioned):  # LogicallyPartitioned is one of these.
         return tuple(variable.names)
     return ()
 
 
-def unbox(tree: object) -> object:
+def unbox(tree: Any) -> Any:
     """The tree with plain arrays in place of boxes, and no constraint applied to them."""
     return jax.tree.map(
         lambda leaf: leaf.value if isinstance(leaf, nn.Partitioned) else leaf,

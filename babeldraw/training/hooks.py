@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -11,10 +11,10 @@ from etils import epath
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Objective
+from babeldraw.training.batches import BatchLayout, HostBatch
 from babeldraw.training.checkpoints import Checkpoints
 from babeldraw.training.metrics import MetricWindow, Writer
 from babeldraw.training.pictures import write_grid
-from babeldraw.training.prefetch import HostBatch
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
 
 
@@ -72,7 +72,7 @@ class FixedBatches:
 
     dataset: BatchSource
     limit: int
-    place: Callable[[HostBatch], Mapping[str, jax.Array]]
+    layout: BatchLayout
 
     @functools.cached_property
     def _host(self) -> list[HostBatch]:
@@ -92,7 +92,7 @@ class FixedBatches:
         return batches
 
     def __iter__(self) -> Iterator[Mapping[str, jax.Array]]:
-        return (self.place(batch) for batch in self._host)
+        return (self.layout.to_global(batch) for batch in self._host)
 
 
 class Evaluate:
@@ -111,7 +111,10 @@ class Evaluate:
         self.every = every
         self._constants, self._batches, self._write = constants, batches, write
         self._key = step_key(seed, EVALUATION_STEP)
-        self._evaluate = jax.jit(objective.evaluate, out_shardings=out_sharding)
+        # A bound method would be hashed with its objective, which may hold a dict.
+        self._evaluate = jax.jit(
+            lambda *inputs: objective.evaluate(*inputs), out_shardings=out_sharding
+        )
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes an `eval` record."""
@@ -142,7 +145,9 @@ class SavePictures:
         self.every = every
         self._constants, self._batches, self._directory = constants, batches, directory
         self._key = step_key(seed, PICTURES_STEP)
-        self._pictures = jax.jit(objective.pictures, out_shardings=out_sharding)
+        self._pictures = jax.jit(
+            lambda *inputs: objective.pictures(*inputs), out_shardings=out_sharding
+        )
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes each sheet."""

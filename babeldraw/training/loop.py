@@ -1,30 +1,27 @@
 """The one training loop."""
 
 import contextlib
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 from etils import epath
-from flax import linen as nn
 
 from babeldraw.errors import UserError
-from babeldraw.objectives.base import Batch, Constants, Objective
+from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.rules import TRAINING_RULES, batch_sharding, replicated
+from babeldraw.parallel.rules import TRAINING_RULES, placing, replicated
 from babeldraw.training import hooks as hooks_lib
+from babeldraw.training.batches import batch_layout
 from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
 from babeldraw.training.hooks import BatchSource
 from babeldraw.training.machine import Machine
 from babeldraw.training.metrics import MetricWindow, Writer
 from babeldraw.training.model_info import count_parameters
-from babeldraw.training.prefetch import HostBatch, Prefetch, check_batch, for_step, to_global
+from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.run_directory import open_metrics, write_run_files
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
-from babeldraw.training.step import make_train_step
+from babeldraw.training.step import compile_step
 
 
 def train(
@@ -78,8 +75,7 @@ def train(
     mesh = make_mesh(machine.mesh, devices)
     directory = epath.Path(model_dir)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(jax.set_mesh(mesh))
-        stack.enter_context(nn.logical_axis_rules(TRAINING_RULES))
+        stack.enter_context(placing(mesh, TRAINING_RULES))
 
         # 2. What the state looks like, and whether this run has been here before.
         variables = describe_state(objective, mesh, TRAINING_RULES)
@@ -107,29 +103,17 @@ def train(
         constants = jax.device_put(constants, replicated(mesh))
 
         # 4. Batches, from the step that comes next.
-        batch_size = train_dataset.batch_size
-        shapes = objective.batch_shapes(batch_size)
-        _check_batch_size(batch_size, mesh.shape["data"])
-        sharding = batch_sharding(mesh)
-
-        def place(
-            batch: HostBatch, how: Callable[..., Mapping[str, Any]] = to_global
-        ) -> Mapping[str, Any]:
-            check_batch(batch, shapes, jax.process_count())
-            return how(batch, shapes, sharding)
-
+        layout = batch_layout(objective, train_dataset.batch_size, mesh)
         host_batches = train_dataset.batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             start_step=start,
         )
-        batches = stack.enter_context(Prefetch(place(batch, for_step) for batch in host_batches))
+        batches = stack.enter_context(Prefetch(map(layout.for_step, host_batches)))
 
         # 5. The step, compiled once.
         began = time.perf_counter()
-        train_step, names = _compile(
-            objective, seed, target, constants, shapes, sharding, replicated(mesh)
-        )
+        train_step, names = compile_step(objective, seed, target, constants, layout, mesh)
         _say(
             f"{count_parameters(variables):,} parameters on {mesh.size} device(s); "
             f"compiled the step in {time.perf_counter() - began:.1f} s"
@@ -139,8 +123,13 @@ def train(
         write_run_files(directory, config_text, machine, variables, mesh)
         write = open_metrics(directory, start, train_steps, on_metrics)
         window = MetricWindow(names)
-        hooks: list[hooks_lib.Hook] = [hooks_lib.LogMetrics(log_every, window, write, batch_size)]
-        shown = hooks_lib.FixedBatches(eval_dataset or train_dataset, eval_batches, place)
+        hooks: list[hooks_lib.Hook] = [
+            hooks_lib.LogMetrics(log_every, window, write, train_dataset.batch_size)
+        ]
+        held_out = eval_dataset or train_dataset
+        shown = hooks_lib.FixedBatches(
+            held_out, eval_batches, batch_layout(objective, held_out.batch_size, mesh)
+        )
         common = (objective, constants, shown, seed, replicated(mesh))
         if eval_dataset is not None:
             hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
@@ -167,46 +156,6 @@ def train(
                 window.exclude(time.perf_counter() - began)
         checkpoints.wait()
     return state
-
-
-def _compile(
-    objective: Objective,
-    seed: int,
-    target: TrainState,
-    constants: Constants,
-    shapes: Mapping[str, jax.ShapeDtypeStruct],
-    sharding: jax.sharding.NamedSharding,
-    out_sharding: jax.sharding.NamedSharding,
-) -> tuple[jax.stages.Compiled, tuple[str, ...]]:
-    """The step as `(state, constants, batch) -> (state, float32[len(names)])`, and `names`.
-
-    The metrics come as one vector: one small array to fetch a step in place of many.
-    """
-    train_step = make_train_step(objective, seed)
-    batch = {
-        name: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
-        for name, shape in shapes.items()
-    }
-    names: list[str] = []
-
-    def step(state: TrainState, constants: Constants, batch: Batch) -> tuple[TrainState, jax.Array]:
-        state, metrics = train_step(state, constants, batch)
-        names[:] = metrics  # While tracing: what JAX returns has lost the players' order.
-        return state, jnp.stack(list(metrics.values()))
-
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, out_sharding))
-    compiled = jitted.lower(target, constants, batch).compile()
-    return compiled, tuple(names)
-
-
-def _check_batch_size(batch_size: int, data_axis: int) -> None:
-    parts = math.lcm(data_axis, jax.process_count())
-    if batch_size % parts:
-        raise UserError(
-            f"The batch of {batch_size} does not divide over {data_axis} devices (mesh axis "
-            f"'data') and {jax.process_count()} process(es): make it a multiple of {parts}."
-        )
 
 
 def _say(text: str) -> None:

@@ -2,63 +2,9 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
-
-import jax
-import numpy as np
-
-from babeldraw.errors import UserError
-
-HostBatch = Mapping[str, np.ndarray]
-
-
-def check_batch(
-    batch: HostBatch, expected: Mapping[str, jax.ShapeDtypeStruct], process_count: int
-) -> None:
-    """Compares this process's part of a batch with the global shapes that the objective wants.
-
-    Raises:
-      UserError: an entry is missing or of another shape or dtype.
-    """
-    for name, want in expected.items():
-        local = (want.shape[0] // process_count, *want.shape[1:])
-        if name not in batch:
-            raise UserError(
-                f"The dataset's batches have no {name!r}, which this objective needs: they have "
-                f"{', '.join(sorted(batch))}; use a task that gives it."
-            )
-        got = batch[name]
-        if got.shape != local or got.dtype != want.dtype:
-            raise UserError(
-                f"The dataset's {name!r} is {got.dtype}{list(got.shape)} and this objective needs "
-                f"{np.dtype(want.dtype)}{list(local)}: make the task's feature lengths and the "
-                "model's sizes agree."
-            )
-
-
-def to_global(
-    batch: HostBatch, names: Iterable[str], sharding: jax.sharding.NamedSharding
-) -> dict[str, jax.Array]:
-    """Global arrays of the entries `names`, each process giving its rows."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, np.asarray(batch[name]))
-        for name in names
-    }
-
-
-def for_step(
-    batch: HostBatch, names: Iterable[str], sharding: jax.sharding.NamedSharding
-) -> Mapping[str, Any]:
-    """The entries `names`, as a compiled step takes them that knows their sharding.
-
-    Where all devices are this process's own, such a step places host arrays itself, at a tenth
-    of the host's time that making global arrays takes: it counts where a step takes 20 ms.
-    """
-    if jax.process_count() == 1:
-        return {name: batch[name] for name in names}
-    return to_global(batch, names, sharding)
 
 
 class Prefetch:

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective
+from babeldraw.parallel.rules import replicated
+from babeldraw.training.batches import BatchLayout
 from babeldraw.training.state import TrainState, step_key
 
 TrainStep = Callable[[TrainState, Constants, Batch], tuple[TrainState, Metrics]]
@@ -46,7 +49,7 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             reported = {
                 "loss": loss,
                 **reported,
-                "grad_norm": optax.global_norm(gradients),
+                "grad_norm": optax.tree.norm(gradients),
                 "learning_rate": rate(state.step) if callable(rate) else rate,
             }
             prefix = f"{player.name}/" if len(players) > 1 else ""
@@ -57,3 +60,38 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
         return new_state, metrics
 
     return train_step
+
+
+def compile_step(
+    objective: Objective,
+    seed: int,
+    target: TrainState,
+    constants: Constants,
+    layout: BatchLayout,
+    mesh: Mesh,
+) -> tuple[jax.stages.Compiled, tuple[str, ...]]:
+    """The step as `(state, constants, batch) -> (state, float32[len(names)])`, and `names`.
+
+    The state is donated and stays where `target` says. The metrics come as one vector: one
+    small array to fetch a step in place of many. To be called within `rules.placing`.
+
+    Args:
+      objective: whose players move.
+      seed: of the run.
+      target: the state, or its abstract form, with shardings.
+      constants: of the objective, or their abstract form.
+      layout: of the batches.
+      mesh: that all of them lie on.
+    """
+    train_step = make_train_step(objective, seed)
+    names: list[str] = []
+
+    def step(state: TrainState, constants: Constants, batch: Batch) -> tuple[TrainState, jax.Array]:
+        state, metrics = train_step(state, constants, batch)
+        names[:] = metrics  # While tracing: what JAX returns has lost the players' order.
+        return state, jnp.stack(list(metrics.values()))
+
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
+    compiled = jitted.lower(target, constants, dict(layout.entries)).compile()
+    return compiled, tuple(names)

@@ -35,7 +35,7 @@ def test_a_directory_without_checkpoints(tmp_path, name):
 
 
 def test_constants_of_a_missing_directory(tmp_path):
-    with pytest.raises(UserError, match="no run directory .*missing"):
+    with pytest.raises(UserError, match=r"no run directory .*missing"):
         load_constants(str(tmp_path / "missing"))
 
 

@@ -64,7 +64,7 @@ def test_finished_run_returns_its_state(run, capsys):
 
 @pytest.mark.parametrize("mesh", [{"data": 8}, {"data": 2, "model": 4}])
 def test_one_and_eight_devices_give_the_same_losses(run, mesh):
-    one, one_records = run(5, name="one")
+    _, one_records = run(5, name="one")
     machine = Machine(mesh=mesh, checkpoint_every=0)
     eight, eight_records = run(5, name="eight", machine=machine, one_device=False)
     kernel = eight.params["painter"]["mlp"]["kernel"]

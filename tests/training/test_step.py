@@ -1,24 +1,26 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.rules import TRAINING_RULES, batch_sharding, replicated
-from babeldraw.training.loop import _compile
+from babeldraw.parallel.rules import TRAINING_RULES, placing
+from babeldraw.training.batches import batch_layout
 from babeldraw.training.state import abstract_state, describe_state, init_state, step_key
-from babeldraw.training.step import make_train_step
+from babeldraw.training.step import compile_step, make_train_step
 from tests.training.toy import Toy, ToyDataset
 
 
 def one_step(objective, seed=0):
-    state = init_state(objective, seed)
+    state = jax.jit(lambda: init_state(objective, seed))()
     batch = {
         name: value for name, value in next(ToyDataset().batches()).items() if name != "caption"
     }
-    after, metrics = make_train_step(objective, seed)(state, objective.constants(), batch)
+    step = jax.jit(make_train_step(objective, seed))
+    after, metrics = step(state, objective.constants(), batch)
     return state, batch, after, metrics
 
 
@@ -28,13 +30,14 @@ def test_players_move_in_turn():
     painter, critic = objective.players()
     key = step_key(0, 0)
 
+    @functools.partial(jax.jit, static_argnums=(0, 2))
     def moved(player, params, index):
         own = params[player.name]
         (loss, _), gradients = jax.value_and_grad(player.loss, has_aux=True)(
             own, params, objective.constants(), batch, jax.random.fold_in(key, index)
         )
         updates, _ = player.optimizer.update(gradients, state.optimizer_state[player.name], own)
-        return loss, optax.global_norm(gradients), optax.apply_updates(own, updates)
+        return loss, optax.tree.norm(gradients), optax.apply_updates(own, updates)
 
     loss, norm, new_painter = moved(painter, state.params, 0)
     np.testing.assert_allclose(metrics["painter/loss"], loss, rtol=1e-6)
@@ -73,7 +76,7 @@ def test_constraints_stand_in_the_lowered_step():
     """Under `with mesh:` in place of `jax.set_mesh` Flax drops them without a word."""
     objective = Toy()
     mesh = make_mesh({"data": 2, "model": 4})
-    with jax.set_mesh(mesh), nn.logical_axis_rules(TRAINING_RULES):
+    with placing(mesh, TRAINING_RULES):
         target = abstract_state(objective, describe_state(objective, mesh, TRAINING_RULES))
         lowered = jax.jit(make_train_step(objective)).lower(
             target, objective.constants(), objective.batch_shapes(16)
@@ -82,15 +85,8 @@ def test_constraints_stand_in_the_lowered_step():
         assert '<@mesh, [{"data"}, {"model"}]>' in text
         assert "sdy.sharding_constraint" in text
         # The compiled step keeps the state where it was: no array changes its place.
-        compiled, names = _compile(
-            objective,
-            0,
-            target,
-            objective.constants(),
-            objective.batch_shapes(16),
-            batch_sharding(mesh),
-            replicated(mesh),
-        )
+        layout = batch_layout(objective, 16, mesh)
+        compiled, names = compile_step(objective, 0, target, objective.constants(), layout, mesh)
     placed = jax.tree.map(lambda leaf: leaf.sharding, target)
     same = jax.tree.map(
         lambda found, want, leaf: found.is_equivalent_to(want, leaf.ndim),
