@@ -1,5 +1,7 @@
 """Sheets of pictures as PNG files, to look at."""
 
+import os
+
 import numpy as np
 from etils import epath
 from jaxtyping import UInt8
@@ -34,7 +36,7 @@ def make_grid(
 
 
 def write_grid(
-    path: str | epath.Path,
+    path: str | os.PathLike[str],
     images: UInt8[np.ndarray, "rows columns height width 3"],
     *,
     min_side: int = 96,
