@@ -5,8 +5,10 @@ Configs are named ``SELECTION_SIZE``: ``all_32``, ``people_32`` (the gender x to
 with ``babeldraw data build emoji``. The splits are those of the set, where they apply.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -166,11 +168,13 @@ def prepare(config_name: str) -> pathlib.Path:
     size = int(config_name.rsplit("_", 1)[1])
     folder = data_dir(size)
     builder = Emoji(config=config_name, data_dir=str(folder))
-    if not builder.is_prepared():
+    complete = pathlib.Path(builder.data_dir) / "dataset_info.json"
+    if not complete.exists():
         tfds.disable_progress_bar()
         try:
-            builder.download_and_prepare()
+            with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+                builder.download_and_prepare()
         except Exception:  # another process may have put it there meanwhile
-            if not Emoji(config=config_name, data_dir=str(folder)).is_prepared():
+            if not complete.exists():
                 raise
     return folder

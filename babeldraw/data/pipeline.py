@@ -71,14 +71,25 @@ class Dataset:
                 f"evenly: choose a multiple of {process_count}."
             )
         rows = self.batch_size // process_count
-        shard = seqio.ShardInfo(process_index, process_count)
         stop = None
         if num_epochs is not None:  # hosts may hold one example more or less, but stop together
             stop = provider.num_input_examples(self.split) // process_count * num_epochs // rows
         if self._fits_in_memory(provider):
             steps = itertools.count(start_step) if stop is None else range(start_step, stop)
-            return self._from_memory(self._read_all(shard), rows, steps)
-        dataset = self._dataset(shard, shuffle=self.shuffle, num_epochs=num_epochs)
+            lengths = tuple(self.task_feature_lengths.items())
+            arrays = _read_all(
+                self.mixture_or_task_name, lengths, self.split, process_index, process_count
+            )
+            return self._from_memory(arrays, rows, steps)
+        dataset = seqio.get_dataset(
+            dataset_split=self.split,
+            shuffle=self.shuffle,
+            num_epochs=num_epochs,
+            seed=self.seed,
+            **_fixed_arguments(
+                self.mixture_or_task_name, self.task_feature_lengths, process_index, process_count
+            ),
+        )
         dataset = dataset.batch(rows, drop_remainder=True)
         if stop is not None:
             dataset = dataset.take(stop)
@@ -134,26 +145,6 @@ class Dataset:
         size = 3 * self.task_feature_lengths["image"] ** 2
         return provider.num_input_examples(self.split) * size <= IN_MEMORY_BYTES
 
-    def _dataset(
-        self, shard: seqio.ShardInfo, *, shuffle: bool, num_epochs: int | None
-    ) -> tf.data.Dataset:
-        """Model features, unbatched, of one host."""
-        return seqio.get_dataset(
-            self.mixture_or_task_name,
-            dict(self.task_feature_lengths),
-            TextToImageFeatureConverter(),
-            dataset_split=self.split,
-            shuffle=shuffle,
-            num_epochs=num_epochs,
-            shard_info=shard,
-            seed=self.seed,
-            verbose=False,
-            trim_output_features=False,  # the preprocessors do it, and keep the end id
-        )
-
-    def _read_all(self, shard: seqio.ShardInfo) -> dict[str, np.ndarray]:
-        return _stack(self._dataset(shard, shuffle=False, num_epochs=1))
-
     def _from_memory(
         self, arrays: dict[str, np.ndarray], rows: int, steps: Iterator[int] | range
     ) -> Iterator[dict[str, np.ndarray]]:
@@ -170,6 +161,39 @@ class Dataset:
             positions = range(step * rows, (step + 1) * rows)
             chosen = [order(position // size)[position % size] for position in positions]
             yield {key: values[chosen] for key, values in arrays.items()}
+
+
+def _fixed_arguments(
+    name: str, lengths: Mapping[str, int], process_index: int, process_count: int
+) -> dict[str, Any]:
+    """What every call of seqio.get_dataset has in common."""
+    return {
+        "mixture_or_task_name": name,
+        "task_feature_lengths": dict(lengths),
+        "feature_converter": TextToImageFeatureConverter(),
+        "shard_info": seqio.ShardInfo(process_index, process_count),
+        "verbose": False,
+        "trim_output_features": False,  # the preprocessors do it, and keep the end id
+    }
+
+
+@functools.lru_cache(maxsize=4)  # training and evaluation come back for theirs
+def _read_all(
+    name: str,
+    lengths: tuple[tuple[str, int], ...],
+    split: str,
+    process_index: int,
+    process_count: int,
+) -> dict[str, np.ndarray]:
+    """One host's part of a split, in order."""
+    return _stack(
+        seqio.get_dataset(
+            dataset_split=split,
+            shuffle=False,
+            num_epochs=1,
+            **_fixed_arguments(name, dict(lengths), process_index, process_count),
+        )
+    )
 
 
 def _stack(dataset: tf.data.Dataset) -> dict[str, np.ndarray]:

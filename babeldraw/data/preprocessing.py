@@ -1,5 +1,6 @@
 """seqio preprocessors. Randomness is stateless: seqio hands every example a seed of its own."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,23 @@ def check_image_size(
         raise UserError(
             f"TASK_FEATURE_LENGTHS asks for images of {wanted} px, but this task has {side} px: "
             f'set "image" to {side} or choose another task.'
+        )
+    return dataset
+
+
+def check_vocabulary(
+    dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
+) -> tf.data.Dataset:
+    """Refuses to start without the vocabulary.
+
+    Raises:
+      UserError: its file is missing.
+    """
+    path = output_features["text"].vocabulary.sentencepiece_model_file
+    if not pathlib.Path(path).exists():
+        raise UserError(
+            f"This task's vocabulary {path} is missing: make it with "
+            f"`babeldraw vocab --task TASK --size 16000 --output {path}`."
         )
     return dataset
 

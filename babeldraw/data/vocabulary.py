@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import sentencepiece
 import seqio
+from google.protobuf import message
 from jaxtyping import Int32
 
 from babeldraw.errors import UserError
@@ -29,7 +30,7 @@ def load_vocabulary(path: str | pathlib.Path) -> seqio.SentencePieceVocabulary:
     vocabulary = seqio.SentencePieceVocabulary(str(path))
     try:
         ids = (vocabulary.tokenizer.pad_id(), vocabulary.eos_id, vocabulary.unk_id)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, message.DecodeError) as error:
         raise UserError(f"{path} is not a SentencePiece model: give a file that is.") from error
     if ids != (PAD_ID, EOS_ID, UNK_ID):
         raise UserError(
