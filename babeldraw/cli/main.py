@@ -11,7 +11,7 @@ import babeldraw
 from babeldraw.errors import UserError
 
 # Each is a module babeldraw.cli.NAME with SUMMARY, add_arguments(parser) and run(args) -> int.
-SUBCOMMANDS = ("quickstart", "train", "sample", "evaluate", "data", "vocab")
+SUBCOMMANDS = ("quickstart", "train", "sample", "data", "vocab")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -44,7 +44,16 @@ def _run(arguments: list[str]) -> int:
         prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
     )
     module.add_arguments(parser)
-    return module.run(parser.parse_args(_split_gin_bindings(rest)))
+    args = parser.parse_args(_split_gin_bindings(rest))
+    _quiet_third_parties()
+    return module.run(args)
+
+
+def _quiet_third_parties() -> None:
+    """Leaves the errors of TFDS and Orbax on the terminal and hides their warnings."""
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
 
 
 def _subcommand(name: str) -> ModuleType:

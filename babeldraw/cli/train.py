@@ -69,11 +69,11 @@ def train_recipe(
         ) from None
     try:
         configured_train(machine=Machine.from_config(config), config_text=config_text)
-    except TypeError as error:
-        missing = _missing_arguments(str(error))
-        if missing is None:
+    except (TypeError, ValueError) as error:
+        sentence = _refused_settings(str(error))
+        if sentence is None:
             raise
-        raise UserError(missing) from error
+        raise UserError(sentence) from error
 
 
 def load_machine_file(name: str) -> Any:
