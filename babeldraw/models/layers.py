@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Key
 
 Keys = Key[Array, "batch"] | None
@@ -48,7 +49,7 @@ class Linear(nn.Module):
     in_axes: tuple[str | None, ...]
     out_axes: tuple[str | None, ...]
     use_bias: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
@@ -85,7 +86,7 @@ class Embedding(nn.Module):
     num_embeddings: int
     features: int
     row_axis: str
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     stddev: float = 0.02
 
     def setup(self) -> None:
@@ -107,7 +108,7 @@ class GridPositions(nn.Module):
     rows: int
     columns: int
     features: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         self.row = Embedding(self.rows, self.features, "position", self.dtype)
@@ -135,7 +136,7 @@ class Attention(nn.Module):
     head_dim: int
     d_model: int
     use_bias: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         def project() -> Linear:
@@ -191,7 +192,7 @@ class FeedForward(nn.Module):
     activation: Activation
     use_bias: bool = False
     dropout_rate: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, keys: Keys = None, site: int = 0) -> jax.Array:

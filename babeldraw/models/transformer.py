@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from babeldraw.models.layers import (
@@ -29,7 +30,7 @@ than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (p
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention, cross-attention (where `with_cross_attention`) and feed-forward, each residual.
+    """Self-attention, cross-attention (if `with_cross_attention`), feed-forward, each residual.
 
     Dropout stands on attention outputs, MLP activations and residual branches (patent).
     """
@@ -42,7 +43,7 @@ class TransformerLayer(nn.Module):
     with_cross_attention: bool = False
     use_bias: bool = False
     dropout_rate: float = 0.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
         def attention() -> Attention:

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from babeldraw.models.layers import Embedding, Linear, layer_norm
@@ -32,7 +33,7 @@ class VisionTransformer(nn.Module):
     mlp_dim: int
     num_positions: int
     output_dim: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     execution: Execution = Execution()
 
     @nn.compact
@@ -123,7 +124,7 @@ class ViTVQGAN(nn.Module):
     decoder_mlp_dim: int
     output: Output = "logit_laplace"
     l2_normalize: bool = True
-    dtype: jnp.dtype = jnp.bfloat16
+    dtype: DTypeLike = jnp.bfloat16
     execution: Execution = Execution()
 
     def setup(self) -> None:

@@ -57,7 +57,7 @@ def token_cross_entropy(
 def psnr(
     images: Float[Array, "batch height width 3"], decoded: Float[Array, "batch height width 3"]
 ) -> Float[Array, ""]:
-    """Peak signal-to-noise ratio in dB for pictures in [0, 1], from the batch's mean square error."""
+    """PSNR in dB for pictures in [0, 1], from the mean square error of the whole batch."""
     return -10 * jnp.log10(jnp.mean(jnp.square(images - decoded)) + 1e-12)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from babeldraw.models.text_to_image import EncoderDecoder, example_keys
+from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
@@ -21,14 +21,15 @@ class TextToImage(Objective):
 
     Attributes:
       tokenizer: the frozen ViT-VQGAN; it is not run on batches that bring `image_tokens`.
-      tokenizer_params: gives its trained parameters (read once, at the start of a run).
+      tokenizer_params: gives the parameters of a tokenizer run, such as `checkpoints.load_params`
+        of its directory; called once, at the start of a run.
       prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
         in a finetune of 100,000 steps; here it is a rate of any run.
     """
 
     model: EncoderDecoder
     tokenizer: ViTVQGAN
-    tokenizer_params: Callable[[], Params]
+    tokenizer_params: Callable[[], Mapping[str, Params]]
     optimizer: OptimizerConfig
     prompt_dropout_rate: float = 0.0
 
@@ -38,7 +39,7 @@ class TextToImage(Objective):
         return self.model.clone(execution=self.execution)
 
     def constants(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer_params()}
+        return {"tokenizer": self.tokenizer_params()["tokenizer"]}
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         size = self.tokenizer.image_size

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from babeldraw.models.text_to_image import EncoderDecoder
+from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.transformer import KeysValues, TransformerLayer
 
 Caches = tuple[KeysValues, ...]

@@ -9,6 +9,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from babeldraw.models.layers import Embedding, GridPositions, Keys, Linear, fold_keys, layer_norm
@@ -49,7 +50,7 @@ class EncoderDecoder(nn.Module):
     attention_kernel: int | None = 11
     attention_wrap: bool = False
     decoder_inputs: DecoderInputs = "raster"
-    dtype: jnp.dtype = jnp.bfloat16
+    dtype: DTypeLike = jnp.bfloat16
     execution: Execution = Execution()
 
     def setup(self) -> None:
