@@ -42,7 +42,7 @@ def write_grid(
     min_side: int = 96,
 ) -> None:
     """Writes `make_grid` of the pictures as a PNG, making its directory where needed."""
-    path = epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    target = epath.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
         Image.fromarray(make_grid(images, min_side=min_side)).save(file, format="PNG")
