@@ -1,0 +1,1 @@
+"""Meshes, logical axis rules, and how a stack of layers is executed."""
