@@ -1,6 +1,7 @@
 """`babeldraw quickstart`: the whole pipeline on two CPU cores, and a report of what it learned."""
 
 import argparse
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -45,13 +46,17 @@ def run(args: argparse.Namespace) -> int:
         seconds[stage] = time.perf_counter() - stage_began
 
     print("\n=== evaluation", flush=True)
-    from babeldraw.cli.runs import open_run
+    from babeldraw.cli.runs import open_text_to_image
     from babeldraw.evaluation import quickstart as evaluation
 
     evaluated = time.perf_counter()
-    opened = open_run(str(directories["text_to_image"]), "TextToImage")
+    opened = open_text_to_image(str(directories["text_to_image"]))
+    train, heldout = (
+        dataclasses.replace(opened.dataset, split=split).examples()
+        for split in ("train", "heldout_people")
+    )
     results = evaluation.evaluate(
-        opened.objective, opened.params, opened.constants, opened.dataset, args.seed
+        opened.objective, opened.params, opened.constants, train, heldout, args.seed
     )
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began

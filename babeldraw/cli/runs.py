@@ -10,29 +10,27 @@ from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     from babeldraw.data.pipeline import Dataset
-    from babeldraw.objectives.base import Objective
+    from babeldraw.objectives.text_to_image import TextToImage
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """What `config.gin` and the latest checkpoint of a run directory say.
+class TextToImageRun:
+    """What `config.gin` and the latest checkpoint of a text-to-image run say.
 
     Attributes:
       params: trained parameters of each player, host arrays.
-      constants: parameters of the frozen networks.
+      constants: parameters of the frozen tokenizer.
       dataset: the training dataset.
     """
 
-    objective: "Objective"
+    objective: "TextToImage"
     params: Mapping[str, Any]
-    constants: Any
+    constants: Mapping[str, Any]
     dataset: "Dataset"
 
 
-def open_run(model_dir: str, objective_type: str) -> Run:
-    """Opens a run directory whose objective is of the class named `objective_type`.
-
-    Replaces gin's global configuration by the run's.
+def open_text_to_image(model_dir: str) -> TextToImageRun:
+    """Opens a text-to-image run directory; replaces gin's global configuration by the run's.
 
     Raises:
       UserError: there is no run, no checkpoint, or its objective is another one.
@@ -47,19 +45,19 @@ def open_run(model_dir: str, objective_type: str) -> Run:
 
     import gin
 
+    from babeldraw.objectives.text_to_image import TextToImage
     from babeldraw.training import checkpoints
 
     def configured(name: str) -> Any:
-        reference = gin.query_parameter(f"loop.train.{name}")
-        return reference.scoped_configurable_fn()
+        return gin.query_parameter(f"loop.train.{name}").scoped_configurable_fn()
 
     objective = configured("objective")
-    if type(objective).__name__ != objective_type:
+    if not isinstance(objective, TextToImage):
         raise UserError(
-            f"{model_dir} was trained with the objective {type(objective).__name__}, but this "
-            f"needs {objective_type}; give another run directory."
+            f"{model_dir} was trained with the objective {type(objective).__name__}, which draws no "
+            "pictures from text; give the directory of a text-to-image run."
         )
-    return Run(
+    return TextToImageRun(
         objective,
         checkpoints.load_params(model_dir),
         checkpoints.load_constants(model_dir),

@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    from babeldraw.cli.runs import open_run
+    from babeldraw.cli.runs import open_text_to_image
     from babeldraw.data import vocabulary
     from babeldraw.sampling.pictures import Sampler
     from babeldraw.training.pictures import write_grid
 
-    opened = open_run(args.checkpoint, "TextToImage")
+    opened = open_text_to_image(args.checkpoint)
     objective = opened.objective
     sampler = Sampler(
         objective.model,

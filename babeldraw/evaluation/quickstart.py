@@ -6,7 +6,7 @@ Every number is over whole splits or a seeded random draw; no sample is picked.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,16 +23,6 @@ SEEN_PROMPTS = 192
 """How many seen prompts are drawn for the score; of the held-out ones, all."""
 
 Columns = Mapping[str, np.ndarray]
-
-
-class CaptionedSplits(Protocol):
-    """A dataclass such as `data.pipeline.Dataset`: a split of captioned pictures with cells."""
-
-    split: str
-
-    def examples(self) -> dict[str, np.ndarray]:
-        """The whole split, stacked."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +54,16 @@ def evaluate(
     objective: TextToImage,
     params: Mapping[str, Any],
     constants: Mapping[str, Any],
-    dataset: CaptionedSplits,
+    train: Columns,
+    heldout: Columns,
     seed: int,
 ) -> Results:
-    """Scores both stages on the training split and on the cells held out of it."""
+    """Scores both stages on the training split and on the cells held out of it.
+
+    Args:
+      train, heldout: whole splits as `data.pipeline.Dataset.examples` gives them.
+    """
     params, constants = jax.device_put((params, constants))
-    train = dataset.examples()
-    heldout = dataclasses.replace(dataset, split="heldout_people").examples()
     gallery = Gallery(
         np.concatenate([train["image"], heldout["image"]]),
         np.concatenate([train["concept"], heldout["concept"]]),

@@ -47,7 +47,7 @@ def curve(records: Sequence[Record], name: str, title: str) -> str:
     return figure_image(figure)
 
 
-def bars(values: Sequence[float], title: str, xlabel: str) -> str:
+def bars(values: np.ndarray, title: str, xlabel: str) -> str:
     """A bar plot as an `<img>`."""
     figure = matplotlib.figure.Figure(figsize=(4.6, 2.8), layout="constrained")
     axes = figure.subplots()

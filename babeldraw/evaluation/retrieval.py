@@ -5,7 +5,6 @@ score needs no trained network, so it favours nobody's features.
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -18,8 +17,8 @@ class Gallery:
     """All real pictures, and what each shows: `concepts[i]` in `styles[i]`, together its cell."""
 
     images: Pictures
-    concepts: Sequence[str]
-    styles: Sequence[str]
+    concepts: np.ndarray
+    styles: np.ndarray
 
 
 def thumbnails(images: Pictures, size: int = 16) -> Float[np.ndarray, "n features"]:
@@ -50,7 +49,7 @@ def top1(
     """
     found = nearest(samples, gallery.images)
     identical = (gallery.images[found] == gallery.images[prompted]).all((1, 2, 3))
-    concepts, styles = np.asarray(gallery.concepts), np.asarray(gallery.styles)
+    concepts, styles = gallery.concepts, gallery.styles
     concept = identical | (concepts[found] == concepts[prompted])
     cell = identical | (concept & (styles[found] == styles[prompted]))
     return concept.astype(float), cell.astype(float)

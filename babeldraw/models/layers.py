@@ -99,7 +99,7 @@ class Embedding(nn.Module):
         )
 
     def __call__(self, indices: jax.Array) -> jax.Array:
-        return self.table.astype(self.dtype)[indices]
+        return jnp.asarray(self.table, self.dtype)[indices]
 
 
 class GridPositions(nn.Module):

@@ -77,6 +77,7 @@ class TransformerLayer(nn.Module):
         y = self.self_attention(y, *self.self_attention.keys_values(y), mask)
         x = self._add(x, y, keys, site=0)
         if self.with_cross_attention:
+            assert encoded is not None
             y = self.cross_attention_norm(x).astype(self.dtype)
             keys_values = self.cross_attention.keys_values(encoded.astype(self.dtype))
             x = self._add(x, self.cross_attention(y, *keys_values, encoded_mask), keys, site=1)

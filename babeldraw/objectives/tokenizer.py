@@ -66,7 +66,7 @@ class Tokenizer(Objective):
                 self.logit_laplace_weight,
                 losses.logit_laplace(images, output),
             )
-        total = sum(weight * value for weight, value in terms.values())
+        total = jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))
         usage, perplexity = losses.codebook_usage(tokens, self.model.codebook_size)
         metrics = {
             "loss": total,

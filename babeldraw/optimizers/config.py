@@ -47,7 +47,10 @@ class Adam(OptimizerConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adafactor(OptimizerConfig):
-    """optax's Adafactor with the patent's constants; its first moment is float32."""
+    """optax's Adafactor with the patent's constants; its first moment is float32.
+
+    `b2` is the same at every step (optax's own default lets it approach 1).
+    """
 
     b1: float = 0.9
     b2: float = 0.96
@@ -55,12 +58,22 @@ class Adafactor(OptimizerConfig):
 
     def update_rule(self) -> optax.GradientTransformation:
         return optax.chain(
-            optax.scale_by_factored_rms(decay_rate=self.b2, min_dim_size_to_factor=128),
+            optax.scale_by_factored_rms(
+                decay_rate=self.b2, min_dim_size_to_factor=128, decay_rate_fn=_debiased
+            ),
             optax.clip_by_block_rms(1.0),
             optax.ema(self.b1, debias=False),
             optax.add_decayed_weights(self.weight_decay, decayed_parameters),
             optax.scale_by_learning_rate(self.learning_rate),
         )
+
+
+def _debiased(step: jax.Array, decay: float) -> jax.Array:
+    """The rate that makes a moving average from zero, debiased as Adam's, of one at `decay`.
+
+    `decay (1 - decay^step) / (1 - decay^(step + 1))`: 0 at step 0, `decay` after a few dozen.
+    """
+    return decay * (1 - decay**step) / (1 - decay ** (step + 1))
 
 
 def decayed_parameters(params: Any) -> Any:

@@ -2,11 +2,18 @@
 
 import optax
 
+from babeldraw.errors import UserError
+
 
 def warmup_cosine(
     peak: float, warmup_steps: int, total_steps: int, final: float = 0.0
 ) -> optax.Schedule:
     """Linear from 0 to `peak`, then a half cosine to `final` (ViT-VQGAN: 1e-4 to 5e-5)."""
+    if warmup_steps >= total_steps:
+        raise UserError(
+            f"The learning rate warms up over {warmup_steps} steps but the run has {total_steps}; "
+            "raise TRAIN_STEPS or lower warmup_steps."
+        )
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, total_steps, final)
 
 

@@ -75,7 +75,7 @@ def batch_layout(objective: Objective, batch_size: int, mesh: Mesh) -> BatchLayo
     """
     data_axis, processes = mesh.shape["data"], jax.process_count()
     parts = math.lcm(data_axis, processes)
-    if batch_size % parts:
+    if batch_size < 1 or batch_size % parts:
         raise UserError(
             f"The batch of {batch_size} does not divide over {data_axis} devices (mesh axis "
             f"'data') and {processes} process(es): make it a multiple of {parts}."

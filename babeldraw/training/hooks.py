@@ -74,6 +74,10 @@ class FixedBatches:
     limit: int
     layout: BatchLayout
 
+    def load(self) -> None:
+        """Reads them now, so that a split that does not exist is said before the first step."""
+        self._host  # noqa: B018
+
     @functools.cached_property
     def _host(self) -> list[HostBatch]:
         batches: list[HostBatch] = []

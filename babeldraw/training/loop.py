@@ -132,6 +132,7 @@ def train(
         )
         common = (objective, constants, shown, seed, replicated(mesh))
         if eval_dataset is not None:
+            shown.load()
             hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
         hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
         hooks.append(hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints))
