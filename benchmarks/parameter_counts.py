@@ -1,0 +1,132 @@
+"""Counts the parameters of every size file by abstract evaluation, beside the published sizes.
+
+    python -m benchmarks.parameter_counts
+
+Nothing is allocated. The text-to-image sizes are counted for 16,000 text and 8,192 image tokens on
+a 32 x 32 grid. Their published figures are derived from the widths that the patent gives, those of
+the tokenizers are the names that the patent gives them.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from babeldraw.cli.gin_config import parse_gin
+
+TEXT_TO_IMAGE = {
+    "350m": (0.352e9, 0.387e9),
+    "750m": (0.755e9, 0.789e9),
+    "3b": (3.02e9, 3.09e9),
+    "20b": (20.40e9, 20.54e9),
+}
+"""Size file -> parameters without and with embeddings and softmax (derived from the patent)."""
+
+TOKENIZERS = {"small": 32e6, "base": 91e6, "large": 599e6}
+"""ViT-VQGAN size -> parameters of one side, encoder or decoder, as published (patent)."""
+
+_EMBEDDINGS = ("text_embedding", "image_embedding", "logits")
+_GRID = {
+    "text_vocab_size": 16_000,
+    "codebook_size": 8_192,
+    "text_length": 128,
+    "rows": 32,
+    "columns": 32,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Parameters of one text-to-image size."""
+
+    without_embeddings: int
+    with_embeddings: int
+
+
+def read_model(gin_file: str, name: str, **settings: Any) -> nn.Module:
+    """The module that configurable `name` of `gin_file` builds, with `settings` on top."""
+    import gin
+
+    parse_gin([gin_file], [f"{name}.{key}={value!r}" for key, value in settings.items()])
+    try:
+        return gin.get_configurable(name)()
+    finally:
+        gin.clear_config()
+
+
+def text_to_image_model(size: str, **settings: Any) -> nn.Module:
+    """The `EncoderDecoder` of gin/models/SIZE.gin for the published vocabularies and grid."""
+    name = "encoder_decoder.EncoderDecoder"
+    return read_model(f"gin/models/{size}.gin", name, **(_GRID | settings))
+
+
+def tokenizer_model(size: str) -> nn.Module:
+    """The `ViTVQGAN` of gin/tokenizers/SIZE.gin."""
+    return read_model(f"gin/tokenizers/{size}.gin", "vit_vqgan.ViTVQGAN")
+
+
+def abstract_params(model: nn.Module) -> dict[str, Any]:
+    """Its parameters as shapes, boxed with their logical axis names."""
+    if hasattr(model, "patch_size"):
+        inputs: tuple[Any, ...] = (jnp.zeros((1, model.image_size, model.image_size, 3)),)
+    else:
+        text, tokens = jnp.zeros((1, model.text_length), int), jnp.zeros((1, model.num_tokens), int)
+        inputs = (text, tokens)
+    return jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
+
+
+def count(params: Any) -> int:
+    """Numbers in a tree of arrays or shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def count_text_to_image(size: str) -> Count:
+    """Of gin/models/SIZE.gin. Embeddings are those of text and image tokens, and the softmax."""
+    params = abstract_params(text_to_image_model(size))
+    embeddings = sum(count(params[name]) for name in _EMBEDDINGS)
+    return Count(count(params) - embeddings, count(params))
+
+
+def count_tokenizer(size: str) -> dict[str, int]:
+    """Of gin/tokenizers/SIZE.gin, part by part; `encoder` has the projection to the codes."""
+    params = abstract_params(tokenizer_model(size))
+    return {
+        "encoder": count(params["encoder"]) + count(params["to_code"]),
+        "codebook": count(params["quantizer"]),
+        "decoder": count(params["decoder"]),
+        "total": count(params),
+    }
+
+
+def main() -> None:
+    """Prints both tables."""
+    print(f"{'text to image':14} {'without embeddings':>32} {'with embeddings':>32}")
+    for size, (without, with_embeddings) in TEXT_TO_IMAGE.items():
+        ours = count_text_to_image(size)
+        cells = [
+            f"{mine:>16,} ({mine / given - 1:+.1%} of {given / 1e9:.3f}B)"
+            for mine, given in (
+                (ours.without_embeddings, without),
+                (ours.with_embeddings, with_embeddings),
+            )
+        ]
+        print(f"{size:14} {cells[0]:>32} {cells[1]:>32}")
+
+    print(f"\n{'tokenizer':14} {'encoder':>28} {'decoder':>28} {'codebook':>9} {'total':>12}")
+    for size in ("small_small", "base_base", "small_large"):
+        ours_by_part = count_tokenizer(size)
+        cells = []
+        for part, name in zip(("encoder", "decoder"), size.split("_"), strict=True):
+            mine, given = ours_by_part[part], TOKENIZERS[name]
+            cells.append(f"{mine:,} ({mine / given - 1:+.1%} of {given / 1e6:.0f}M)")
+        total, codebook = ours_by_part["total"], ours_by_part["codebook"]
+        print(f"{size:14} {cells[0]:>28} {cells[1]:>28} {codebook:>9,} {total:>12,}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    main()

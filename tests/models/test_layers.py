@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from babeldraw.models.layers import Attention, GridPositions, Linear, dropout, fold_keys
+from babeldraw.parallel.rules import unbox
+from tests.models import tiny
+
+
+def test_dropout_keeps_the_mean_and_drops_at_its_rate():
+    x = jnp.full((4, 200, 50), 2.0)
+    y = dropout(x, 0.25, tiny.keys(4), site=0)
+    # 40,000 draws: five standard deviations are 0.011 of the share, 0.029 of the mean.
+    assert float(jnp.mean(y == 0)) == pytest.approx(0.25, abs=0.011)
+    assert float(jnp.mean(y)) == pytest.approx(2.0, abs=0.03)
+    np.testing.assert_allclose(np.unique(y), [0, 2 / 0.75], rtol=1e-6)
+
+
+def test_dropout_differs_by_site_layer_and_example():
+    x = jnp.ones((2, 100))
+    keys = tiny.keys(2)
+    here = dropout(x, 0.5, keys, site=0)
+    assert (here[0] != here[1]).any()
+    assert (here != dropout(x, 0.5, keys, site=1)).any()
+    assert (here != dropout(x, 0.5, fold_keys(keys, 1), site=0)).any()
+    np.testing.assert_array_equal(here, dropout(x, 0.5, keys, site=0))
+
+
+def test_no_keys_or_no_rate_is_no_dropout():
+    x = jnp.ones((2, 3))
+    assert dropout(x, 0.5, None, site=0) is x
+    assert dropout(x, 0.0, tiny.keys(2), site=0) is x
+    assert fold_keys(None, 3) is None
+
+
+def test_linear_contracts_its_last_dimensions():
+    layer = Linear((2, 3), ("heads", "head_dim"), ("embed", "mlp"), use_bias=True)
+    x = jax.random.normal(jax.random.key(1), (5, 7, 4, 6))
+    params = unbox(layer.init(jax.random.key(0), x)["params"])
+    assert params["kernel"].shape == (4, 6, 2, 3)
+    params["bias"] = jnp.arange(6.0).reshape(2, 3)
+    expected = np.einsum("abij,ijkl->abkl", x, params["kernel"]) + params["bias"]
+    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, atol=1e-5)
+
+
+def test_grid_positions_are_row_plus_column():
+    layer = GridPositions(2, 3, 4)
+    params = unbox(layer.init(jax.random.key(0), jnp.arange(6))["params"])
+    row, column = params["row"]["table"], params["column"]["table"]
+    out = layer.apply({"params": params}, jnp.arange(6))
+    expected = (row[:, None] + column[None]).reshape(6, 4)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+def test_attention_is_its_formula():
+    layer = Attention(num_heads=2, head_dim=3, d_model=4, use_bias=True)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1, 5, 4)), rng.normal(size=(1, 6, 4))
+    mask = rng.random((5, 6)) < 0.5
+    mask[:, 0] = True
+
+    def run(module, x, y, mask):
+        return module(x, *module.keys_values(y), mask)
+
+    inputs = jnp.float32(x), jnp.float32(y), jnp.asarray(mask)[None, None]
+    boxed = layer.init(jax.random.key(0), *inputs, method=run)["params"]
+    params = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), unbox(boxed)
+    )
+    found = layer.apply({"params": params}, *inputs, method=run)
+
+    def project(name, x):
+        weights = {k: np.asarray(v, np.float64) for k, v in params[name].items()}
+        return np.einsum("nd,dhe->hne", x[0], weights["kernel"]) + weights["bias"][:, None]
+
+    q, k, v = project("query", x), project("key", y), project("value", y)
+    scores = np.where(mask, q @ k.transpose(0, 2, 1) / np.sqrt(3), -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    heads = weights @ v
+    output = params["output"]
+    expected = np.einsum("hne,hed->nd", heads, output["kernel"]) + output["bias"]
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)

@@ -1,0 +1,158 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from babeldraw.models.vit_vqgan import LOGIT_LAPLACE_EPSILON, Quantizer
+from tests.models import tiny
+
+
+def quantizer(l2_normalize):
+    module = Quantizer(codebook_size=50, code_dim=4, l2_normalize=l2_normalize)
+    codebook = np.random.default_rng(1).normal(size=(50, 4)).astype(np.float32)
+    return module, {"params": {"codebook": jnp.asarray(codebook)}}, codebook.astype(np.float64)
+
+
+@pytest.mark.parametrize("l2_normalize", [True, False])
+def test_quantizer_finds_the_nearest_code(l2_normalize):
+    module, variables, codes = quantizer(l2_normalize)
+    z = jax.random.normal(jax.random.key(2), (3, 40, 4))
+    vectors = module.apply(variables, z, method="normalize")
+    found = module.apply(variables, vectors, method="nearest")
+
+    exact = np.asarray(z, np.float64)
+    if l2_normalize:
+        codes = codes / np.linalg.norm(codes, axis=-1, keepdims=True)
+        exact = exact / np.linalg.norm(exact, axis=-1, keepdims=True)
+    expected = np.square(exact[:, :, None] - codes).sum(-1).argmin(-1)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(vectors, exact, atol=1e-6)
+    np.testing.assert_allclose(
+        module.apply(variables, found, method="lookup"), codes[expected], atol=1e-6
+    )
+    assert found.dtype == jnp.int32
+
+
+def test_normalising_changes_which_code_is_nearest():
+    z = jax.random.normal(jax.random.key(2), (1, 40, 4))
+    found = []
+    for l2_normalize in (True, False):
+        module, variables, _ = quantizer(l2_normalize)
+        vectors = module.apply(variables, z, method="normalize")
+        found.append(module.apply(variables, vectors, method="nearest"))
+    assert (found[0] != found[1]).any()
+
+
+def test_the_zero_vector_has_a_finite_direction_and_gradient():
+    module, variables, _ = quantizer(True)
+
+    def total(z):
+        return module.apply(variables, z, method="normalize").sum()
+
+    assert jnp.isfinite(jax.grad(total)(jnp.zeros((1, 4)))).all()
+
+
+@functools.cache
+def model_and_params(**settings):
+    model = tiny.tokenizer(**settings)
+    return model, tiny.random_params(model)
+
+
+def as_float(pictures):
+    return jnp.asarray(pictures, jnp.float32) / 255
+
+
+def test_gradient_passes_straight_through_the_codes():
+    model, params = model_and_params()
+    pictures = as_float(tiny.images(2))
+    weights = jax.random.normal(jax.random.key(0), (2, 16, 16, 6))
+
+    def reconstruction(params):
+        output, *_ = model.apply({"params": params}, pictures)
+        return jnp.sum(weights * output)
+
+    gradient = tiny.jit(jax.grad(reconstruction))(params)
+
+    # By hand: the gradient at the codes, handed to the encoder as if its vectors were the codes.
+    _, _, codes, _ = tiny.jit(model.apply)({"params": params}, pictures)
+
+    def from_codes(codes):
+        return jnp.sum(weights * model.apply({"params": params}, codes, method="decode_codes"))
+
+    def vectors(params):
+        return model.apply({"params": params}, pictures, method="encode_to_codes")
+
+    @tiny.jit
+    def by_hand(params):
+        return jax.vjp(vectors, params)[1](jax.grad(from_codes)(codes))[0]
+
+    expected = by_hand(params)
+    for part in ("encoder", "to_code"):
+        largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected[part]))
+        assert largest > 1e-2
+        jax.tree.map(
+            lambda a, b, atol=1e-4 * largest: np.testing.assert_allclose(
+                a, b, rtol=1e-3, atol=atol
+            ),
+            gradient[part],
+            expected[part],
+        )
+    # The picture teaches the codebook nothing; that is the VQ loss's share.
+    assert (gradient["quantizer"]["codebook"] == 0).all()
+
+
+def test_output_vectors_codes_and_tokens_belong_together():
+    model, params = model_and_params()
+    pictures = as_float(tiny.images(3))
+    output, z, codes, tokens = tiny.jit(model.apply)({"params": params}, pictures)
+    assert output.shape == (3, 16, 16, 6)
+    assert z.shape == codes.shape == (3, model.num_tokens, 4)
+    np.testing.assert_allclose(jnp.linalg.norm(z, axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(jnp.linalg.norm(codes, axis=-1), 1, atol=1e-5)
+    encode = tiny.jit(functools.partial(model.apply, method="encode"))
+    np.testing.assert_array_equal(encode({"params": params}, pictures), tokens)
+    expected = np.clip(model.to_image(output), 0, 1)
+    decode = tiny.jit(functools.partial(model.apply, method="decode"))
+    found = decode({"params": params}, tokens)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_a_code_is_drawn_where_its_token_stands():
+    """Tokens are in raster order, as patches are."""
+    model, params = model_and_params()
+    # A decoder whose blocks add nothing is a function of each token alone.
+    blocks = jax.tree.map(jnp.zeros_like, params["decoder"]["blocks"])
+    params = params | {"decoder": params["decoder"] | {"blocks": blocks}}
+    tokens = tiny.pictures_tokens(1, model)
+    pair = jnp.concatenate([tokens, tokens.at[0, 6].set((tokens[0, 6] + 1) % tiny.CODES)])
+
+    def decode(module, tokens):
+        return module.decode_codes(module.quantizer.lookup(tokens))
+
+    before, after = tiny.jit(functools.partial(model.apply, method=decode))(
+        {"params": params}, pair
+    )
+    changed = after != before
+    rows, columns = np.nonzero(changed.any(-1))
+    # Token 6 of a 4 x 4 grid: row 1, column 2, patches of 4 pixels.
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 7, 8, 11)
+
+
+def test_to_image_undoes_the_squeeze():
+    model = tiny.tokenizer()
+    x = jnp.linspace(0, 1, 16 * 16 * 3).reshape(1, 16, 16, 3)
+    squeezed = (1 - 2 * LOGIT_LAPLACE_EPSILON) * x + LOGIT_LAPLACE_EPSILON
+    mu = jnp.log(squeezed) - jnp.log1p(-squeezed)
+    output = jnp.concatenate([mu, jnp.zeros_like(mu)], axis=-1)
+    np.testing.assert_allclose(model.to_image(output), x, atol=1e-6)
+
+
+def test_raw_rgb_has_three_channels_and_no_sigmoid():
+    model, params = model_and_params(output="rgb")
+    output, *_ = model.apply({"params": params}, as_float(tiny.images(1)))
+    assert output.shape == (1, 16, 16, 3)
+    np.testing.assert_array_equal(model.to_image(output), output)

@@ -1,0 +1,106 @@
+"""Networks of a few hundred weights, with weights that no initialiser had a hand in."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.parallel.rules import unbox
+
+VOCAB, CODES, TEXT = 20, 13, 6
+ROWS, COLUMNS = 4, 5
+CONVENTIONS = ("raster", "row_start", "row_start_above")
+
+
+def transformer(**settings):
+    """Grid of 4 rows and 5 columns, so that rows and columns cannot be mistaken for each other."""
+    defaults = {
+        "text_vocab_size": VOCAB,
+        "codebook_size": CODES,
+        "text_length": TEXT,
+        "rows": ROWS,
+        "columns": COLUMNS,
+        "d_model": 16,
+        "num_heads": 2,
+        "head_dim": 8,
+        "mlp_dim": 24,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "attention_kernel": 3,
+        "dtype": jnp.float32,
+    }
+    return EncoderDecoder(**(defaults | settings))
+
+
+def tokenizer(**settings):
+    """16 px, patches of 4: 16 tokens."""
+    defaults = {
+        "image_size": 16,
+        "patch_size": 4,
+        "codebook_size": CODES,
+        "code_dim": 4,
+        "dtype": jnp.float32,
+    }
+    for side in ("encoder", "decoder"):
+        defaults |= {
+            f"{side}_layers": 1,
+            f"{side}_heads": 2,
+            f"{side}_width": 16,
+            f"{side}_mlp_dim": 24,
+        }
+    return ViTVQGAN(**(defaults | settings))
+
+
+def inputs(model):
+    """What `model` is initialised with."""
+    if isinstance(model, ViTVQGAN):
+        return (jnp.zeros((1, model.image_size, model.image_size, 3)),)
+    return jnp.zeros((1, model.text_length), jnp.int32), jnp.zeros((1, model.num_tokens), jnp.int32)
+
+
+def random_params(model, seed=0, scale=0.4):
+    """Normal noise in every weight: nothing is zero, so that no path through the model is closed.
+
+    `scale` is that of the kernels; layer norms and embeddings have it at their own level.
+    """
+    boxed = jax.eval_shape(model.init, jax.random.key(0), *inputs(model))["params"]
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        noise = rng.normal(size=leaf.shape).astype(np.float32)
+        name = path[-1].key
+        return jnp.asarray(1 + 0.1 * noise if name == "scale" else scale * noise)
+
+    return jax.tree_util.tree_map_with_path(draw, unbox(boxed))
+
+
+def prompts(count, seed=0, length=TEXT):
+    """Prompts of random lengths, each closed by EOS (1) and padded with 0."""
+    rng = np.random.default_rng(seed)
+    text = rng.integers(2, VOCAB, size=(count, length))
+    ends = rng.integers(1, length, size=count)
+    text[np.arange(count), ends] = 1
+    text[np.arange(length)[None] > ends[:, None]] = 0
+    return jnp.asarray(text, jnp.int32)
+
+
+def pictures_tokens(count, model, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (count, model.num_tokens)
+    return jnp.asarray(rng.integers(0, model.codebook_size, size=shape), jnp.int32)
+
+
+def images(count, size=16, seed=0):
+    """uint8, smooth enough that patches differ from each other."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, size=(count, size, size, 3), dtype=np.uint8)
+
+
+def jit(function):
+    """`jax.jit` without LLVM's optimisations: compiling is most of the time that tests take."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def keys(count, seed=0):
+    return example_keys(jax.random.key(seed), count)
