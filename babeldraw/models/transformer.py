@@ -24,6 +24,10 @@ KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
 ]
 
+TextKeysValues = tuple[
+    Float[Array, "batch text heads head_dim"], Float[Array, "batch text heads head_dim"]
+]
+
 RESIDUAL_AXES = ("batch", "length", "activation_embed")
 """The output of attention and feed-forward: fully partitioned in training, on a dimension other
 than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (patent, FIG. 7)."""
@@ -88,7 +92,7 @@ class TransformerLayer(nn.Module):
         branch = nn.with_logical_constraint(branch, RESIDUAL_AXES)
         return x + dropout(branch, self.dropout_rate, keys, site)
 
-    def encoded_keys_values(self, encoded: Float[Array, "batch text d_model"]) -> KeysValues:
+    def encoded_keys_values(self, encoded: Float[Array, "batch text d_model"]) -> TextKeysValues:
         """Cross-attention's share of the text: computed once a prompt when decoding."""
         return self.cross_attention.keys_values(encoded.astype(self.dtype))
 
@@ -98,7 +102,7 @@ class TransformerLayer(nn.Module):
         positions: Int[Array, "new"],
         cache: KeysValues,
         mask: Bool[Array, "1 1 new length"],
-        encoded: KeysValues,
+        encoded: TextKeysValues,
         encoded_mask: Bool[Array, "batch 1 1 text"],
     ) -> tuple[Float[Array, "batch new d_model"], KeysValues]:
         """One step for the tokens at `positions`: writes their keys and values, attends to all.

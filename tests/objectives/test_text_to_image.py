@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from babeldraw.objectives.losses import token_cross_entropy
+from tests.models import tiny
+from tests.objectives import tiny_runs
+
+KEY = jax.random.key(3)
+OBJECTIVE = tiny_runs.text_to_image()
+PARAMS = tiny.random_params(OBJECTIVE.model)
+CONSTANTS = OBJECTIVE.constants()
+BATCH = {name: jnp.asarray(value) for name, value in next(tiny_runs.Pictures(4).batches()).items()}
+TOKENS = tiny.jit(OBJECTIVE.image_tokens)(CONSTANTS, BATCH)
+
+
+def train_loss(objective, batch, key=KEY):
+    def loss(params, constants, batch, key):
+        return objective.train_loss(params, {"text_to_image": params}, constants, batch, key)[0]
+
+    return tiny.jit(loss)(PARAMS, CONSTANTS, batch, key)
+
+
+def test_tokens_are_those_of_the_frozen_tokenizer():
+    images = BATCH["image"].astype(jnp.float32) / 255
+    variables = {"params": CONSTANTS["tokenizer"]}
+    expected = OBJECTIVE.tokenizer.apply(variables, images, method="encode")
+    np.testing.assert_array_equal(TOKENS, expected)
+    assert len(np.unique(TOKENS)) > 1
+
+
+def test_frozen_tokenizer_gets_no_gradient():
+    def loss(params, constants):
+        return OBJECTIVE.train_loss(params, {"text_to_image": params}, constants, BATCH, KEY)[0]
+
+    own, frozen = tiny.jit(jax.grad(loss, (0, 1)))(PARAMS, CONSTANTS)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(frozen))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(own))
+    assert all((jnp.abs(leaf) > 0).any() for leaf in jax.tree.leaves(own))
+
+
+def test_tokens_brought_along_give_the_same_loss_bitwise():
+    encoded = {"text_tokens": BATCH["text_tokens"], "image_tokens": TOKENS}
+    assert train_loss(OBJECTIVE, encoded) == train_loss(OBJECTIVE, BATCH)
+    changed = encoded | {"image_tokens": (TOKENS + 1) % tiny.CODES}
+    assert train_loss(OBJECTIVE, changed) != train_loss(OBJECTIVE, BATCH)
+
+
+def test_prompt_dropout_of_everything_is_the_unconditional_loss():
+    encoded = {"text_tokens": BATCH["text_tokens"], "image_tokens": TOKENS}
+    without = encoded | {"text_tokens": jnp.zeros_like(BATCH["text_tokens"])}
+    everything = tiny_runs.text_to_image(prompt_dropout_rate=1.0)
+    expected = train_loss(OBJECTIVE, without)
+    assert float(train_loss(everything, encoded)) == pytest.approx(float(expected), rel=1e-6)
+    assert float(train_loss(OBJECTIVE, encoded)) != pytest.approx(float(expected), rel=1e-3)
+
+
+def test_prompt_dropout_drops_whole_prompts_at_its_rate():
+    """Without other dropout each example's loss is one of two; count which."""
+    objective = tiny_runs.text_to_image(prompt_dropout_rate=0.3, dropout_rate=0.0)
+    text = jnp.tile(BATCH["text_tokens"][:1], (600, 1))
+    tokens = jnp.tile(TOKENS[:1], (600, 1))
+
+    def loss(text):
+        logits = objective.model.apply({"params": PARAMS}, text, TOKENS[:1])
+        return token_cross_entropy(logits, TOKENS[:1])
+
+    with_prompt, without = (float(loss(t)) for t in (text[:1], jnp.zeros_like(text[:1])))
+    mean = float(train_loss(objective, {"text_tokens": text, "image_tokens": tokens}))
+    share = (mean - with_prompt) / (without - with_prompt)
+    assert share == pytest.approx(0.3, abs=5 * np.sqrt(0.3 * 0.7 / 600))
+
+
+def test_evaluation_is_without_dropout_and_shows_what_the_prompt_gives():
+    def evaluate(key):
+        return tiny.jit(OBJECTIVE.evaluate)({"text_to_image": PARAMS}, CONSTANTS, BATCH, key)
+
+    metrics = evaluate(KEY)
+    assert metrics == evaluate(jax.random.key(4))
+    for name, text in (
+        ("loss", BATCH["text_tokens"]),
+        ("loss_without_prompt", jnp.zeros_like(BATCH["text_tokens"])),
+    ):
+        logits = OBJECTIVE.model.apply({"params": PARAMS}, text, TOKENS)
+        expected = float(token_cross_entropy(logits, TOKENS))
+        assert float(metrics[name]) == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,51 @@
+"""The real objectives around networks of a few hundred weights, and pictures to train them on."""
+
+import dataclasses
+
+import numpy as np
+import optax
+
+from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.objectives.tokenizer import Tokenizer
+from babeldraw.optimizers.config import Adam
+from tests.models import tiny
+
+ADAM = Adam(learning_rate=optax.linear_schedule(3e-3, 0.0, 100), clip_norm=1.0)
+TOKENIZER = tiny.tokenizer()
+
+
+def frozen_tokenizer():
+    """As `checkpoints.load_params` gives it: plain arrays under the player's name."""
+    return {"tokenizer": tiny.random_params(TOKENIZER, seed=1)}
+
+
+def text_to_image(*, prompt_dropout_rate=0.0, **settings):
+    model = tiny.transformer(rows=4, columns=4, **({"dropout_rate": 0.1} | settings))
+    return TextToImage(
+        model=model,
+        tokenizer=TOKENIZER,
+        tokenizer_params=frozen_tokenizer,
+        optimizer=ADAM,
+        prompt_dropout_rate=prompt_dropout_rate,
+    )
+
+
+def tokenizer(**settings):
+    model = tiny.tokenizer(output=settings.pop("output", "logit_laplace"))
+    return Tokenizer(model=model, optimizer=ADAM, **settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Batch i is drawn from a generator seeded with i."""
+
+    batch_size: int = 8
+
+    def batches(self, *, process_index=0, process_count=1, start_step=0, num_epochs=None):
+        step = start_step
+        while True:
+            yield {
+                "text_tokens": np.asarray(tiny.prompts(self.batch_size, seed=step)),
+                "image": tiny.images(self.batch_size, seed=step),
+            }
+            step += 1
