@@ -17,7 +17,6 @@ import statistics
 import time
 from collections.abc import Callable
 
-THREADS = 2
 Block = Callable[[], float]
 """Runs some steps; seconds for each of them."""
 
@@ -231,12 +230,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9, help="blocks of each kind")
     parser.add_argument("--steps", type=int, default=5, help="steps a block")
-    repeats, steps = (args := parser.parse_args()).repeats, args.steps
+    parser.add_argument("--threads", type=int, default=2, help="cores and threads for both")
+    args = parser.parse_args()
+    repeats, steps, threads = args.repeats, args.steps, args.threads
+    # Before JAX starts: its thread pool has as many threads as the process may use cores.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     import jax
     import torch
 
-    torch.set_num_threads(THREADS)
-    print(f"jax {jax.__version__}, torch {torch.__version__}, {THREADS} threads each")
+    torch.set_num_threads(threads)
+    print(f"jax {jax.__version__}, torch {torch.__version__}, {threads} threads each")
     print(f"load average before: {os.getloadavg()[0]:.2f}")
     print("compiling", flush=True)
     cases = {
@@ -277,6 +280,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    # Before JAX starts: its thread pool has as many threads as the process may use cores.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     main()

@@ -3,30 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.objectives import tiny_runs
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile(tmp_path_factory):
-    """Each program is compiled once and without optimisation: compiling is all that takes time."""
-    settings = {
-        "jax_disable_most_optimizations": True,
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+pytestmark = pytest.mark.slow  # compiling; tests/training has the same of small objectives
 
 
 def run(objective, model_dir, train_steps, *, devices=1, checkpoint_every=0):
