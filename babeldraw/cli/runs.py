@@ -54,8 +54,8 @@ def open_text_to_image(model_dir: str) -> TextToImageRun:
     objective = configured("objective")
     if not isinstance(objective, TextToImage):
         raise UserError(
-            f"{model_dir} was trained with the objective {type(objective).__name__}, which draws no "
-            "pictures from text; give the directory of a text-to-image run."
+            f"{model_dir} was trained with the objective {type(objective).__name__}, which draws "
+            "no pictures from text; give the directory of a text-to-image run."
         )
     return TextToImageRun(
         objective,

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, Key
 
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.layers import fold_keys
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
@@ -25,6 +26,9 @@ class TextToImage(Objective):
         of its directory; called once, at the start of a run.
       prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
         in a finetune of 100,000 steps; here it is a rate of any run.
+      token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
+        otherwise learns to continue the pictures that it has seen before it learns to read the
+        prompt. Beyond the patent.
     """
 
     model: EncoderDecoder
@@ -32,6 +36,7 @@ class TextToImage(Objective):
     tokenizer_params: Callable[[], Mapping[str, Params]]
     optimizer: OptimizerConfig
     prompt_dropout_rate: float = 0.0
+    token_noise_rate: float = 0.0
 
     @property
     def network(self) -> EncoderDecoder:
@@ -84,15 +89,26 @@ class TextToImage(Objective):
         text = batch["text_tokens"]
         keys = example_keys(key, text.shape[0])
         if self.prompt_dropout_rate:
-            prompt_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, 2)
             drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.prompt_dropout_rate))(
-                prompt_keys
+                fold_keys(keys, 2)
             )
             text = jnp.where(drop[:, None], 0, text)
         tokens = self.image_tokens(constants, batch)
-        logits = self.network.apply({"params": params}, text, tokens, keys)
+        inputs = self._with_noise(tokens, fold_keys(keys, 3)) if self.token_noise_rate else tokens
+        logits = self.network.apply({"params": params}, text, inputs, keys)
         loss = losses.token_cross_entropy(logits, tokens)
         return loss, {"loss": loss}
+
+    def _with_noise(
+        self, tokens: Int[Array, "batch n"], keys: Key[Array, "batch"]
+    ) -> Int[Array, "batch n"]:
+        def noisy(tokens: jax.Array, key: jax.Array) -> jax.Array:
+            where, what = jax.random.split(key)
+            replaced = jax.random.bernoulli(where, self.token_noise_rate, tokens.shape)
+            random = jax.random.randint(what, tokens.shape, 0, self.model.codebook_size)
+            return jnp.where(replaced, random, tokens)
+
+        return jax.vmap(noisy)(tokens, keys)
 
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array

@@ -56,8 +56,11 @@ def apply_layers(
         layer_fn = jax.checkpoint(layer_fn, policy=_REMAT_POLICIES[execution.remat])
     num_layers = jax.tree.leaves(stacked_params)[0].shape[0]
     if execution.unroll:
+        # One split has one concatenation as its gradient; indexing has a padded sum a layer.
+        leaves, structure = jax.tree.flatten(stacked_params)
+        split = [jax.lax.split(leaf, (1,) * num_layers) for leaf in leaves]
         for index in range(num_layers):
-            layer_params = jax.tree.map(lambda leaf, i=index: leaf[i], stacked_params)
+            layer_params = structure.unflatten([parts[index][0] for parts in split])
             x = layer_fn(layer_params, x, shared, jnp.int32(index))
         return x
 
