@@ -196,12 +196,13 @@ class Attention(nn.Module):
         query = nn.with_logical_constraint(
             query, ("batch", "length", "activation_heads", "head_dim")
         )
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, keys).astype(jnp.float32)
+        # Heads first: plain batched products of [length, head_dim], the fastest form on CPU.
+        query, keys, values = (jnp.swapaxes(x, 1, 2) for x in (query, keys, values))
+        scores = (query @ jnp.swapaxes(keys, 2, 3)).astype(jnp.float32)
         if mask is not None:
             scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        attended = jnp.einsum("bhqk,bkhd->bqhd", weights, values)
-        return self.output(attended)
+        return self.output(jnp.swapaxes(weights @ values, 1, 2))
 
 
 class FeedForward(nn.Module):
