@@ -23,8 +23,8 @@ from babeldraw.data.emoji_grid import GENDERS, Cell
 
 SIZES = (32, 64, 128, 256)
 SELECTIONS = ("all", "people", "quickstart")
-# Occupations, which share faces and hair and differ in hat, clothes and tool: what a prompt that was
-# never seen asks for can be put together from parts that were. Chosen by looking at a contact sheet.
+# Occupations share faces and hair and differ in hat, clothes and tool: what a prompt that was never
+# seen asks for can be put together from parts that were. Chosen by looking at a contact sheet.
 QUICKSTART_ROLES = (
     "artist",
     "astronaut",

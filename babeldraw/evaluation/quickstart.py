@@ -22,6 +22,9 @@ from babeldraw.training.pictures import write_grid
 SEEN_PROMPTS = 192
 """How many seen prompts are drawn for the score; of the held-out ones, all."""
 
+CUTOFF = 0.1
+"""Codes less probable than this share of the best one are not drawn: they show as specks."""
+
 Columns = Mapping[str, np.ndarray]
 
 
@@ -77,6 +80,7 @@ def evaluate(
         params["text_to_image"],
         objective.tokenizer,
         constants["tokenizer"],
+        cutoff=CUTOFF,
         batch_size=48,
     )
     rng = np.random.default_rng(seed)

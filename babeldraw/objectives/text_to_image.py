@@ -94,7 +94,10 @@ class TextToImage(Objective):
             )
             text = jnp.where(drop[:, None], 0, text)
         tokens = self.image_tokens(constants, batch)
-        inputs = self._with_noise(tokens, fold_keys(keys, 3)) if self.token_noise_rate else tokens
+        inputs = tokens
+        if self.token_noise_rate:
+            noise_keys = example_keys(jax.random.fold_in(key, 1), text.shape[0])
+            inputs = self._with_noise(tokens, noise_keys)
         logits = self.network.apply({"params": params}, text, inputs, keys)
         loss = losses.token_cross_entropy(logits, tokens)
         return loss, {"loss": loss}

@@ -60,7 +60,7 @@ def apply_layers(
         leaves, structure = jax.tree.flatten(stacked_params)
         split = [jax.lax.split(leaf, (1,) * num_layers) for leaf in leaves]
         for index in range(num_layers):
-            layer_params = structure.unflatten([parts[index][0] for parts in split])
+            layer_params = jax.tree.unflatten(structure, [parts[index][0] for parts in split])
             x = layer_fn(layer_params, x, shared, jnp.int32(index))
         return x
 

@@ -9,8 +9,8 @@ def gallery():
     pictures = rng.integers(0, 256, size=(5, 32, 32, 3), dtype=np.uint8)
     return Gallery(
         np.concatenate([pictures, pictures[-1:]]),
-        ["apple", "apple", "pear", "pear", "moon", "lamp"],
-        ["noto", "fluent", "noto", "fluent", "noto", "noto"],
+        np.array(["apple", "apple", "pear", "pear", "moon", "lamp"]),
+        np.array(["noto", "fluent", "noto", "fluent", "noto", "noto"]),
     )
 
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
 from tests.models import tiny
 from tests.objectives import tiny_runs
@@ -85,3 +86,31 @@ def test_evaluation_is_without_dropout_and_shows_what_the_prompt_gives():
         logits = OBJECTIVE.model.apply({"params": PARAMS}, text, TOKENS)
         expected = float(token_cross_entropy(logits, TOKENS))
         assert float(metrics[name]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_token_noise_corrupts_what_the_decoder_reads_and_not_what_it_predicts():
+    encoded = {"text_tokens": BATCH["text_tokens"], "image_tokens": TOKENS}
+    noisy = tiny_runs.text_to_image(token_noise_rate=1.0)
+    loss = train_loss(noisy, encoded)
+    assert loss == train_loss(noisy, encoded)  # the noise is keyed
+    assert loss != train_loss(noisy, encoded, jax.random.key(4))
+    assert float(loss) != pytest.approx(float(train_loss(OBJECTIVE, encoded)), rel=1e-4)
+
+    def all_inputs_random(tokens, key):
+        """The same noise, applied outside: the targets stay the true tokens."""
+        keys = example_keys(jax.random.fold_in(key, 1), len(tokens))
+        inputs = noisy._with_noise(tokens, keys)
+        text = encoded["text_tokens"]
+        logits = noisy.model.apply({"params": PARAMS}, text, inputs, example_keys(key, len(tokens)))
+        return token_cross_entropy(logits, tokens)
+
+    assert float(loss) == pytest.approx(float(tiny.jit(all_inputs_random)(TOKENS, KEY)), rel=1e-5)
+
+
+def test_token_noise_replaces_tokens_at_its_rate():
+    objective = tiny_runs.text_to_image(token_noise_rate=0.25)
+    tokens = jnp.full((64, 256), 3, jnp.int32)
+    noisy = objective._with_noise(tokens, example_keys(KEY, 64))
+    expected = 0.25 * (1 - 1 / tiny.CODES)  # a random code may be the true one
+    assert float((noisy != tokens).mean()) == pytest.approx(expected, abs=0.015)
+    assert int(noisy.min()) >= 0 and int(noisy.max()) == tiny.CODES - 1

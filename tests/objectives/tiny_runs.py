@@ -19,7 +19,7 @@ def frozen_tokenizer():
     return {"tokenizer": tiny.random_params(TOKENIZER, seed=1)}
 
 
-def text_to_image(*, prompt_dropout_rate=0.0, **settings):
+def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, **settings):
     model = tiny.transformer(rows=4, columns=4, **({"dropout_rate": 0.1} | settings))
     return TextToImage(
         model=model,
@@ -27,6 +27,7 @@ def text_to_image(*, prompt_dropout_rate=0.0, **settings):
         tokenizer_params=frozen_tokenizer,
         optimizer=ADAM,
         prompt_dropout_rate=prompt_dropout_rate,
+        token_noise_rate=token_noise_rate,
     )
 
 

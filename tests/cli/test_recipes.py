@@ -1,0 +1,75 @@
+"""Contract: the recipes in gin/ bind what exists, fit together, and their mistakes read well."""
+
+import gin
+import jax
+import pytest
+
+from babeldraw.cli.gin_config import parse_gin
+from babeldraw.cli.main import main
+
+SIZES = ("tiny", "350m", "750m", "3b", "20b")
+TOKENIZERS = ("tiny", "small_small", "base_base", "small_large")
+TASKS = ("emoji", "emoji_people", "emoji_quickstart", "coco")
+
+
+def objective(files, *bindings):
+    parse_gin([f"gin/{name}.gin" for name in files], ["MODEL_DIR = 'unused'", *bindings])
+    return gin.query_parameter("loop.train.objective").scoped_configurable_fn()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("tokenizer", "task"), [("small_small", "coco"), ("tiny", "emoji_quickstart")]
+)
+def test_every_model_fits_every_tokenizer_and_task(size, tokenizer, task):
+    files = ("runs/text_to_image", f"models/{size}", f"tokenizers/{tokenizer}", f"tasks/{task}")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'")
+    params = jax.eval_shape(built.init, jax.random.key(0))["text_to_image"]
+    shapes = built.batch_shapes(2)
+    assert built.model.num_tokens == built.tokenizer.num_tokens
+    assert built.model.codebook_size == built.tokenizer.codebook_size
+    assert shapes["text_tokens"].shape == (2, built.model.text_length)
+    assert params["logits"]["kernel"].value.shape == (
+        built.model.d_model,
+        built.tokenizer.codebook_size,
+    )
+    assert built.players()[0].name == "text_to_image"
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_every_tokenizer_recipe_builds(tokenizer):
+    built = objective(("runs/tokenizer", f"tokenizers/{tokenizer}", "tasks/emoji"))
+    params = jax.eval_shape(built.init, jax.random.key(0))["tokenizer"]
+    codebook = params["quantizer"]["codebook"].value
+    assert codebook.shape == (built.model.codebook_size, built.model.code_dim)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_text_lengths_of_a_task_agree(task):
+    parse_gin(
+        [f"gin/{name}.gin" for name in ("runs/tokenizer", "tokenizers/tiny", f"tasks/{task}")],
+        ["MODEL_DIR = 'unused'"],
+    )
+    assert gin.query_parameter("%TASK_FEATURE_LENGTHS")["text"] == gin.query_parameter(
+        "%TEXT_LENGTH"
+    )
+
+
+@pytest.mark.parametrize(
+    ("binding", "says"),
+    [
+        ("TRAIN_STEP=5", "did you mean TRAIN_STEPS?"),
+        ("tokenizer.Tokenizer.l2_wieght=1.0", "did you mean l2_weight?"),
+        ("MIXTURE_OR_TASK_NAME='emoji_quikstart_32'", "did you mean emoji_quickstart_32"),
+        ("TASK_FEATURE_LENGTHS={'text':16,'image':64}", "asks for images of 64 px"),
+        ("PATCH_SIZE=5", "not a multiple of PATCH_SIZE 5"),
+        ("BATCH_SIZE=0", "batch of 0"),
+        ("TRAIN_STEPS=10", "raise TRAIN_STEPS"),
+    ],
+)
+def test_a_mistake_is_one_sentence(binding, says, tmp_path, capsys):
+    arguments = ["train", "--gin_file=gin/runs/quickstart_tokenizer.gin", f"--gin.{binding}"]
+    assert main([*arguments, f"--model_dir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("babeldraw: error: ")
+    assert says in error
