@@ -46,11 +46,18 @@ def toyhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     for name in [name for name in sys.modules if name.partition(".")[0] == "toyhouse"]:
         monkeypatch.delitem(sys.modules, name)
-    # gin never forgets a registration, and would refuse the next test's toyhouse.
+    # gin never forgets a registration: it would refuse the next test's toyhouse, and a fake of a
+    # babeldraw function after the real one.
     registry, inverse = gin.config._REGISTRY, gin.config._INVERSE_REGISTRY
     monkeypatch.setattr(gin.config, "_REGISTRY", gin.selector_map.SelectorMap())
     for selector, configurable in registry.items():
-        gin.config._REGISTRY[selector] = configurable
-    monkeypatch.setattr(gin.config, "_INVERSE_REGISTRY", dict(inverse))
+        if not selector.startswith("babeldraw."):
+            gin.config._REGISTRY[selector] = configurable
+    kept = {
+        function: configurable
+        for function, configurable in inverse.items()
+        if not configurable.selector.startswith("babeldraw.")
+    }
+    monkeypatch.setattr(gin.config, "_INVERSE_REGISTRY", kept)
     yield tmp_path
     gin.clear_config()
