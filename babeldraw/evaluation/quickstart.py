@@ -149,11 +149,12 @@ def cross_entropy(
 
 
 def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """`report.json`."""
+    """`report.json`. `seconds` are those of each part of this call, and their `total`."""
     share = results.token_counts / results.token_counts.sum()
     entropy = -np.sum(share[share > 0] * np.log(share[share > 0]))
     return {
-        "wall_seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "wall_seconds": round(seconds["total"], 1),
+        "seconds": {name: round(value, 1) for name, value in seconds.items() if name != "total"},
         "tokenizer": {
             "psnr": round(results.psnr, 2),
             "heldout_psnr": round(results.heldout_psnr, 2),
@@ -181,11 +182,12 @@ def page(summary: Mapping[str, Any], results: Results, model_dirs: Mapping[str, 
     tokenizer = report.read_metrics(model_dirs["tokenizer"])
     text_to_image = report.read_metrics(model_dirs["text_to_image"])
     counts = np.sort(results.token_counts)[::-1]
-    flat = {
-        f"{group}.{name}": value
-        for group, values in summary.items()
-        for name, value in values.items()
-    }
+    flat: dict[str, Any] = {}
+    for group, values in summary.items():
+        if isinstance(values, Mapping):
+            flat |= {f"{group}.{name}": value for name, value in values.items()}
+        else:
+            flat[group] = values
     return report.page(
         "Babeldraw quickstart",
         [

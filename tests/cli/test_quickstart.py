@@ -28,7 +28,7 @@ def run(directory):
 @pytest.mark.slow
 def test_report_has_the_promised_keys_and_sane_values(output):
     report = json.loads((output / "report.json").read_text())
-    assert report["wall_seconds"]["total"] > 0
+    assert report["wall_seconds"] >= sum(report["seconds"].values()) > 0
     assert 8 < report["tokenizer"]["psnr"] < 40
     assert 0 < report["tokenizer"]["codebook_usage"] <= 1
     assert 1 <= report["tokenizer"]["perplexity"] <= 512
@@ -52,7 +52,7 @@ def test_report_is_one_file_with_its_pictures_inside(output):
 def test_the_run_directories_explain_themselves(output):
     for stage in ("tokenizer", "text_to_image"):
         directory = output / stage
-        assert "loop.train.train_steps" in (directory / "config.gin").read_text()
+        assert f"TRAIN_STEPS = {STEPS}" in (directory / "config.gin").read_text()
         assert (directory / "model-info.txt").is_file()
         records = [json.loads(line) for line in (directory / "metrics.jsonl").open()]
         assert {record["split"] for record in records} == {"train", "eval"}
