@@ -54,7 +54,8 @@ def test_the_run_directories_explain_themselves(output):
         directory = output / stage
         assert f"TRAIN_STEPS = {STEPS}" in (directory / "config.gin").read_text()
         assert (directory / "model-info.txt").is_file()
-        records = [json.loads(line) for line in (directory / "metrics.jsonl").open()]
+        lines = (directory / "metrics.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
         assert {record["split"] for record in records} == {"train", "eval"}
         assert records[-1]["step"] == STEPS
 
