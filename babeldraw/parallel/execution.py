@@ -54,13 +54,8 @@ def apply_layers(
     """Runs `x` through all layers of `stacked_params` (leaves `[layers, ...]`) in order."""
     if execution.remat != "none":
         layer_fn = jax.checkpoint(layer_fn, policy=_REMAT_POLICIES[execution.remat])
-    num_layers = jax.tree.leaves(stacked_params)[0].shape[0]
     if execution.unroll:
-        # One split has one concatenation as its gradient; indexing has a padded sum a layer.
-        leaves, structure = jax.tree.flatten(stacked_params)
-        split = [jax.lax.split(leaf, (1,) * num_layers) for leaf in leaves]
-        for index in range(num_layers):
-            layer_params = jax.tree.unflatten(structure, [parts[index][0] for parts in split])
+        for index, layer_params in enumerate(unstack_layers(stacked_params)):
             x = layer_fn(layer_params, x, shared, jnp.int32(index))
         return x
 
@@ -68,5 +63,18 @@ def apply_layers(
         layer_params, index = layer
         return layer_fn(layer_params, x, shared, index), None
 
+    num_layers = jax.tree.leaves(stacked_params)[0].shape[0]
     x, _ = jax.lax.scan(body, x, (stacked_params, jnp.arange(num_layers)))
     return x
+
+
+def unstack_layers(stacked_params: Any) -> list[Any]:
+    """The weights of each layer, from leaves `[layers, ...]`."""
+    leaves, structure = jax.tree.flatten(stacked_params)
+    num_layers = leaves[0].shape[0]
+    # One split has one concatenation as its gradient; indexing has a padded sum a layer.
+    split = [jax.lax.split(leaf, (1,) * num_layers) for leaf in leaves]
+    return [
+        jax.tree.unflatten(structure, [parts[index][0] for parts in split])
+        for index in range(num_layers)
+    ]

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.transformer import KeysValues, TransformerLayer
+from babeldraw.parallel.execution import unstack_layers
 
 Caches = tuple[KeysValues, ...]
 """Keys and values `[batch, n, heads, head_dim]` of the image tokens so far, one pair a layer."""
@@ -32,11 +33,7 @@ class CachedDecoder:
         self._variables = {"params": params}
         self._mask = model.decoder_mask()
         self._layer: TransformerLayer = model.decoder_layer()
-        stacked = params["decoder"]["layers"]
-        self._layers = [
-            {"params": jax.tree.map(lambda leaf, i=index: leaf[i], stacked)}
-            for index in range(model.decoder_layers)
-        ]
+        self._layers = [{"params": layer} for layer in unstack_layers(params["decoder"]["layers"])]
         encoded, self._text_mask = model.apply(self._variables, text_tokens, method="encode")
         self._text = [
             self._layer.apply(layer, encoded, method="encoded_keys_values")
