@@ -12,6 +12,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from babeldraw.parallel.pipeline import Pipeline
+
 LayerFn = Callable[[Any, jax.Array, Any, jax.Array], jax.Array]
 """`layer_fn(layer_params, x, shared, layer_index) -> x`.
 
@@ -38,14 +40,23 @@ class Execution:
         weights) or `full` (all of a layer).
       unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
         where a scan copies its stacked weights; slower to compile for deep models.
+      pipeline: cut the stack into stages; None: all layers run one after another.
     """
 
     remat: Remat = "none"
     unroll: bool = False
+    pipeline: Pipeline | None = None
 
     def __post_init__(self) -> None:
         if self.remat != "none" and self.remat not in _REMAT_POLICIES:
             raise ValueError(f"remat must be none, dots or full, not {self.remat!r}.")
+
+    def stack_shape(self, num_layers: int) -> tuple[int, ...]:
+        """Leading dimensions of a stack's weights: `[layers]`, or `[rounds, layers a round]`."""
+        if self.pipeline is None:
+            return (num_layers,)
+        rounds = self.pipeline.rounds(num_layers)
+        return (rounds, num_layers // rounds)
 
 
 def apply_layers(

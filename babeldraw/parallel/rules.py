@@ -17,13 +17,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from babeldraw.errors import UserError
 
-Rules = tuple[tuple[str, str | None], ...]
+Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
 _WEIGHTS: Rules = (
     ("mlp", "model"),  # [embed, mlp], [mlp, embed]
     ("heads", "model"),  # [embed, heads, head_dim], [heads, head_dim, embed]
     ("vocab", "model"),  # [vocab, embed], [embed, vocab]
-    ("embed", None),
+    ("embed", None),  # FSDP: over `data`
     ("head_dim", None),
     ("codebook", None),  # [codebook, code_dim]
     ("code_dim", None),
@@ -31,10 +31,13 @@ _WEIGHTS: Rules = (
     ("position", None),  # [position, embed]
     ("rows", None),
     ("layers", None),  # [layers, ...]: the leading axis of a stack
+    ("rounds", None),  # [rounds, stages, ...]: the leading axes of a pipelined stack
+    ("stages", "stage"),
 )
 
 _ACTIVATIONS: Rules = (
-    ("batch", "data"),
+    # Outside the pipelines (embedding, softmax, loss, image tokenizer) stages are data parallel.
+    ("batch", ("data", "stage")),
     ("length", None),
     ("activation_mlp", "model"),  # [batch, length, activation_mlp]
     ("activation_heads", "model"),  # [batch, length, activation_heads, head_dim]
@@ -46,6 +49,26 @@ TRAINING_RULES: Rules = (
     *_ACTIVATIONS,
     ("activation_embed", "model"),  # [batch, length, activation_embed]
 )
+
+
+def training_rules(fsdp: bool = False) -> Rules:
+    """The table for training.
+
+    Args:
+      fsdp: shard weights and optimizer state over `data` as well, each along its `embed` axis; a
+        layer's weights are gathered when it runs. Beyond the patent.
+    """
+    return _replace(TRAINING_RULES, "embed", "data") if fsdp else TRAINING_RULES
+
+
+def pipeline_rules(rules: Rules) -> Rules:
+    """The table inside a pipeline, where `stage` holds layers and leaves the batch to `data`."""
+    return _replace(rules, "batch", "data")
+
+
+def _replace(rules: Rules, name: str, place: str) -> Rules:
+    return tuple((rule, place if rule == name else where) for rule, where in rules)
+
 
 INFERENCE_RULES: Rules = (*_WEIGHTS, *_ACTIVATIONS, ("activation_embed", None))
 
