@@ -8,6 +8,11 @@ from typing import Any
 import jax
 import optax
 
+from babeldraw.errors import UserError
+from babeldraw.optimizers.adafactor import adafactor
+
+FIRST_MOMENT_DTYPES = ("int8", "bfloat16", "float32")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(abc.ABC):
@@ -17,14 +22,13 @@ class OptimizerConfig(abc.ABC):
     clip_norm: float | None = None
 
     @abc.abstractmethod
-    def update_rule(self) -> optax.GradientTransformation:
-        """The optimizer itself, without clipping."""
+    def make(self, layer_axes: Any = None) -> optax.GradientTransformation:
+        """The optimizer, with its clipping.
 
-    def make(self) -> optax.GradientTransformation:
-        """Clipping, then the update rule."""
-        if self.clip_norm is None:
-            return self.update_rule()
-        return optax.chain(optax.clip_by_global_norm(self.clip_norm), self.update_rule())
+        Args:
+          layer_axes: how many leading axes of each parameter count layers, as `adafactor` takes
+            it; for optimizers that see more of a parameter than one number at a time.
+        """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,45 +39,57 @@ class Adam(OptimizerConfig):
     b2: float = 0.99
     weight_decay: float = 0.0
 
-    def update_rule(self) -> optax.GradientTransformation:
-        return optax.adamw(
+    def make(self, layer_axes: Any = None) -> optax.GradientTransformation:
+        rule = optax.adamw(
             self.learning_rate,
             self.b1,
             self.b2,
             weight_decay=self.weight_decay,
             mask=decayed_parameters,
         )
+        if self.clip_norm is None:
+            return rule
+        return optax.chain(optax.clip_by_global_norm(self.clip_norm), rule)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adafactor(OptimizerConfig):
-    """optax's Adafactor with the patent's constants; its first moment is float32.
+    """Adafactor with the patent's constants; see `optimizers/adafactor.py`.
 
-    `b2` is the same at every step (optax's own default lets it approach 1).
+    Attributes:
+      first_moment_dtype: one of `FIRST_MOMENT_DTYPES`.
+      min_dim_size_to_factor: fewest rows and columns of a matrix whose second moment is factored.
+
+    Raises:
+      UserError: `first_moment_dtype` is none of the three.
     """
 
+    clip_norm: float | None = 4.0
     b1: float = 0.9
     b2: float = 0.96
     weight_decay: float = 4.5e-2
+    first_moment_dtype: str = "int8"
+    min_dim_size_to_factor: int = 32
 
-    def update_rule(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.scale_by_factored_rms(
-                decay_rate=self.b2, min_dim_size_to_factor=128, decay_rate_fn=_debiased
-            ),
-            optax.clip_by_block_rms(1.0),
-            optax.ema(self.b1, debias=False),
-            optax.add_decayed_weights(self.weight_decay, decayed_parameters),
-            optax.scale_by_learning_rate(self.learning_rate),
+    def __post_init__(self) -> None:
+        if self.first_moment_dtype not in FIRST_MOMENT_DTYPES:
+            raise UserError(
+                f"optimizers.Adafactor.first_moment_dtype is {self.first_moment_dtype!r}: set it "
+                f"to one of {', '.join(map(repr, FIRST_MOMENT_DTYPES))}."
+            )
+
+    def make(self, layer_axes: Any = None) -> optax.GradientTransformation:
+        return adafactor(
+            self.learning_rate,
+            self.b1,
+            self.b2,
+            self.first_moment_dtype,
+            self.weight_decay,
+            self.clip_norm,
+            self.min_dim_size_to_factor,
+            layer_axes,
+            decayed_parameters,
         )
-
-
-def _debiased(step: jax.Array, decay: float) -> jax.Array:
-    """The rate that makes a moving average from zero, debiased as Adam's, of one at `decay`.
-
-    `decay (1 - decay^step) / (1 - decay^(step + 1))`: 0 at step 0, `decay` after a few dozen.
-    """
-    return decay * (1 - decay**step) / (1 - decay ** (step + 1))
 
 
 def decayed_parameters(params: Any) -> Any:
