@@ -54,18 +54,18 @@ class EncoderDecoder(nn.Module):
     execution: Execution = Execution()
 
     def setup(self) -> None:
-        self.text_embedding = Embedding(self.text_vocab_size, self.d_model, "vocab", self.dtype)
+        self.text_embedding = Embedding(self.text_vocab_size, self.d_model, "rows", self.dtype)
         self.text_positions = Embedding(self.text_length, self.d_model, "position", self.dtype)
         self.encoder = Stack(self._layer(False), self.encoder_layers, self.execution)
         self.encoder_norm = layer_norm()
 
-        self.image_embedding = Embedding(self.codebook_size, self.d_model, "vocab", self.dtype)
+        self.image_embedding = Embedding(self.codebook_size, self.d_model, "rows", self.dtype)
         self.image_positions = GridPositions(self.rows, self.columns, self.d_model, self.dtype)
         # One start vector, or one a row.
         starts = 1 if self.decoder_inputs == "raster" else self.rows
         self.start_embedding = Embedding(starts, self.d_model, "rows", self.dtype)
         if self.decoder_inputs == "row_start_above":
-            self.above_embedding = Embedding(self.codebook_size, self.d_model, "vocab", self.dtype)
+            self.above_embedding = Embedding(self.codebook_size, self.d_model, "rows", self.dtype)
         self.decoder = Stack(self.decoder_layer(), self.decoder_layers, self.execution)
         self.decoder_norm = layer_norm()
         self.logits = Linear((self.codebook_size,), ("embed",), ("vocab",), dtype=jnp.float32)

@@ -6,6 +6,7 @@ matrix products run in `dtype`; layer norms and softmaxes run in float32 (the pa
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -82,9 +83,7 @@ class Linear(nn.Module):
             nn.with_logical_partitioning(init, self.in_axes + self.out_axes),
             in_shape + self.features,
         )
-        y = x.astype(self.dtype).reshape(-1, fan_in) @ kernel.astype(self.dtype).reshape(
-            fan_in, fan_out
-        )
+        y = _project(x.astype(self.dtype).reshape(-1, fan_in), kernel.reshape(fan_in, fan_out))
         y = y.reshape(*lead, *self.features)
         if self.use_bias:
             bias = self.param(
@@ -96,8 +95,35 @@ class Linear(nn.Module):
         return y
 
 
+@jax.custom_vjp
+def _project(
+    x: Float[Array, "rows fan_in"], kernel: Float[Array, "fan_in fan_out"]
+) -> Float[Array, "rows fan_out"]:
+    """`x @ kernel` in the dtype of `x`, with the gradient of the float32 kernel in float32.
+
+    Autodiff would round that gradient to the dtype of `x` before it is summed over the devices.
+    """
+    return x @ kernel.astype(x.dtype)
+
+
+def _project_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+    return _project(x, kernel), (x, kernel)
+
+
+def _project_backward(saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    to_kernel = jnp.matmul(x.T, gradient, preferred_element_type=kernel.dtype)
+    return gradient @ kernel.astype(x.dtype).T, to_kernel
+
+
+_project.defvjp(_project_forward, _project_backward)
+
+
 class Embedding(nn.Module):
     """A learned table `[num_embeddings, features]`, looked up by row.
+
+    Looked up in float32, so that its gradient is summed in float32. Split over features, as the
+    activations that it gives: each device reads its own columns and nothing has to be summed.
 
     Entries start at `stddev`, in the order of the activations they join (T5 takes 1), so that
     tokens and positions are told apart from the first step. At 0.02 the tiny models learn slower.
@@ -113,13 +139,13 @@ class Embedding(nn.Module):
         self.table = self.param(
             "table",
             nn.with_logical_partitioning(
-                nn.initializers.normal(self.stddev), (self.row_axis, "embed")
+                nn.initializers.normal(self.stddev), (self.row_axis, "table_embed")
             ),
             (self.num_embeddings, self.features),
         )
 
     def __call__(self, indices: jax.Array) -> jax.Array:
-        return jnp.asarray(self.table, self.dtype)[indices]
+        return jnp.asarray(self.table)[indices].astype(self.dtype)
 
 
 class GridPositions(nn.Module):

@@ -7,6 +7,7 @@ gradient and no optimizer state.
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ import jax
 import optax
 
 from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.rules import is_box, layer_axes
 
 Params = Any
 """A pytree of arrays (of `nn.LogicallyPartitioned` boxes where stated)."""
@@ -59,12 +61,26 @@ class Objective(abc.ABC):
     def init(self, key: jax.Array) -> dict[str, Params]:
         """Fresh parameters of each player, boxed with their logical axis names."""
 
+    @functools.cached_property
+    def abstract_params(self) -> dict[str, Params]:
+        """Shape, dtype and logical axis names of what `init` gives, at no cost."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
+
+    def layer_axes(self, player: str) -> Params:
+        """How many leading axes of each parameter count layers: what optimizers treat apart."""
+        boxes = self.abstract_params[player]
+        return jax.tree.map(layer_axes, boxes, is_leaf=is_box)
+
     @abc.abstractmethod
     def players(self) -> tuple[Player, ...]:
         """The players, in the order in which they move within one step."""
 
     def constants(self) -> Constants:
         """Parameters of the frozen networks, as host arrays."""
+        return {}
+
+    def abstract_constants(self) -> Constants:
+        """Shapes and dtypes of `constants()`, without reading them."""
         return {}
 
     def evaluate(

@@ -14,6 +14,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.parallel.rules import unbox
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,12 @@ class TextToImage(Objective):
     def constants(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer_params()["tokenizer"]}
 
+    def abstract_constants(self) -> dict[str, Any]:
+        size = self.tokenizer.image_size
+        images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        boxes = jax.eval_shape(self.tokenizer.init, jax.random.key(0), images)
+        return {"tokenizer": unbox(boxes["params"])}
+
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         size = self.tokenizer.image_size
         return {
@@ -63,7 +70,7 @@ class TextToImage(Objective):
             Player(
                 "text_to_image",
                 self.train_loss,
-                self.optimizer.make(),
+                self.optimizer.make(self.layer_axes("text_to_image")),
                 self.optimizer.learning_rate,
             ),
         )
@@ -72,7 +79,7 @@ class TextToImage(Objective):
         """The batch's tokens: brought along, or made by the frozen tokenizer."""
         if "image_tokens" in batch:
             return batch["image_tokens"]
-        tokenizer = self.tokenizer.clone(execution=self.execution)
+        tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
         images = batch["image"].astype(jnp.float32) / 255
         tokens = tokenizer.apply({"params": constants["tokenizer"]}, images, method="encode")
         return jax.lax.stop_gradient(tokens)

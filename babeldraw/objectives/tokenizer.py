@@ -29,7 +29,7 @@ class Tokenizer(Objective):
     @property
     def network(self) -> ViTVQGAN:
         """The model, executed as the machine file says."""
-        return self.model.clone(execution=self.execution)
+        return self.model.clone(execution=self.execution.sequential)
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         size = self.model.image_size
@@ -41,7 +41,12 @@ class Tokenizer(Objective):
 
     def players(self) -> tuple[Player, ...]:
         return (
-            Player("tokenizer", self.loss, self.optimizer.make(), self.optimizer.learning_rate),
+            Player(
+                "tokenizer",
+                self.loss,
+                self.optimizer.make(self.layer_axes("tokenizer")),
+                self.optimizer.learning_rate,
+            ),
         )
 
     def loss(

@@ -22,14 +22,15 @@ Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 _WEIGHTS: Rules = (
     ("mlp", "model"),  # [embed, mlp], [mlp, embed]
     ("heads", "model"),  # [embed, heads, head_dim], [heads, head_dim, embed]
-    ("vocab", "model"),  # [vocab, embed], [embed, vocab]
+    ("vocab", "model"),  # [embed, vocab]: softmax weights
+    ("table_embed", "model"),  # [rows, table_embed]: embeddings
     ("embed", None),  # FSDP: over `data`
     ("head_dim", None),
     ("codebook", None),  # [codebook, code_dim]
     ("code_dim", None),
     ("patch", None),  # [patch, embed]
-    ("position", None),  # [position, embed]
-    ("rows", None),
+    ("position", None),  # [position, table_embed]
+    ("rows", None),  # [rows, table_embed]
     ("layers", None),  # [layers, ...]: the leading axis of a stack
     ("rounds", None),  # [rounds, stages, ...]: the leading axes of a pipelined stack
     ("stages", "stage"),
@@ -134,15 +135,19 @@ def _spec(axes: tuple[str | None, ...], rules: Rules) -> PartitionSpec:
 
 def logical_axes(variable: Any) -> tuple[str | None, ...]:
     """The names that a variable was boxed with, or `()`."""
-    if isinstance(variable, nn.Partitioned):  # LogicallyPartitioned is one of these.
-        return tuple(variable.names)
-    return ()
+    return tuple(variable.names) if is_box(variable) else ()
+
+
+def layer_axes(variable: Any) -> int:
+    """How many leading axes of a variable count layers: `[layers, ...]`, `[rounds, stages, ...]`."""
+    return sum(axis in ("layers", "rounds", "stages") for axis in logical_axes(variable))
+
+
+def is_box(leaf: Any) -> bool:
+    """Whether it is a variable in the box that holds its names."""
+    return isinstance(leaf, nn.Partitioned)
 
 
 def unbox(tree: Any) -> Any:
     """The tree with plain arrays in place of boxes, and no constraint applied to them."""
-    return jax.tree.map(
-        lambda leaf: leaf.value if isinstance(leaf, nn.Partitioned) else leaf,
-        tree,
-        is_leaf=lambda leaf: isinstance(leaf, nn.Partitioned),
-    )
+    return jax.tree.map(lambda leaf: leaf.value if is_box(leaf) else leaf, tree, is_leaf=is_box)

@@ -73,12 +73,12 @@ def batch_layout(objective: Objective, batch_size: int, mesh: Mesh) -> BatchLayo
     Raises:
       UserError: the rows do not divide over the devices or the processes.
     """
-    data_axis, processes = mesh.shape["data"], jax.process_count()
-    parts = math.lcm(data_axis, processes)
+    replicas, processes = mesh.shape["data"] * mesh.shape["stage"], jax.process_count()
+    parts = math.lcm(replicas, processes)
     if batch_size < 1 or batch_size % parts:
         raise UserError(
-            f"The batch of {batch_size} does not divide over {data_axis} devices (mesh axis "
-            f"'data') and {processes} process(es): make it a multiple of {parts}."
+            f"The batch of {batch_size} does not divide over {replicas} devices (mesh axes 'data' "
+            f"and 'stage') and {processes} process(es): make it a multiple of {parts}."
         )
     sharding = batch_sharding(mesh)
     return BatchLayout(

@@ -4,8 +4,12 @@ model_dir/checkpoints/STEP/params            what sampling needs
 model_dir/checkpoints/STEP/optimizer_state
 model_dir/checkpoints/STEP/run               JSON: seed, and every variable's shape and dtype
 model_dir/constants                          frozen networks, written once
+
+A pipelined stack is written as it is held, `[rounds, layers a round, ...]`. The JSON names its
+shape with the layers in one axis, which is what every other machine and sampling read it as.
 """
 
+import json
 from typing import Any
 
 import jax
@@ -16,7 +20,7 @@ from etils import epath
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Params
-from babeldraw.training.state import TrainState, Variable
+from babeldraw.training.state import TrainState, Variable, variable_name
 
 
 class Checkpoints:
@@ -26,7 +30,9 @@ class Checkpoints:
         self._directory = epath.Path(model_dir).resolve() / "checkpoints"
         self._identity: dict[str, Any] = {
             "seed": seed,
-            "variables": {v.name: f"{jnp.dtype(v.dtype).name}{list(v.shape)}" for v in variables},
+            "variables": {
+                v.name: f"{jnp.dtype(v.dtype).name}{list(v.sequential_shape)}" for v in variables
+            },
         }
         self._manager = ocp.CheckpointManager(
             self._directory, options=ocp.CheckpointManagerOptions(max_to_keep=keep)
@@ -57,18 +63,24 @@ class Checkpoints:
         """
         run = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))
         self._check_identity(run["run"])
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardRestore(target.params),
-                optimizer_state=ocp.args.StandardRestore(target.optimizer_state),
-            ),
-        )
         return TrainState(
             step=jax.device_put(np.int32(step), target.step.sharding),
-            params=restored["params"],
-            optimizer_state=restored["optimizer_state"],
+            params=self._restore_item(step, "params", target.params),
+            optimizer_state=self._restore_item(step, "optimizer_state", target.optimizer_state),
         )
+
+    def _restore_item(self, step: int, name: str, target: Any) -> Any:
+        path = self._directory / str(step) / name
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            written = checkpointer.metadata(path).item_metadata.tree
+        shapes = {key: tuple(leaf.shape) for key, leaf in _by_name(written).items()}
+        if all(shapes[key] == leaf.shape for key, leaf in _by_name(target).items()):
+            args = ocp.args.Composite(**{name: ocp.args.StandardRestore(target)})
+            return self._manager.restore(step, args=args)[name]
+        # Another division into stages: through the host's memory, which has to hold all of it.
+        arrays = _by_name(_read(path))
+        placed = {key: _place(arrays[key], leaf) for key, leaf in _by_name(target).items()}
+        return jax.tree.unflatten(jax.tree.structure(target), placed.values())
 
     def _check_identity(self, found: dict[str, Any]) -> None:
         fix = "give another model_dir, or the recipe that it was started with."
@@ -130,7 +142,13 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
     path = epath.Path(model_dir).resolve() / "checkpoints" / str(step) / "params"
     if not path.is_dir():
         raise UserError(f"{model_dir} has no checkpoint of step {step}: its latest is {latest}.")
-    return _read(path)
+    run = json.loads((path.parent / "run" / "metadata").read_text())
+
+    def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
+        described = run["variables"][f"params/{variable_name(keys)}"]
+        return array.reshape(json.loads(described[described.index("[") :]))
+
+    return jax.tree_util.tree_map_with_path(sequential, _read(path))
 
 
 def save_constants(model_dir: str, constants: Constants) -> None:
@@ -154,6 +172,16 @@ def load_constants(model_dir: str) -> Constants:
         raise UserError(f"There is no run directory {model_dir}: give the model_dir of a run.")
     path = epath.Path(model_dir).resolve() / "constants"
     return _read(path) if path.is_dir() else {}
+
+
+def _place(array: np.ndarray, target: jax.ShapeDtypeStruct) -> jax.Array:
+    reshaped = array.reshape(target.shape)
+    return jax.make_array_from_callback(target.shape, target.sharding, lambda at: reshaped[at])
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Leaves by name: what is read comes in dicts, whatever containers it was written from."""
+    return {variable_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _read(path: epath.Path) -> Any:

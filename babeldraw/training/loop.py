@@ -10,7 +10,7 @@ from etils import epath
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.rules import TRAINING_RULES, placing, replicated
+from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
@@ -75,10 +75,10 @@ def train(
     mesh = make_mesh(machine.mesh, devices)
     directory = epath.Path(model_dir)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(placing(mesh, TRAINING_RULES))
+        stack.enter_context(placing(mesh, machine.rules))
 
         # 2. What the state looks like, and whether this run has been here before.
-        variables = describe_state(objective, mesh, TRAINING_RULES)
+        variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
         checkpoints = Checkpoints(
             model_dir, keep=machine.checkpoint_keep, seed=seed, variables=variables

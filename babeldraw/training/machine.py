@@ -7,6 +7,8 @@ from typing import Any
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.execution import Execution, Remat
+from babeldraw.parallel.pipeline import Pipeline
+from babeldraw.parallel.rules import Rules, training_rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +17,14 @@ class Machine:
 
     Attributes:
       name: for reports.
-      mesh: mesh axis -> number of devices, see `parallel.mesh.make_mesh`.
+      topology: the slice as the TPU compiler names it, such as "v4:8x8x16"; `babeldraw plan`
+        compiles for it.
+      mesh: mesh axis -> number of devices, see `parallel.mesh.make_mesh`. Where `stage` is more
+        than 1, the text-to-image stacks are pipelined over it.
+      sampling_mesh: the same for drawing pictures; empty: as `mesh`.
+      fsdp: shard weights and optimizer state over `data` as well.
+      num_microbatches: of a pipeline, see `parallel.pipeline.Pipeline`.
+      circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
       remat: what the backward pass recomputes, see `parallel.execution.Execution`.
       unroll: write layers out in place of `lax.scan`.
       xla_flags: given to XLA before JAX starts.
@@ -25,9 +34,14 @@ class Machine:
     """
 
     name: str = "local"
+    topology: str = ""
     mesh: Mapping[str, int] = dataclasses.field(
         default_factory=lambda: {"data": -1, "stage": 1, "model": 1}
     )
+    sampling_mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    fsdp: bool = False
+    num_microbatches: int = 1
+    circular_repeats: int = 0
     remat: Remat = "none"
     unroll: bool = False
     xla_flags: str = ""
@@ -69,7 +83,18 @@ class Machine:
     @property
     def execution(self) -> Execution:
         """How stacks of layers run on this machine."""
-        return Execution(remat=self.remat, unroll=self.unroll)
+        stages = self.mesh.get("stage", 1)
+        if stages < 1:
+            raise ValueError(f"`mesh` needs a plain number of stages, not {stages}.")
+        pipeline = None
+        if stages > 1:
+            pipeline = Pipeline(stages, self.num_microbatches, self.circular_repeats or None)
+        return Execution(remat=self.remat, unroll=self.unroll, pipeline=pipeline)
+
+    @property
+    def rules(self) -> Rules:
+        """Where logical axes go in training."""
+        return training_rules(self.fsdp)
 
     def to_json(self) -> str:
         """For the run directory."""

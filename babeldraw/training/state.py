@@ -9,12 +9,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax import struct
 from jax.sharding import Mesh
 
 from babeldraw.objectives.base import Objective
-from babeldraw.parallel.rules import Rules, logical_axes, replicated, unbox, variable_sharding
+from babeldraw.parallel.rules import (
+    Rules,
+    is_box,
+    logical_axes,
+    replicated,
+    unbox,
+    variable_sharding,
+)
 
 INIT_STEP = 2**32 - 1
 EVALUATION_STEP = 2**32 - 2
@@ -39,6 +45,14 @@ class Variable:
     dtype: Any
     axes: tuple[str | None, ...]  # Logical axis names; () where there are none.
     sharding: jax.sharding.NamedSharding
+
+    @property
+    def sequential_shape(self) -> tuple[int, ...]:
+        """The shape with a pipelined stack's rounds and stages as one axis of layers."""
+        if self.axes[:2] != ("rounds", "stages"):
+            return self.shape
+        rounds, layers, *rest = self.shape
+        return (rounds * layers, *rest)
 
     @property
     def bytes_a_device(self) -> int:
@@ -73,13 +87,15 @@ def _unboxed_state(objective: Objective, params: Any) -> TrainState:
 def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Variable]:
     """Every variable of the state, in the order of `jax.tree.leaves(init_state(...))`.
 
-    An array of the optimizer that has its parameter's shape lives where that parameter lives.
-    Any other (a count, a factored moment: a row and a column) is small and on every device.
+    An array of the optimizer lives where its parameter lives: along each axis of the parameter
+    that it has too. An axis that it reduces to 1 (the scale of a quantised moment, the rows and
+    columns of a factored one) has no place. An array of another rank, such as a count, is on every
+    device.
     """
-    boxed = jax.eval_shape(lambda: objective.init(step_key(0, INIT_STEP)))
     params: dict[tuple[str, ...], Variable] = {}
-    is_box = lambda leaf: isinstance(leaf, nn.Partitioned)  # noqa: E731
-    for path, leaf in jax.tree_util.tree_leaves_with_path(boxed, is_leaf=is_box):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(
+        objective.abstract_params, is_leaf=is_box
+    ):
         array = unbox(leaf)
         parts, axes = _names(path), logical_axes(leaf)
         name = "/".join(("params", *parts))
@@ -97,8 +113,13 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
         # optimizer_state/PLAYER/.../PATH OF THE PARAMETER IN ITS PLAYER'S TREE
         owners = [(*parts[1:2], *parts[start:]) for start in range(2, len(parts))]
         owner = next((params[path] for path in owners if path in params), None)
-        if owner is not None and owner.shape == leaf.shape:
-            axes, sharding = owner.axes, owner.sharding
+        if owner is not None and len(owner.shape) == len(leaf.shape):
+            kept = [of == size for of, size in zip(owner.shape, leaf.shape, strict=True)]
+            if all(same or size == 1 for same, size in zip(kept, leaf.shape, strict=True)):
+                axes = tuple(
+                    axis if same else None for axis, same in zip(owner.axes, kept, strict=False)
+                )
+                sharding = variable_sharding(name, leaf.shape, axes, mesh, rules)
         variables.append(Variable(name, leaf.shape, leaf.dtype, axes, sharding))
     return variables
 
@@ -111,6 +132,10 @@ def abstract_state(objective: Objective, variables: list[Variable]) -> TrainStat
     )
 
 
+def variable_name(path: tuple[Any, ...]) -> str:
+    """`params/decoder/0/mu` for the path of a leaf."""
+    return "/".join(_names(path))
+
+
 def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
-    """`(params, decoder, 0, mu)` for the path of a leaf."""
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)

@@ -10,7 +10,7 @@ from babeldraw.parallel.mesh import AXES, make_mesh
 
 WEIGHTS = [
     *("embed", "mlp", "heads", "head_dim", "vocab", "codebook", "code_dim"),
-    *("patch", "position", "layers", "rows"),
+    *("patch", "position", "layers", "rounds", "stages", "rows", "table_embed"),
 ]
 ACTIVATIONS = ["batch", "length"] + [
     f"activation_{name}" for name in ("embed", "mlp", "heads", "vocab")
@@ -20,17 +20,33 @@ ACTIVATIONS = ["batch", "length"] + [
 @pytest.mark.parametrize("table", [rules.TRAINING_RULES, rules.INFERENCE_RULES])
 def test_every_name_has_one_line(table):
     assert sorted(name for name, _ in table) == sorted(WEIGHTS + ACTIVATIONS)
-    assert {axis for _, axis in table} <= {None, *AXES}
+    places = [axis if isinstance(axis, tuple) else (axis,) for _, axis in table]
+    assert {axis for axes in places for axis in axes} <= {None, *AXES}
 
 
 def test_training_splits_outputs_and_sampling_does_not():
     names = ("batch", "length", "activation_embed")
     assert nn.logical_to_mesh_axes(names, rules.TRAINING_RULES) == PartitionSpec(
-        "data", None, "model"
+        ("data", "stage"), None, "model"
     )
     assert nn.logical_to_mesh_axes(names, rules.INFERENCE_RULES) == PartitionSpec(
-        "data", None, None
+        ("data", "stage"), None, None
     )
+
+
+def test_inside_a_pipeline_stages_leave_the_batch_to_data():
+    inside = rules.pipeline_rules(rules.TRAINING_RULES)
+    assert nn.logical_to_mesh_axes(("stages", "batch", "length"), inside) == PartitionSpec(
+        "stage", "data", None
+    )
+
+
+def test_fsdp_splits_each_weight_over_data_as_well():
+    assert rules.training_rules() == rules.TRAINING_RULES
+    mesh = make_mesh({"data": 2, "model": 4})
+    names = ("layers", "embed", "heads", "head_dim")
+    sharding = rules.variable_sharding("k", (3, 8, 4, 5), names, mesh, rules.training_rules(True))
+    assert sharding.shard_shape((3, 8, 4, 5)) == (3, 4, 1, 5)
 
 
 def test_variable_sharding_follows_the_names():

@@ -82,7 +82,7 @@ def test_constraints_stand_in_the_lowered_step():
             target, objective.constants(), objective.batch_shapes(16)
         )
         text = lowered.as_text()
-        assert '<@mesh, [{"data"}, {"model"}]>' in text
+        assert '<@mesh, [{"data", "stage"}, {"model"}]>' in text
         assert "sdy.sharding_constraint" in text
         # The compiled step keeps the state where it was: no array changes its place.
         layout = batch_layout(objective, 16, mesh)
