@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from babeldraw.parallel.pipeline import Pipeline
+from babeldraw.parallel.pipeline import Pipeline, run_pipeline
 
 LayerFn = Callable[[Any, jax.Array, Any, jax.Array], jax.Array]
 """`layer_fn(layer_params, x, shared, layer_index) -> x`.
@@ -28,6 +28,20 @@ _REMAT_POLICIES: dict[Remat, Any] = {
     "full": jax.checkpoint_policies.nothing_saveable,
     # Keep the outputs of matrix products with weights; recompute the cheap rest.
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+def _stage_dots_saveable(prim: Any, *_: Any, **params: Any) -> bool:
+    """`dots` where every product has one batch dimension more, the stages."""
+    if prim is not jax.lax.dot_general_p:
+        return False
+    _, (batch_dimensions, _) = params["dimension_numbers"]
+    return len(batch_dimensions) <= 1
+
+
+_PIPELINE_REMAT_POLICIES: dict[Remat, Any] = {
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": _stage_dots_saveable,
 }
 
 
@@ -51,6 +65,11 @@ class Execution:
         if self.remat != "none" and self.remat not in _REMAT_POLICIES:
             raise ValueError(f"remat must be none, dots or full, not {self.remat!r}.")
 
+    @property
+    def sequential(self) -> "Execution":
+        """The same without a pipeline, for networks that are data parallel over the stages."""
+        return dataclasses.replace(self, pipeline=None)
+
     def stack_shape(self, num_layers: int) -> tuple[int, ...]:
         """Leading dimensions of a stack's weights: `[layers]`, or `[rounds, layers a round]`."""
         if self.pipeline is None:
@@ -62,12 +81,39 @@ class Execution:
 def apply_layers(
     layer_fn: LayerFn, stacked_params: Any, x: jax.Array, shared: Any, execution: Execution
 ) -> jax.Array:
-    """Runs `x` through all layers of `stacked_params` (leaves `[layers, ...]`) in order."""
+    """Runs `x` through all layers in order.
+
+    Args:
+      stacked_params: leaves `[*execution.stack_shape(num_layers), ...]`.
+    """
+    if execution.pipeline is None:
+        return _run_in_order(layer_fn, stacked_params, x, shared, jnp.int32(0), execution)
+
+    def stage_fn(params: Any, x: jax.Array, shared: Any, first_layer: jax.Array) -> jax.Array:
+        if jax.tree.leaves(params)[0].shape[0] == 1:
+            # The pipeline rematerialises whole stages, so that picked weights are not kept.
+            params = jax.tree.map(lambda leaf: leaf[0], params)
+            return layer_fn(params, x, shared, first_layer)
+        return _run_in_order(layer_fn, params, x, shared, first_layer, execution)
+
+    policy = None if execution.remat == "none" else _PIPELINE_REMAT_POLICIES[execution.remat]
+    return run_pipeline(stage_fn, stacked_params, x, shared, execution.pipeline, policy)
+
+
+def _run_in_order(
+    layer_fn: LayerFn,
+    stacked_params: Any,
+    x: jax.Array,
+    shared: Any,
+    first_layer: jax.Array,
+    execution: Execution,
+) -> jax.Array:
+    """Runs `x` through consecutive layers, of which the first is number `first_layer`."""
     if execution.remat != "none":
         layer_fn = jax.checkpoint(layer_fn, policy=_REMAT_POLICIES[execution.remat])
     if execution.unroll:
         for index, layer_params in enumerate(unstack_layers(stacked_params)):
-            x = layer_fn(layer_params, x, shared, jnp.int32(index))
+            x = layer_fn(layer_params, x, shared, first_layer + index)
         return x
 
     def body(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, None]:
@@ -75,7 +121,7 @@ def apply_layers(
         return layer_fn(layer_params, x, shared, index), None
 
     num_layers = jax.tree.leaves(stacked_params)[0].shape[0]
-    x, _ = jax.lax.scan(body, x, (stacked_params, jnp.arange(num_layers)))
+    x, _ = jax.lax.scan(body, x, (stacked_params, first_layer + jnp.arange(num_layers)))
     return x
 
 
