@@ -1,4 +1,4 @@
-"""A pre-norm Transformer layer, and a stack of them with weights `[layers, ...]`."""
+"""A pre-norm Transformer layer, and a stack of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -122,7 +122,11 @@ class TransformerLayer(nn.Module):
 
 
 class Stack(nn.Module):
-    """`num_layers` copies of `layer`, their weights stacked, run as `execution` says."""
+    """`num_layers` copies of `layer`, their weights stacked, run as `execution` says.
+
+    Weights are `[layers, ...]`, or `[rounds, layers a round, ...]` where the stack is pipelined:
+    reshaping one gives the other, from the first step on.
+    """
 
     layer: TransformerLayer
     num_layers: int
@@ -150,8 +154,15 @@ class Stack(nn.Module):
                 return layer.init(key, x, **constant, **shared)["params"]
 
             stacked = jax.vmap(init_layer)(jax.random.split(key, self.num_layers))
+            shape = self.execution.stack_shape(self.num_layers)
+            axes = ("layers",) if len(shape) == 1 else ("rounds", "stages")
             return jax.tree.map(
-                lambda box: box.replace(names=("layers", *box.names)), stacked, is_leaf=_is_box
+                lambda box: box.replace(
+                    value=box.value.reshape(*shape, *box.value.shape[1:]),
+                    names=(*axes, *box.names),
+                ),
+                stacked,
+                is_leaf=_is_box,
             )
 
         def run(
@@ -160,7 +171,10 @@ class Stack(nn.Module):
             shared = {**shared, "keys": fold_keys(shared.get("keys"), index)}
             return layer.apply({"params": params}, x, **constant, **shared)
 
-        return apply_layers(run, self.param("layers", init), x, dict(shared), self.execution)
+        params = self.param("layers", init)
+        if self.is_initializing():
+            return x  # Of the same shape; and a batch of one would not divide into microbatches.
+        return apply_layers(run, params, x, dict(shared), self.execution)
 
 
 def _is_box(leaf: Any) -> bool:
