@@ -13,7 +13,7 @@ An ordinary `optax.GradientTransformation` that needs nothing but JAX and optax.
 The rule is that of Adafactor (arXiv 1804.04235) with the constants of arXiv 2206.10789, in the
 form in which Praxis' `sharded_adafactor` has it: the decay rate b2 is constant, the moment holds
 updates that have been multiplied by their learning rate, and w moves by the moment before it is
-rounded. `weight` is the same moving average of ones: dividing by it debiases the second moment
+rounded to int8 (by a bfloat16 moment as it is kept). `weight` is the same moving average of ones: dividing by it debiases the second moment
 as Adam's is, so that the first updates are not 1 / sqrt(1 - b2) = 5 times too long. The first
 moment is not debiased. There is no clipping of single updates: b2 bounds |u| well enough.
 
@@ -31,9 +31,9 @@ square and for high matrices, and for wide ones (and attention's output) it keep
 as many scales. A vector is one line; a scalar stays float32.
 
 **Stacks.** Of the first `layer_axes` axes of a parameter each element is a layer with numbers of
-its own. A stack of kernels is updated layer by layer in a loop along its first axis, in place:
-above the state and the gradients memory grows by one layer, not by one stack. Other layer axes
-are not looped over and may be sharded, as over the stages of a pipeline.
+its own, however many axes count layers. A stack of kernels is updated in a loop along its first
+axis, in place of the gradients: memory grows by one layer, not by one stack. The first axis must
+not be sharded; a second layer axis may be, as over the stages of a pipeline.
 
 **State.** Every array has the rank of its parameter, with size 1 where an axis is reduced: it is
 sharded as its parameter, and the leading layer axes of all of them can be reshaped together.
@@ -182,17 +182,12 @@ def adafactor(
             decays,
             strict=True,
         ):
-            rule = functools.partial(
-                _update_layer,
-                layout=layout,
-                step=step,
-                b1=b1,
-                b2=b2,
-                weight_decay=weight_decay if decayed else 0.0,
-            )
-            change = _in_a_loop(rule) if depth and layout.rows else rule
-            new_update, new = change(gradient, param, old)
-            updates.append(new_update)
+            rule = functools.partial(_move, layout=layout, step=step, b1=b1, b2=b2)
+            in_a_loop = depth > 0 and layout.rows
+            moment, new = _loop(rule, gradient, old) if in_a_loop else rule(gradient, old)
+            decay = step.learning_rate * weight_decay * param.astype(jnp.float32) if decayed else 0
+            update = jnp.where(finite, -(moment + decay), 0)
+            updates.append(update.astype(param.dtype))
             slots.append(new)
         new_state = AdafactorState(
             state.step + finite,
@@ -266,18 +261,13 @@ def _average(rate: float, old: jax.Array, new: jax.Array) -> jax.Array:
     return rate * old + (1 - rate) * new
 
 
-def _update_layer(
-    g: jax.Array,
-    w: jax.Array,
-    old: _Slots,
-    *,
-    layout: _Layout,
-    step: _Step,
-    b1: float,
-    b2: float,
-    weight_decay: float,
+def _move(
+    g: jax.Array, old: _Slots, *, layout: _Layout, step: _Step, b1: float, b2: float
 ) -> tuple[jax.Array, _Slots]:
-    """What is added to `w`, and the new slots. Any axes in front of the layout's are layers."""
+    """The float32 moment by which w moves, and the new slots.
+
+    Any axes in front of the layout's are layers.
+    """
     g = g.astype(jnp.float32) * step.clip
     squared = jnp.square(g) + EPSILON
     row = column = square = scale = None
@@ -295,36 +285,35 @@ def _update_layer(
         moment = b1 * dequantise(old.moment, old.scale) + u
         kept, scale = quantise(moment, layout.line)
     else:
-        moment = b1 * old.moment.astype(jnp.float32) + u
-        kept = moment.astype(old.moment.dtype)
-    update = moment
-    if weight_decay:
-        update = moment + step.learning_rate * weight_decay * w.astype(jnp.float32)
-    update = jnp.where(step.finite, -update, 0).astype(w.dtype)
+        kept = (b1 * old.moment.astype(jnp.float32) + u).astype(old.moment.dtype)
+        moment = kept.astype(jnp.float32)
     new = _Slots(kept, scale, row, column, square)
-    return update, jax.tree.map(lambda new, old: jnp.where(step.finite, new, old), new, old)
+    return moment, jax.tree.map(lambda new, old: jnp.where(step.finite, new, old), new, old)
 
 
-def _in_a_loop(
-    rule: Callable[[jax.Array, jax.Array, _Slots], tuple[jax.Array, _Slots]],
-) -> Callable[[jax.Array, jax.Array, _Slots], tuple[jax.Array, _Slots]]:
-    """The rule for one element of the first axis after the other, each in place of its inputs."""
+def _loop(
+    rule: Callable[[jax.Array, _Slots], tuple[jax.Array, _Slots]], gradient: jax.Array, old: _Slots
+) -> tuple[jax.Array, _Slots]:
+    """`rule` for one element of the first axis after the other, each in place of its inputs.
 
-    def looped(gradient: jax.Array, param: jax.Array, old: _Slots) -> tuple[jax.Array, _Slots]:
-        def body(i: jax.Array, carry: tuple[jax.Array, _Slots]) -> tuple[jax.Array, _Slots]:
-            # The update takes the place of the gradient that it comes from.
-            g, old = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, False), carry)
-            w = jax.lax.dynamic_index_in_dim(param, i, 0, False)
-            return jax.tree.map(
-                lambda x, new: jax.lax.dynamic_update_index_in_dim(x, new, i, 0),
-                carry,
-                rule(g, w, old),
-            )
+    The moment of an int8 state takes the place of the gradient; others are read from the state.
+    (Where two results are both made of what they replace, XLA copies the whole stack.)
+    """
+    is_int8 = old.scale is not None
 
-        carry = (gradient.astype(param.dtype), old)
-        return jax.lax.fori_loop(0, param.shape[0], body, carry)
+    def at(tree: Tree, i: jax.Array) -> Tree:
+        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, False), tree)
 
-    return looped
+    def body(i: jax.Array, carry: tuple[jax.Array, _Slots]) -> tuple[jax.Array, _Slots]:
+        moment, slots = carry
+        new_moment, new = rule(at(moment if is_int8 else gradient, i), at(slots, i))
+        put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
+        slots = jax.tree.map(put, slots, new)
+        return (put(moment, new_moment) if is_int8 else moment), slots
+
+    start = gradient.astype(jnp.float32) if is_int8 else jnp.zeros(())
+    moment, new = jax.lax.fori_loop(0, gradient.shape[0], body, (start, old))
+    return moment if is_int8 else new.moment.astype(jnp.float32), new
 
 
 def _leaf_values(given: Any, params: Tree) -> list[Any]:
