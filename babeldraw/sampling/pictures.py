@@ -70,7 +70,15 @@ class Sampler:
 
     @functools.cached_property
     def _draw(self) -> Callable[..., jax.Array]:
-        """The whole of it as one compiled program."""
+        return functools.partial(self.program, self.params, self.tokenizer_params)
+
+    @functools.cached_property
+    def program(self) -> jax.stages.Wrapped:
+        """The whole of it as one function to be compiled, for one batch of pictures.
+
+        Its arguments: `params`, `tokenizer_params`, `text int32[batch, text]`, `prompt_ids
+        uint32[batch]`, `numbers uint32[batch]` and the seed.
+        """
 
         @jax.jit
         def draw(
@@ -98,4 +106,4 @@ class Sampler:
             images = self.tokenizer.apply({"params": tokenizer_params}, tokens, method="decode")
             return jnp.round(images * 255).astype(jnp.uint8)
 
-        return functools.partial(draw, self.params, self.tokenizer_params)
+        return draw
