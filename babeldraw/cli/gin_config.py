@@ -41,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_gin(files: Sequence[str], bindings: Sequence[str], search_paths: str = "") -> str:
+def parse_gin(
+    files: Sequence[str],
+    bindings: Sequence[str],
+    search_paths: str = "",
+    unneeded: Iterable[str] = (),
+) -> str:
     """Parses `files`, then `bindings`, into gin's global configuration and locks it.
 
     Args:
@@ -49,6 +54,8 @@ def parse_gin(files: Sequence[str], bindings: Sequence[str], search_paths: str =
       bindings: `NAME=VALUE` texts; NAME is a macro, or `configurable.parameter` of anything that
         the files bind or import.
       search_paths: folders separated by commas.
+      unneeded: macros that may stay without a value, such as the directory of a run that will not
+        take place.
 
     Returns:
       The whole configuration as gin text, which reproduces the run when parsed again.
@@ -72,6 +79,8 @@ def parse_gin(files: Sequence[str], bindings: Sequence[str], search_paths: str =
 
     imports = {module.split(".")[-1]: module for result in parsed for module in result.imports}
     known_macros = _macros_defined() | _macros_used()
+    for name in known_macros.intersection(unneeded):
+        gin.parse_config(f"{name} = ''")
     for binding in bindings:
         _check_macro(binding, known_macros)
         with one_sentence(binding=binding):

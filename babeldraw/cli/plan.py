@@ -1,0 +1,121 @@
+"""`babeldraw plan`: what a recipe needs on a TPU slice, found on any computer."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from babeldraw.cli import gin_config, paths
+from babeldraw.cli.train import load_machine_file
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from babeldraw.objectives.base import Objective
+
+SUMMARY = "Compile a recipe for a TPU slice, without one: memory, communication, FLOPs."
+
+_UNNEEDED = ("MODEL_DIR", "TOKENIZER_CHECKPOINT")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `babeldraw plan` to `parser`."""
+    gin_config.add_arguments(parser)
+    parser.add_argument("--config", required=True, metavar="FILE", help="machine file")
+    parser.add_argument(
+        "--topology",
+        metavar="NAME",
+        help="a TPU slice such as v4:8x8x16 or v5e:16x16 (default: the machine file's)",
+    )
+    parser.add_argument("--json", action="store_true", help="print every figure as JSON")
+    parser.add_argument(
+        "--suggest",
+        action="store_true",
+        help="compile other machine settings too, and say which is best (minutes each)",
+    )
+    parser.add_argument(
+        "--schedule", metavar="FILE.png", help="also draw the learning rate over the steps"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the plan; returns 0 if it fits, 1 if not."""
+    # What libtpu and JAX read at their start comes before all that imports JAX.
+    config = load_machine_file(args.config)
+    from babeldraw.planning.environment import prepare_environment
+
+    prepare_environment(config.get("xla_flags", ""))
+    gin_config.parse_gin(args.gin_file, args.gin_bindings, args.gin_search_paths, _UNNEEDED)
+
+    from babeldraw.planning import report, suggest
+    from babeldraw.planning.plan import make_plan
+    from babeldraw.planning.topologies import find_topology
+    from babeldraw.training.machine import Machine
+
+    machine = Machine.from_config(config)
+    name = args.topology or machine.topology
+    if not name:
+        raise UserError(
+            f"{args.config} names no TPU slice to compile for; add --topology, such as v5e:16x16"
+        )
+    topology = find_topology(name)
+    objective, batch_size = read_recipe(args.gin_file)
+    if args.schedule:
+        draw_schedule(objective, args.schedule)
+
+    plan = make_plan(objective, machine, batch_size, topology, progress=_progress)
+    tried = None
+    if args.suggest:
+        trials = suggest.try_settings(objective, plan, progress=_progress)
+        tried = [trial.to_json() for trial in trials]
+    if args.json:
+        sys.stdout.write(report.dump(report.to_json(plan, tried)))
+    else:
+        sys.stdout.write(report.text_report(plan))
+        if args.suggest:
+            sys.stdout.write("\n" + suggest.table(trials))
+        elif not plan.fits:
+            sys.stdout.write("\n" + suggest.advice(plan))
+    return 0 if plan.fits else 1
+
+
+def read_recipe(gin_files: list[str]) -> tuple["Objective", int]:
+    """The objective and the batch size of the recipe that gin has parsed.
+
+    Raises:
+      UserError: it has no `loop.train.objective`.
+    """
+    dataset = _configured("train_dataset", gin_files)
+    return _configured("objective", gin_files), dataset.batch_size
+
+
+def _configured(name: str, gin_files: list[str]) -> Any:
+    import gin
+
+    try:
+        reference = gin.query_parameter(f"loop.train.{name}")
+    except ValueError as error:
+        runs = sorted(
+            str(path.relative_to(folder))
+            for folder in paths.search_folders()
+            for path in (folder / "gin" / "runs").glob("*.gin")
+        )
+        raise UserError(
+            f"{', '.join(gin_files)} sets no {name} of loop.train, so there is nothing to plan; "
+            f"add one of the runs that exist: {', '.join(dict.fromkeys(runs))}"
+        ) from error
+    return reference.scoped_configurable_fn()
+
+
+def draw_schedule(objective: "Objective", path: str) -> None:
+    """Plots the first player's learning rate."""
+    import gin
+
+    from babeldraw.optimizers import schedules
+
+    steps = gin.query_parameter("loop.train.train_steps")
+    if not isinstance(steps, int):
+        steps = steps.scoped_configurable_fn()
+    schedules.plot_schedule(objective.players()[0].learning_rate, steps, path)
+
+
+def _progress(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)

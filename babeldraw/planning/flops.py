@@ -1,0 +1,148 @@
+"""Floating-point operations of one train step, in closed form."""
+
+import dataclasses
+
+from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.masks import attention_mask
+from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.objectives.base import Objective
+from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.objectives.tokenizer import Tokenizer
+from babeldraw.parallel.execution import Execution
+
+COUNTING_RULE = (
+    "a multiply-add is 2; matrix products only; backward is twice forward; rematerialisation and "
+    "pipeline bubbles are not counted; frozen networks forward only; attention over the pairs that "
+    "the mask allows (padding is not looked at)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Forward operations of a stack of layers for one example.
+
+    Attributes:
+      layers: how many.
+      products: of the products with weights.
+      attention: of scores and weighted sums, over the pairs that the mask allows.
+      dense_attention: the same over all pairs, as executed: the mask is applied to the scores.
+    """
+
+    layers: int
+    products: int
+    attention: int
+    dense_attention: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Flops:
+    """Forward operations for one example.
+
+    Attributes:
+      stacks: by name, those that are differentiated.
+      rest: what is differentiated outside the stacks.
+      frozen: forward only, with dense attention.
+    """
+
+    stacks: dict[str, Stack]
+    rest: int
+    frozen: int
+
+    def model(self, batch_size: int) -> int:
+        """Of a train step, by `COUNTING_RULE`."""
+        forward = self.rest + sum(s.products + s.attention for s in self.stacks.values())
+        return batch_size * (3 * forward + self.frozen)
+
+    def executed(self, batch_size: int, execution: Execution) -> float:
+        """Of a train step as the chips carry it out.
+
+        Attention is dense, and what `execution.remat` recomputes and the pipelines' bubbles count.
+        """
+        total = float(3 * self.rest + self.frozen)
+        for stack in self.stacks.values():
+            passes = 3 * (stack.products + stack.dense_attention)
+            if execution.remat == "full":
+                passes += stack.products + stack.dense_attention
+            elif execution.remat == "dots":
+                passes += stack.dense_attention
+            bubble = execution.pipeline.bubble_fraction(stack.layers) if execution.pipeline else 0.0
+            total += passes / (1 - bubble)
+        return batch_size * total
+
+
+def count_flops(objective: Objective) -> Flops | None:
+    """Of one example; None for an objective that has no closed form here."""
+    if isinstance(objective, TextToImage):
+        stacks, rest = _encoder_decoder(objective.model)
+        return Flops(stacks, rest, _encode(objective.tokenizer))
+    if isinstance(objective, Tokenizer):
+        return _tokenizer(objective.model)
+    return None
+
+
+def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
+    text, image = model.text_length, model.num_tokens
+    width, inner = model.d_model, model.num_heads * model.head_dim
+    project = 2 * width * inner  # one of query, key, value and output, for one token
+    mlp = 2 * 2 * width * model.mlp_dim
+    pair = 2 * 2 * inner  # the score of a query and a key, and the share of its value
+    allowed = int(
+        attention_mask(
+            model.rows, model.columns, model.attention_kernel, model.attention_wrap
+        ).sum()
+    )
+    cross_pairs = image * text
+    encoder = Stack(
+        model.encoder_layers,
+        products=model.encoder_layers * text * (4 * project + mlp),
+        attention=model.encoder_layers * text**2 * pair,
+        dense_attention=model.encoder_layers * text**2 * pair,
+    )
+    # A token: 4 projections of self-attention, query and output of cross-attention, the MLP.
+    decoder = Stack(
+        model.decoder_layers,
+        products=model.decoder_layers * (image * (6 * project + mlp) + text * 2 * project),
+        attention=model.decoder_layers * (allowed + cross_pairs) * pair,
+        dense_attention=model.decoder_layers * (image**2 + cross_pairs) * pair,
+    )
+    return {"encoder": encoder, "decoder": decoder}, image * 2 * width * model.codebook_size
+
+
+def _encode(model: ViTVQGAN) -> int:
+    """Pictures to tokens: the encoder, and the search for the nearest codes."""
+    stack, rest = _vision_transformer(model, "encoder")
+    search = model.num_tokens * 2 * model.code_dim * model.codebook_size
+    return stack.products + stack.dense_attention + rest + search
+
+
+def _tokenizer(model: ViTVQGAN) -> Flops:
+    encoder, encoder_rest = _vision_transformer(model, "encoder")
+    decoder, decoder_rest = _vision_transformer(model, "decoder")
+    # The search gives indices: nothing is differentiated through it.
+    search = model.num_tokens * 2 * model.code_dim * model.codebook_size
+    return Flops(
+        {"encoder": encoder, "decoder": decoder}, encoder_rest + decoder_rest, frozen=search
+    )
+
+
+def _vision_transformer(model: ViTVQGAN, side: str) -> tuple[Stack, int]:
+    """One side of the tokenizer; with the encoder goes the projection to the codes."""
+    layers, width, hidden = (
+        getattr(model, f"{side}_{name}") for name in ("layers", "width", "mlp_dim")
+    )
+    tokens = model.num_tokens
+    channels = 6 if model.output == "logit_laplace" else 3
+    patch = model.patch_size**2
+    if side == "encoder":
+        inputs, outputs, after = 3 * patch, width, width * model.code_dim
+    else:
+        inputs, outputs, after = model.code_dim, channels * patch, 0
+    attention = layers * tokens**2 * 2 * 2 * width
+    stack = Stack(
+        layers,
+        products=layers * tokens * (4 * 2 * width * width + 2 * 2 * width * hidden),
+        attention=attention,
+        dense_attention=attention,
+    )
+    rest = tokens * 2 * (inputs * width + width * hidden + hidden * outputs + after)
+    return stack, rest

@@ -1,0 +1,164 @@
+"""The programs of a recipe, compiled for devices that need not exist.
+
+The train step is the one that the loop compiles, and drawing pictures the one that the sampler
+compiles, with shapes in the place of arrays.
+"""
+
+import dataclasses
+import re
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from babeldraw.objectives.base import Objective
+from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
+from babeldraw.sampling.pictures import Sampler
+from babeldraw.training.batches import batch_layout
+from babeldraw.training.machine import Machine
+from babeldraw.training.state import Variable, abstract_state, describe_state
+from babeldraw.training.step import compile_step
+
+GIB = 2**30
+GUIDANCE_WEIGHT = 1.2  # as in the paper's tables (arXiv 2206.10789); it doubles the batch
+SAMPLES = 16  # pictures of a prompt, drawn side by side by each data-parallel group (patent)
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledProgram:
+    """What the compiler made of a program, or why it refused.
+
+    Attributes:
+      compile_seconds: tracing and compiling.
+      peak_bytes: memory of one chip at the fullest moment, arguments included; of a program that
+        was refused, what it asked for.
+      argument_bytes: of one chip's share of the arguments.
+      available_bytes: memory that the compiler would give, where it refused and said so.
+      text: the optimised HLO; empty when refused.
+    """
+
+    compile_seconds: float
+    peak_bytes: int
+    argument_bytes: int
+    available_bytes: int | None
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether the compiler found no way to fit it into memory."""
+        return not self.text
+
+
+def compile_train_step(
+    objective: Objective, machine: Machine, batch_size: int, mesh: Mesh
+) -> tuple[CompiledProgram, list[Variable]]:
+    """The train step of `training.loop`, and the variables of its state."""
+    objective = objective.with_execution(machine.execution)
+    constants = _on(mesh, objective.abstract_constants())
+    with placing(mesh, machine.rules):
+        variables = describe_state(objective, mesh, machine.rules)
+        target = abstract_state(objective, variables)
+        layout = batch_layout(objective, batch_size, mesh)
+        arguments = sum(variable.bytes_a_device for variable in variables)
+        arguments += bytes_a_device((constants, dict(layout.entries)))
+        program = _compile(
+            lambda: compile_step(objective, 0, target, constants, layout, mesh)[0], arguments
+        )
+    return program, variables
+
+
+def compile_sampling(objective: TextToImage, mesh: Mesh) -> tuple[CompiledProgram, int]:
+    """The sampler's program for `SAMPLES` pictures a data-parallel group, and pictures a batch."""
+    batch_size = SAMPLES * mesh.shape["data"] * mesh.shape["stage"]
+    objective = objective.with_execution(Execution())
+    sampler = Sampler(
+        objective.model,
+        None,
+        objective.tokenizer,
+        None,
+        guidance_weight=GUIDANCE_WEIGHT,
+        batch_size=batch_size,
+    )
+    constants = _on(mesh, objective.abstract_constants())
+    with placing(mesh, INFERENCE_RULES):
+        variables = describe_state(objective, mesh, INFERENCE_RULES)
+        params = abstract_state(objective, variables).params["text_to_image"]
+        rows = batch_sharding(mesh, INFERENCE_RULES)
+
+        def row(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((batch_size, *shape), dtype, sharding=rows)
+
+        arguments = (
+            params,
+            constants["tokenizer"],
+            row(jnp.int32, objective.model.text_length),
+            row(jnp.uint32),
+            row(jnp.uint32),
+            jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(mesh)),
+        )
+        program = _compile(
+            lambda: sampler.program.lower(*arguments).compile(), bytes_a_device(arguments)
+        )
+    return program, batch_size
+
+
+def bytes_a_device(tree: Any) -> int:
+    """Of abstract arrays that carry their shardings."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        size = jnp.dtype(leaf.dtype).itemsize
+        for length in leaf.sharding.shard_shape(leaf.shape):
+            size *= length
+        total += size
+    return total
+
+
+def _on(mesh: Mesh, tree: Any) -> Any:
+    where = replicated(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree
+    )
+
+
+def _compile(compile_it: Any, argument_bytes: int) -> CompiledProgram:
+    began = time.perf_counter()
+    try:
+        compiled = compile_it()
+    except jax.errors.JaxRuntimeError as error:
+        wanted, available = parse_refusal(str(error))
+        seconds = time.perf_counter() - began
+        return CompiledProgram(seconds, wanted, argument_bytes, available, "")
+    seconds = time.perf_counter() - began
+    peak = compiled.memory_analysis().peak_memory_in_bytes
+    return CompiledProgram(seconds, peak, argument_bytes, None, compiled.as_text())
+
+
+_REFUSALS = (
+    # "Ran out of memory in memory space hbm. Used 189.00G of 30.75G hbm."
+    r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?) hbm",
+    # "... the total memory required for HLO temporaries (512.00G) exceeds available HBM (30.75G)."
+    r"required for .*?\(([\d.]+[KMGT]?)\) exceeds available HBM \(([\d.]+[KMGT]?)\)",
+)
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_refusal(message: str) -> tuple[int, int]:
+    """(bytes wanted, bytes available) of the error with which the compiler refuses a program.
+
+    Raises:
+      ValueError: it is another error.
+    """
+    for pattern in _REFUSALS:
+        found = re.search(pattern, message)
+        if found and "RESOURCE_EXHAUSTED" in message:
+            return _bytes(found[1]), _bytes(found[2])
+    raise ValueError(f"the TPU compiler failed: {message[:2000]}")
+
+
+def _bytes(text: str) -> int:
+    unit = _UNITS.get(text[-1], 1)
+    return round(float(text.rstrip("KMGT")) * unit)

@@ -1,0 +1,164 @@
+"""A plan as text, and as JSON under stable keys."""
+
+import dataclasses
+import json
+from collections import defaultdict
+from typing import Any
+
+from babeldraw.planning import flops
+from babeldraw.planning.collectives import Collective
+from babeldraw.planning.plan import Plan
+from babeldraw.training.model_info import model_info
+
+
+def to_json(plan: Plan, tried: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Every figure of a plan.
+
+    Args:
+      tried: the settings that `suggest` compiled.
+    """
+    sampling = plan.sampling
+    result: dict[str, Any] = {
+        "objective": plan.objective,
+        "machine": plan.machine.name,
+        "topology": plan.topology.name,
+        "chips": plan.topology.num_chips,
+        "mesh": plan.mesh,
+        "batch_size": plan.batch_size,
+        "params": plan.params,
+        "params_without_embeddings": plan.params_without_embeddings,
+        "fits": plan.fits,
+        "train_fits": plan.train_fits,
+        "peak_hbm_gib": plan.peak_hbm_gib,
+        "hbm_available_gib": plan.hbm_available_gib,
+        "memory_gib": plan.memory_gib,
+        "bubble_fraction": plan.bubble_fraction,
+        "bubble_fractions": plan.bubble_fractions,
+        "collectives": [_collective(row) for row in plan.collectives],
+        "model_flops_per_step": plan.model_flops_per_step,
+        "counting_rule": flops.COUNTING_RULE,
+        "hbm_bytes_per_step": plan.hbm_bytes_per_step,
+        "estimated_step_seconds": plan.estimated_step_seconds,
+        "estimated_mfu": plan.estimated_mfu,
+        "estimated_seconds": plan.roofline and dataclasses.asdict(plan.roofline),
+        "compile_seconds": plan.train.compile_seconds,
+        "sampling": sampling
+        and {
+            **dataclasses.asdict(sampling),
+            "collectives": [_collective(row) for row in sampling.collectives],
+        },
+        "variables": [
+            {
+                "name": v.name,
+                "shape": v.shape,
+                "dtype": str(v.dtype),
+                "axes": v.axes,
+                "partition": [v.sharding.spec[i] for i in range(len(v.sharding.spec))],
+                "bytes_a_chip": v.bytes_a_device,
+            }
+            for v in plan.variables
+        ],
+        "notes": plan.notes,
+    }
+    if tried is not None:
+        result["tried"] = tried
+    return result
+
+
+def dump(figures: Any) -> str:
+    """JSON text."""
+    return json.dumps(figures, indent=1, default=str) + "\n"
+
+
+def _collective(row: Collective) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(row),
+        "in_loop": row.in_loop,
+        "total_bytes": row.total_bytes,
+    }
+
+
+def text_report(plan: Plan) -> str:
+    """For people."""
+    per_chip = plan.peak_hbm_gib
+    free = plan.hbm_available_gib - per_chip
+    mesh = " x ".join(f"{axis} {size}" for axis, size in plan.mesh.items())
+    lines = [
+        f"{plan.objective} on {plan.topology.name} ({plan.topology.num_chips} chips, mesh {mesh}), "
+        f"batch {plan.batch_size:,}",
+        "",
+        f"parameters           {plan.params:,} ({plan.params_without_embeddings:,} without "
+        "embeddings and softmax)",
+        f"memory of a chip     {per_chip:.2f} GiB of {plan.hbm_available_gib:.2f} at the peak: "
+        + (f"fits, {free:.2f} free" if plan.train_fits else f"DOES NOT FIT, {-free:.2f} too much"),
+        *(f"  {_label(name):18} {size:.2f} GiB" for name, size in plan.memory_gib.items()),
+        f"bubble               {_bubbles(plan)}",
+        f"model FLOPs a step   {_optional(plan.model_flops_per_step, '.4g')}",
+        f"  counting rule      {flops.COUNTING_RULE}",
+    ]
+    if plan.roofline is not None:
+        parts = plan.roofline
+        lines += [
+            f"step time            {parts.step_seconds:.3f} s (ESTIMATE from the chip's rates, not "
+            "measured)",
+            f"  compute {parts.compute:.3f} s | HBM {parts.memory:.3f} s | overlapped links "
+            f"{parts.overlapped:.3f} s | + other links {parts.collectives:.3f} s",
+            f"MFU                  {_optional(plan.estimated_mfu, '.1%')} (ESTIMATE)",
+        ]
+    lines += [f"compiled in          {plan.train.compile_seconds:.0f} s", ""]
+    lines += ["collectives of the train step", *_collectives_table(plan.collectives), ""]
+    if plan.sampling is not None:
+        drawing = plan.sampling
+        mesh = " x ".join(f"{axis} {size}" for axis, size in drawing.mesh.items())
+        verdict = "fits" if drawing.fits else "DOES NOT FIT"
+        lines += [
+            f"sampling             {drawing.pictures:,} pictures at a time (mesh {mesh}, guidance "
+            f"{drawing.guidance_weight}): {drawing.peak_hbm_gib:.2f} GiB of "
+            f"{plan.hbm_available_gib:.2f}, {verdict}; compiled in {drawing.compile_seconds:.0f} s",
+            "collectives of sampling",
+            *_collectives_table(drawing.collectives),
+            "",
+        ]
+    lines += [f"note: {note}" for note in plan.notes]
+    info = model_info(plan.variables, plan.device_mesh)
+    return "\n".join([*lines, info])
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "not known" if value is None else format(value, form)
+
+
+def _bubbles(plan: Plan) -> str:
+    if not plan.bubble_fractions:
+        return "none (no pipeline)"
+    return ", ".join(f"{name} {value:.1%}" for name, value in plan.bubble_fractions.items())
+
+
+def _collectives_table(rows: list[Collective]) -> list[str]:
+    """A line for each kind, dtype, mesh axes and place."""
+    groups: dict[tuple[str, ...], list[Collective]] = defaultdict(list)
+    for row in rows:
+        axes = "?" if row.axes is None else "+".join(row.axes) or "one chip"
+        groups[row.kind, row.dtype, axes, _place(row.loop)].append(row)
+    if not groups:
+        return ["  none"]
+    lines = [
+        f"  {'kind':18} {'dtype':6} {'over':12} {'arrays':>6} {'times':>7} {'GiB a step':>11}  in"
+    ]
+    for (kind, dtype, axes, place), members in groups.items():
+        total = sum(row.total_bytes for row in members) / 2**30
+        count, times = sum(row.count for row in members), sum(row.times for row in members)
+        lines.append(f"  {kind:18} {dtype:6} {axes:12} {count:6} {times:7,} {total:11.4f}  {place}")
+    return lines
+
+
+def _place(loop: str) -> str:
+    if not loop:
+        return "outside loops"
+    backward = "transpose(" in loop
+    name = loop.replace("jit(step)/", "").split("/", 1)[-1]
+    return f"loop {name}{' (backward)' if backward else ''}"

@@ -1,0 +1,77 @@
+"""An estimate of a step's time from the chip's rates. Nothing here is measured."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from babeldraw.planning.collectives import Collective
+from babeldraw.planning.topologies import Topology
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+    """Seconds of one step on one chip.
+
+    Attributes:
+      compute: executed operations (rematerialisation and bubbles included) at the peak rate.
+      memory: bytes to and from HBM at its full bandwidth.
+      collectives: bytes over the links, of collectives that nothing runs beside.
+      overlapped: the same of those that computation runs beside.
+    """
+
+    compute: float
+    memory: float
+    collectives: float
+    overlapped: float
+
+    @property
+    def step_seconds(self) -> float:
+        """Compute, memory and overlapped collectives run side by side, other collectives alone."""
+        return max(self.compute, self.memory, self.overlapped) + self.collectives
+
+
+def estimate(
+    executed_flops: float,
+    memory_bytes: int,
+    collectives: Iterable[Collective],
+    topology: Topology,
+) -> Roofline:
+    """The roofline of a program.
+
+    Args:
+      executed_flops: of all chips together.
+      memory_bytes: moved by one chip.
+    """
+    alone = overlapped = 0.0
+    for collective in collectives:
+        seconds = collective.times * collective_seconds(collective, topology)
+        if collective.overlapped:
+            overlapped += seconds
+        else:
+            alone += seconds
+    chip = topology.chip
+    return Roofline(
+        compute=executed_flops / topology.num_chips / chip.peak_flops,
+        memory=memory_bytes / chip.hbm_bandwidth,
+        collectives=alone,
+        overlapped=overlapped,
+    )
+
+
+def collective_seconds(collective: Collective, topology: Topology) -> float:
+    """Of one run of a collective, latency left out.
+
+    An array of V bytes goes around a ring of n chips in V (n - 1) / n / (2 link) seconds, both
+    directions in use, and an all-reduce does so twice (jax-ml.github.io/scaling-book/sharding). A
+    group that is longer than the torus has links along as many dimensions as it needs.
+    """
+    link = topology.chip.link_bandwidth
+    size, members = collective.bytes, max(collective.group_size, 2)
+    if collective.kind == "collective-permute":
+        return size / link
+    dimensions = math.ceil(math.log(members) / math.log(max(topology.shape)) - 1e-9)
+    ring = 2 * link * min(max(dimensions, 1), topology.chip.torus_dimensions)
+    if collective.kind == "all-to-all":
+        return size / 4 / ring
+    seconds = size * (members - 1) / members / ring
+    return 2 * seconds if collective.kind == "all-reduce" else seconds

@@ -1,0 +1,83 @@
+"""Slices of TPU chips by name, such as `v4:8x8x16`, as devices to compile for.
+
+The compiler (libtpu) describes the devices of any slice on any machine.
+"""
+
+import dataclasses
+import difflib
+import importlib.util
+import math
+from typing import Any
+
+import jax
+
+from babeldraw.errors import UserError
+from babeldraw.planning.chips import CHIPS, Chip
+
+# Slices that are offered: cloud.google.com/tpu/docs/supported-tpu-configurations.
+_CUBES = (
+    *("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16"),
+    *("8x16x16", "16x16x16"),
+)
+_SQUARES = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+KNOWN = {"v4": _CUBES, "v5p": (*_CUBES, "16x16x24"), "v5e": _SQUARES, "v6e": _SQUARES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """A slice: its name, its chip, and how many of them stand along each of its dimensions."""
+
+    name: str
+    chip: Chip
+    shape: tuple[int, ...]
+
+    @property
+    def num_chips(self) -> int:
+        """Chips, each of which is one device."""
+        return math.prod(self.shape)
+
+
+def find_topology(name: str) -> Topology:
+    """The slice of that name.
+
+    Raises:
+      UserError: there is none; lists those that there are.
+    """
+    family, _, shape = name.partition(":")
+    if shape not in KNOWN.get(family, ()):
+        known = [f"{chip}:{shape}" for chip, shapes in KNOWN.items() for shape in shapes]
+        close = difflib.get_close_matches(name, known, n=1)
+        advice = f"did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"there is no TPU topology {name!r}; {advice}The known ones are {', '.join(known)}"
+        )
+    return Topology(name, CHIPS[family], tuple(map(int, shape.split("x"))))
+
+
+def topology_devices(topology: Topology) -> list[jax.Device]:
+    """The slice's devices, to be compiled for and nothing else.
+
+    Raises:
+      UserError: libtpu is not installed.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            "planning needs the TPU compiler, which is not installed here; install it with "
+            '`pip install "babeldraw[plan]"` (no TPU is needed)'
+        )
+    from jax.experimental import topologies
+
+    settings: dict[str, Any] = {}
+    if topology.chip.torus_dimensions == 3:
+        # One device a chip in place of one a core; whole cubes are joined to a torus.
+        settings = {
+            "chip_config_name": "megacore",
+            "chips_per_host_bounds": (2, 2, 1),
+            "wrap": (all(size % 4 == 0 for size in topology.shape),) * 3,
+        }
+    description = topologies.get_topology_desc(
+        platform="tpu", topology_name=topology.name, **settings
+    )
+    devices = list(description.devices)
+    assert len(devices) == topology.num_chips, (len(devices), topology)
+    return devices
