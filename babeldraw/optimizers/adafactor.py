@@ -13,9 +13,10 @@ An ordinary `optax.GradientTransformation` that needs nothing but JAX and optax.
 The rule is that of Adafactor (arXiv 1804.04235) with the constants of arXiv 2206.10789, in the
 form in which Praxis' `sharded_adafactor` has it: the decay rate b2 is constant, the moment holds
 updates that have been multiplied by their learning rate, and w moves by the moment before it is
-rounded to int8 (by a bfloat16 moment as it is kept). `weight` is the same moving average of ones: dividing by it debiases the second moment
-as Adam's is, so that the first updates are not 1 / sqrt(1 - b2) = 5 times too long. The first
-moment is not debiased. There is no clipping of single updates: b2 bounds |u| well enough.
+rounded to int8 (by a bfloat16 moment as it is kept). `weight` is the same moving average of ones:
+dividing by it debiases the second moment as Adam's is, so that the first updates are not
+1 / sqrt(1 - b2) = 5 times too long. The first moment is not debiased. Updates are not clipped one
+by one, as in arXiv 1804.04235: with a constant b2 a single u cannot be much longer than that.
 
 **Rows and columns.** A kernel of more than two axes is the matrix by which it multiplies:
 `[embed, heads, head_dim]` has `embed` rows, `[heads, head_dim, embed]` has `heads * head_dim`,

@@ -25,7 +25,9 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     Returns:
       `train_step(state, constants, batch) -> (state, metrics)`. The metrics are float32
       scalars: those of the loss, `loss`, `grad_norm` (before any clipping) and
-      `learning_rate`; of several players, with the player's name and a slash before them.
+      `learning_rate`; of an optimizer that skips gradients that are not finite, also
+      `skipped_updates`, how many so far, with a `grad_norm` of 0 where one was skipped, so that
+      the run goes on. Of several players, with the player's name and a slash before them.
     """
     players = objective.players()
 
@@ -41,9 +43,8 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             (loss, reported), gradients = gradient(
                 own, params, constants, batch, jax.random.fold_in(key, index)
             )
-            updates, optimizer_state[player.name] = player.optimizer.update(
-                gradients, optimizer_state[player.name], own
-            )
+            before = optimizer_state[player.name]
+            updates, optimizer_state[player.name] = player.optimizer.update(gradients, before, own)
             params[player.name] = optax.apply_updates(own, updates)
             rate = player.learning_rate
             reported = {
@@ -52,6 +53,11 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
                 "grad_norm": optax.tree.norm(gradients),
                 "learning_rate": rate(state.step) if callable(rate) else rate,
             }
+            skipped = optax.tree.get(optimizer_state[player.name], "skipped")
+            if skipped is not None:
+                is_skipped = skipped > optax.tree.get(before, "skipped")
+                reported["grad_norm"] = jnp.where(is_skipped, 0, reported["grad_norm"])
+                reported["skipped_updates"] = skipped
             prefix = f"{player.name}/" if len(players) > 1 else ""
             metrics |= {
                 prefix + name: jnp.asarray(value, jnp.float32) for name, value in reported.items()

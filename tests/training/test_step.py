@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -6,6 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from babeldraw.objectives.base import Player
+from babeldraw.optimizers.config import Adafactor
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import TRAINING_RULES, placing
 from babeldraw.training.batches import batch_layout
@@ -96,3 +99,41 @@ def test_constraints_stand_in_the_lowered_step():
     )
     assert all(jax.tree.leaves(same))
     assert names[0] == "painter/loss"  # In the players' order.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bumpy(Toy):
+    """One player with Adafactor, whose gradient is NaN at one step where its loss is finite."""
+
+    bump_at: int = 2
+
+    def players(self):
+        optimizer = Adafactor(learning_rate=optax.constant_schedule(1e-2)).make()
+        return (Player("painter", self._bumpy_loss, optimizer, 1e-2),)
+
+    def _bumpy_loss(self, own, everyone, constants, batch, key):
+        loss, reported = self._painter_loss(own, everyone, constants, batch, key)
+        at_bump = jnp.any(batch["index"] == self.bump_at)
+        zero = jnp.where(at_bump, 0.0, 1.0) * optax.tree.sum(own) ** 2
+        # The derivative of a root at 0 is infinite, and 0 times that is NaN.
+        return loss + 0 * jnp.sqrt(zero), reported
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_and_counted(run):
+    state, records = run(4, objective=Bumpy())
+    values = {step: record for step, split, record in records if split == "train"}
+    assert [values[step]["skipped_updates"] for step in (1, 2, 3, 4)] == [0, 1, 1, 1]
+    assert values[2]["grad_norm"] == 0
+    assert values[1]["grad_norm"] > 0
+    assert np.isfinite(values[4]["loss"])
+    assert int(state.step) == 4
+    assert int(state.optimizer_state["painter"].step) == 3
+    # As if the step had not been: the state after it is the one before it.
+    before, _ = run(1, objective=Bumpy(), name="before")
+    after, _ = run(2, objective=Bumpy(), name="after")
+    jax.tree.map(np.testing.assert_array_equal, before.params, after.params)
+
+
+def test_only_optimizers_that_skip_report_it():
+    _, _, _, metrics = one_step(Toy())
+    assert not any("skipped" in name for name in metrics)
