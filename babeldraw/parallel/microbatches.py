@@ -46,29 +46,19 @@ def from_store(store: Store) -> Shaped[Array, "batch *rest"]:
     return jax.lax.reduce(x, x.dtype.type(0), jax.lax.add, (0,))
 
 
+@jax.custom_vjp
 def take(store: Store, slot: Int[Array, ""]) -> tuple[Stages, Store]:
     """What `slot` holds, and the store with that slot emptied.
 
     JAX's own gradient would add two whole stores. What was taken is gone, so the gradient of the
     slot is that of what was taken, and can be written in place.
     """
-    return (
-        _take(store, slot)
-        if jnp.issubdtype(store.dtype, jnp.floating)
-        else _take_plain(store, slot)
-    )
-
-
-def _take_plain(store: Store, slot: jax.Array) -> tuple[Stages, Store]:
     taken = read(store, slot)
     return taken, put(store, jnp.zeros_like(taken), slot)
 
 
-_take = jax.custom_vjp(_take_plain)
-
-
 def _take_forward(store: Store, slot: jax.Array) -> tuple[tuple[Stages, Store], jax.Array]:
-    return _take_plain(store, slot), slot
+    return take(store, slot), slot
 
 
 def _take_backward(slot: jax.Array, gradients: tuple[Stages, Store]) -> tuple[Store, None]:
@@ -76,7 +66,7 @@ def _take_backward(slot: jax.Array, gradients: tuple[Stages, Store]) -> tuple[St
     return put(store, taken, slot), None
 
 
-_take.defvjp(_take_forward, _take_backward)
+take.defvjp(_take_forward, _take_backward)
 
 
 def read(store: Store, slot: Int[Array, ""]) -> Stages:
@@ -89,11 +79,31 @@ def put(store: Store, x: Stages, slot: Int[Array, ""]) -> Store:
     return jax.lax.dynamic_update_index_in_dim(store, x, slot, axis=1)
 
 
+@jax.custom_vjp
 def to_next_stage(x: Stages) -> Stages:
-    """What stage s has goes to stage s + 1, and the last stage's to stage 0."""
-    last = jax.lax.slice_in_dim(x, x.shape[0] - 1, x.shape[0])
-    others = jax.lax.slice_in_dim(x, 0, x.shape[0] - 1)
-    return constrain(jnp.concatenate([last, others]), "stage", "data")
+    """What stage s has goes to stage s + 1, and the last stage's to stage 0.
+
+    One collective-permute. JAX's own gradient would be two: a sum of two shifts.
+    """
+    return _join(x, x.shape[0] - 1)
+
+
+def _to_next_forward(x: Stages) -> tuple[Stages, None]:
+    return to_next_stage(x), None
+
+
+def _to_next_backward(_: None, gradient: Stages) -> tuple[Stages]:
+    return (_join(gradient, 1),)
+
+
+to_next_stage.defvjp(_to_next_forward, _to_next_backward)
+
+
+def _join(x: Stages, start: int) -> Stages:
+    """`x[start:]`, then `x[:start]`: the form that XLA's partitioner knows for a rotation."""
+    end = x.shape[0]
+    pieces = jax.lax.slice_in_dim(x, start, end), jax.lax.slice_in_dim(x, 0, start)
+    return constrain(jnp.concatenate(pieces), "stage", "data")
 
 
 def first_stage(stages: int) -> Bool[Array, "stages"]:
