@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from babeldraw.cli import gin_config, paths
 from babeldraw.cli.train import load_machine_file
@@ -40,15 +40,26 @@ def run(args: argparse.Namespace) -> int:
     """Prints the plan; returns 0 if it fits, 1 if not."""
     # What libtpu and JAX read at their start comes before all that imports JAX.
     config = load_machine_file(args.config)
-    from babeldraw.planning.environment import prepare_environment
+    from babeldraw.planning.environment import hidden_stderr, prepare_environment
 
     prepare_environment(config.get("xla_flags", ""))
+    with hidden_stderr() as terminal:
+        text, fits = _plan(args, config, terminal)
+    sys.stdout.write(text)
+    return 0 if fits else 1
+
+
+def _plan(args: argparse.Namespace, config: Any, terminal: TextIO) -> tuple[str, bool]:
+    """The report, and whether the recipe fits."""
     gin_config.parse_gin(args.gin_file, args.gin_bindings, args.gin_search_paths, _UNNEEDED)
 
     from babeldraw.planning import report, suggest
     from babeldraw.planning.plan import make_plan
     from babeldraw.planning.topologies import find_topology
     from babeldraw.training.machine import Machine
+
+    def progress(words: str) -> None:
+        print(words, end="", file=terminal, flush=True)
 
     machine = Machine.from_config(config)
     name = args.topology or machine.topology
@@ -61,20 +72,16 @@ def run(args: argparse.Namespace) -> int:
     if args.schedule:
         draw_schedule(objective, args.schedule)
 
-    plan = make_plan(objective, machine, batch_size, topology, progress=_progress)
-    tried = None
-    if args.suggest:
-        trials = suggest.try_settings(objective, plan, progress=_progress)
-        tried = [trial.to_json() for trial in trials]
+    plan = make_plan(objective, machine, batch_size, topology, progress=progress)
+    trials = suggest.try_settings(objective, plan, progress) if args.suggest else None
     if args.json:
-        sys.stdout.write(report.dump(report.to_json(plan, tried)))
-    else:
-        sys.stdout.write(report.text_report(plan))
-        if args.suggest:
-            sys.stdout.write("\n" + suggest.table(trials))
-        elif not plan.fits:
-            sys.stdout.write("\n" + suggest.advice(plan))
-    return 0 if plan.fits else 1
+        return report.dump(report.to_json(plan, trials)), plan.fits
+    text = report.text_report(plan)
+    if trials is not None:
+        text += "\n" + suggest.table(trials)
+    elif not plan.fits:
+        text += "\n" + suggest.advice(plan)
+    return text, plan.fits
 
 
 def read_recipe(gin_files: list[str]) -> tuple["Objective", int]:
@@ -115,7 +122,3 @@ def draw_schedule(objective: "Objective", path: str) -> None:
     if not isinstance(steps, int):
         steps = steps.scoped_configurable_fn()
     schedules.plot_schedule(objective.players()[0].learning_rate, steps, path)
-
-
-def _progress(text: str) -> None:
-    print(text, end="", file=sys.stderr, flush=True)

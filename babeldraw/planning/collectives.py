@@ -134,14 +134,22 @@ def device_groups(attributes: str, num_devices: int) -> np.ndarray | None:
     """Devices that take part together, `[groups, size]`; None where they are not understood.
 
     Of a collective-permute, the pairs (source, target). The text has one of four forms:
-    `{{0,1},{2,3}}`, `[2,4]<=[4,2]T(1,0)`, `mesh['a'=2,'b'=4] {'b'}`, and nothing for all devices.
+    `{{0,1},{2,3}}`, `[2,4]<=[4,2]T(1,0)`, `mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'b'}` (the
+    middle part where the ids are not in order), and nothing for all devices.
     """
-    named = re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", attributes)
+    named = re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\]T\(([\d,]+)\)\))?\s*"
+        r"\{([^}]*)\}",
+        attributes,
+    )
     if named:
         sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", named[1])}
-        chosen = re.findall(r"'(\w+)'", named[2])
+        chosen = re.findall(r"'(\w+)'", named[4])
         order = [name for name in sizes if name not in chosen] + chosen
-        ids = np.arange(math.prod(sizes.values())).reshape(tuple(sizes.values()))
+        ids = np.arange(math.prod(sizes.values()))
+        if named[2]:
+            ids = ids.reshape(_ints(named[2])).transpose(_ints(named[3]))
+        ids = ids.reshape(tuple(sizes.values()))
         ids = ids.transpose([list(sizes).index(name) for name in order])
         return ids.reshape(-1, math.prod(sizes[name] for name in chosen))
     iota = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", attributes)

@@ -7,6 +7,7 @@ compiles, with shapes in the place of arrays.
 import dataclasses
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -65,7 +66,7 @@ def compile_train_step(
         layout = batch_layout(objective, batch_size, mesh)
         arguments = sum(variable.bytes_a_device for variable in variables)
         arguments += bytes_a_device((constants, dict(layout.entries)))
-        program = _compile(
+        program = run_compiler(
             lambda: compile_step(objective, 0, target, constants, layout, mesh)[0], arguments
         )
     return program, variables
@@ -100,7 +101,7 @@ def compile_sampling(objective: TextToImage, mesh: Mesh) -> tuple[CompiledProgra
             row(jnp.uint32),
             jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(mesh)),
         )
-        program = _compile(
+        program = run_compiler(
             lambda: sampler.program.lower(*arguments).compile(), bytes_a_device(arguments)
         )
     return program, batch_size
@@ -124,7 +125,14 @@ def _on(mesh: Mesh, tree: Any) -> Any:
     )
 
 
-def _compile(compile_it: Any, argument_bytes: int) -> CompiledProgram:
+def run_compiler(
+    compile_it: Callable[[], jax.stages.Compiled], argument_bytes: int
+) -> CompiledProgram:
+    """Times `compile_it` and keeps what the compiler says, its refusal too.
+
+    Args:
+      argument_bytes: of one chip's share of the program's arguments.
+    """
     began = time.perf_counter()
     try:
         compiled = compile_it()

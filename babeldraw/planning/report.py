@@ -3,20 +3,18 @@
 import dataclasses
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from babeldraw.planning import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
+from babeldraw.planning.suggest import Trial
 from babeldraw.training.model_info import model_info
 
 
-def to_json(plan: Plan, tried: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Every figure of a plan.
-
-    Args:
-      tried: the settings that `suggest` compiled.
-    """
+def to_json(plan: Plan, trials: Sequence[Trial] | None = None) -> dict[str, Any]:
+    """Every figure of a plan, and of the settings tried beside it."""
     sampling = plan.sampling
     result: dict[str, Any] = {
         "objective": plan.objective,
@@ -60,8 +58,8 @@ def to_json(plan: Plan, tried: list[dict[str, Any]] | None = None) -> dict[str, 
         ],
         "notes": plan.notes,
     }
-    if tried is not None:
-        result["tried"] = tried
+    if trials is not None:
+        result["tried"] = [dataclasses.asdict(trial) for trial in trials]
     return result
 
 

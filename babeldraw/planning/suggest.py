@@ -33,10 +33,6 @@ class Trial:
             return "as given"
         return ", ".join(f"{key} = {value!r}" for key, value in self.changes.items())
 
-    def to_json(self) -> dict[str, Any]:
-        """For the report."""
-        return dataclasses.asdict(self)
-
 
 def candidates(machine: Machine, mesh: dict[str, int]) -> Iterator[dict[str, Any]]:
     """Changes to try, one idea each, those that cost the least speed first."""

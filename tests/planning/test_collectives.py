@@ -1,0 +1,110 @@
+"""The census finds every collective once, with its bytes, its axes, and how often it runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from babeldraw.planning import hlo, traffic
+from babeldraw.planning.collectives import device_groups, find_collectives
+
+PROGRAM = (Path(__file__).parent / "train_step.hlo").read_text()
+MESH = {"data": 128, "stage": 1, "model": 4}
+ROWS = find_collectives(hlo.Program(PROGRAM), MESH)
+
+
+def only(kind, shape=None):
+    (row,) = [row for row in ROWS if row.kind == kind and shape in (None, row.shape)]
+    return row
+
+
+def test_every_collective_is_counted_once():
+    assert sorted(row.kind for row in ROWS) == [
+        *("all-gather", "all-reduce", "all-reduce", "collective-permute", "reduce-scatter")
+    ]
+
+
+def test_in_a_loop_it_counts_as_often_as_the_loop_runs():
+    row = only("all-gather")
+    assert (row.in_loop, row.count, row.times) == (True, 1, 36)
+    assert row.loop == "jit(step)/jvp(EncoderDecoder)/decoder"
+    assert row.bytes == 64 * 1024 * 2048 * 2
+    assert row.total_bytes == 36 * row.bytes
+    assert row.source == "EncoderDecoder/decoder/layer/self_attention/query/dot_general"
+
+
+def test_a_fused_all_reduce_and_slice_is_a_reduce_scatter():
+    row = only("reduce-scatter")
+    assert (row.dtype, row.shape, row.axes) == ("bf16", (64, 1024, 2048), ("model",))
+    assert row.source.endswith("self_attention/output/dot_general")
+
+
+def test_start_and_done_are_one():
+    row = only("collective-permute")
+    assert (row.overlapped, row.times, row.shape) == (True, 36, (64, 1024, 512))
+    assert row.axes == ("model",)
+
+
+def test_outside_loops_each_array_of_a_tuple_is_told():
+    row = only("all-reduce", (2048, 2048))
+    assert (row.dtype, row.in_loop, row.times, row.axes) == ("f32", False, 1, ("data",))
+    assert row.group_size == 128
+    assert only("all-reduce", (128,)).bytes == 512
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("replica_groups={{0,1},{2,3}}, use", [[0, 1], [2, 3]]),
+        ("replica_groups=[2,2]<=[4], use", [[0, 1], [2, 3]]),
+        ("replica_groups=[2,2]<=[2,2]T(1,0), use", [[0, 2], [1, 3]]),
+        ("replica_groups=mesh['a'=2,'b'=2] {'a'}, use", [[0, 2], [1, 3]]),
+        ("replica_groups=mesh['a'=2,'b'=2], device_ids=([2,2]T(1,0)) {'a'}", [[0, 1], [2, 3]]),
+        ("replica_groups={}, use", [[0, 1, 2, 3]]),
+        ("source_target_pairs={{0,1},{1,0}}", [[0, 1], [1, 0]]),
+    ],
+)
+def test_all_forms_of_groups(text, groups):
+    np.testing.assert_array_equal(device_groups(text, 4), groups)
+
+
+def test_unreadable_groups_are_admitted():
+    assert device_groups("replica_groups=something new", 4) is None
+
+
+def test_a_loop_without_a_known_count_is_counted_once_and_said_so():
+    program = hlo.Program(PROGRAM.replace("direction=LT", "direction=NE"))
+    assert [(e.times, e.certain) for e in program.executions] == [(1, True), (1, False)]
+
+
+def test_a_count_that_the_compiler_wrote_down_is_used():
+    known = 'metadata={op_name="jit(step)/jvp(EncoderDecoder)/decoder/while" stack_frame_id=357}'
+    text = PROGRAM.replace(known, known + ', backend_config={"known_trip_count":{"n":"7"}}')
+    assert hlo.Program(text).executions[1].times == 7
+
+
+def test_memory_traffic_counts_slices_of_stacked_weights_and_skips_on_chip_memory():
+    activation, gathered, layer = 64 * 1024 * 512 * 2, 64 * 1024 * 2048 * 2, 2048 * 512 * 2
+    loop = 36 * (
+        2 * layer  # slice of the stack, and its copy
+        + (activation + gathered)  # all-gather
+        + (gathered + activation)  # reduce-scatter
+        + activation  # the shift reads; what it writes is on the chip
+        + 4 + 4 + 4  # i + 1
+    )  # fmt: skip
+    gradient = 2048 * 2048 * 4
+    outside = (activation + gradient) + (2 * gradient + gradient + 512)
+    slice_index = 36 * 4  # the fusion reads the layer's number
+    assert traffic.hbm_bytes(hlo.Program(PROGRAM)) == loop + outside + slice_index
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("pred", 8), ("bf16", 16), ("s4", 4), ("f8e4m3fn", 8), ("u32", 32)]
+)
+def test_bits_of_dtypes(dtype, size):
+    assert hlo.bits(dtype) == size
+
+
+def test_what_is_no_program_is_refused():
+    with pytest.raises(AssertionError, match="no ENTRY"):
+        hlo.Program("HloModule empty")
