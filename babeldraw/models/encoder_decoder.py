@@ -54,18 +54,18 @@ class EncoderDecoder(nn.Module):
     execution: Execution = Execution()
 
     def setup(self) -> None:
-        self.text_embedding = Embedding(self.text_vocab_size, self.d_model, "rows", self.dtype)
-        self.text_positions = Embedding(self.text_length, self.d_model, "position", self.dtype)
+        self.text_embedding = Embedding(self.text_vocab_size, self.d_model, "rows")
+        self.text_positions = Embedding(self.text_length, self.d_model, "position")
         self.encoder = Stack(self._layer(False), self.encoder_layers, self.execution)
         self.encoder_norm = layer_norm()
 
-        self.image_embedding = Embedding(self.codebook_size, self.d_model, "rows", self.dtype)
-        self.image_positions = GridPositions(self.rows, self.columns, self.d_model, self.dtype)
+        self.image_embedding = Embedding(self.codebook_size, self.d_model, "rows")
+        self.image_positions = GridPositions(self.rows, self.columns, self.d_model)
         # One start vector, or one a row.
         starts = 1 if self.decoder_inputs == "raster" else self.rows
-        self.start_embedding = Embedding(starts, self.d_model, "rows", self.dtype)
+        self.start_embedding = Embedding(starts, self.d_model, "rows")
         if self.decoder_inputs == "row_start_above":
-            self.above_embedding = Embedding(self.codebook_size, self.d_model, "rows", self.dtype)
+            self.above_embedding = Embedding(self.codebook_size, self.d_model, "rows")
         self.decoder = Stack(self.decoder_layer(), self.decoder_layers, self.execution)
         self.decoder_norm = layer_norm()
         self.logits = Linear((self.codebook_size,), ("embed",), ("vocab",), dtype=jnp.float32)
@@ -128,7 +128,9 @@ class EncoderDecoder(nn.Module):
         length = jnp.arange(text_tokens.shape[1])
         mask = ((text_tokens != 0) | (length == 0))[:, None, None, :]
         x = self.text_embedding(text_tokens) + self.text_positions(length)
-        x = nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
+        x = nn.with_logical_constraint(
+            x.astype(self.dtype), ("batch", "length", "activation_embed")
+        )
         x = self.encoder(x, {"mask": mask, "keys": keys})
         return self.encoder_norm(x).astype(self.dtype), mask
 
@@ -150,7 +152,9 @@ class EncoderDecoder(nn.Module):
             above = self.above_embedding(image_tokens[:, jnp.maximum(positions - self.columns, 0)])
             x = x + jnp.where(row[:, None] > 0, above, 0)
         x = x + self.image_positions(positions)
-        return nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
+        return nn.with_logical_constraint(
+            x.astype(self.dtype), ("batch", "length", "activation_embed")
+        )
 
     def decoder_logits(
         self, x: Float[Array, "batch new d_model"]

@@ -91,7 +91,7 @@ class Linear(nn.Module):
                 nn.with_logical_partitioning(nn.initializers.zeros, self.out_axes),
                 self.features,
             )
-            y = y + bias.astype(self.dtype)
+            y = (y + bias).astype(self.dtype)  # In float32, and so the bias' gradient.
         return y
 
 
@@ -122,8 +122,8 @@ _project.defvjp(_project_forward, _project_backward)
 class Embedding(nn.Module):
     """A learned table `[num_embeddings, features]`, looked up by row.
 
-    Looked up in float32, so that its gradient is summed in float32. Split over features, as the
-    activations that it gives: each device reads its own columns and nothing has to be summed.
+    Gives float32, to be added up before it is rounded: so its gradient is summed in float32. Split
+    over features, as the activations that it gives: each device reads its own columns.
 
     Entries start at `stddev`, in the order of the activations they join (T5 takes 1), so that
     tokens and positions are told apart from the first step. At 0.02 the tiny models learn slower.
@@ -132,7 +132,6 @@ class Embedding(nn.Module):
     num_embeddings: int
     features: int
     row_axis: str
-    dtype: DTypeLike = jnp.float32
     stddev: float = 0.5
 
     def setup(self) -> None:
@@ -145,7 +144,7 @@ class Embedding(nn.Module):
         )
 
     def __call__(self, indices: jax.Array) -> jax.Array:
-        return jnp.asarray(self.table)[indices].astype(self.dtype)
+        return jnp.asarray(self.table)[indices]
 
 
 class GridPositions(nn.Module):
@@ -154,11 +153,10 @@ class GridPositions(nn.Module):
     rows: int
     columns: int
     features: int
-    dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        self.row = Embedding(self.rows, self.features, "position", self.dtype)
-        self.column = Embedding(self.columns, self.features, "position", self.dtype)
+        self.row = Embedding(self.rows, self.features, "position")
+        self.column = Embedding(self.columns, self.features, "position")
 
     def __call__(self, raster: jax.Array) -> jax.Array:
         return self.row(raster // self.columns) + self.column(raster % self.columns)

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -18,7 +19,7 @@ from babeldraw.models.layers import (
     fold_keys,
     layer_norm,
 )
-from babeldraw.parallel.execution import Execution, apply_layers
+from babeldraw.parallel.execution import BRANCH_OUTPUT, Execution, apply_layers
 
 KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
@@ -89,7 +90,9 @@ class TransformerLayer(nn.Module):
         return self._add(x, y, keys, site=3)
 
     def _add(self, x: jax.Array, branch: jax.Array, keys: Keys, site: int) -> jax.Array:
+        # Fully partitioned, hence small; of the feed-forward's the backward pass needs nothing.
         branch = nn.with_logical_constraint(branch, RESIDUAL_AXES)
+        branch = checkpoint_name(branch, BRANCH_OUTPUT)
         return x + dropout(branch, self.dropout_rate, keys, site)
 
     def encoded_keys_values(self, encoded: Float[Array, "batch text d_model"]) -> TextKeysValues:

@@ -41,10 +41,8 @@ class VisionTransformer(nn.Module):
     def __call__(self, x: Float[Array, "batch n input"]) -> Float[Array, "batch n output"]:
         """`[batch, patches, input_dim] -> [batch, patches, output_dim]`, no output activation."""
         x = Linear((self.d_model,), ("patch",), ("embed",), True, self.dtype, name="input")(x)
-        positions = Embedding(
-            self.num_positions, self.d_model, "position", self.dtype, name="positions"
-        )
-        x = x + positions(jnp.arange(self.num_positions))
+        positions = Embedding(self.num_positions, self.d_model, "position", name="positions")
+        x = (x + positions(jnp.arange(self.num_positions))).astype(self.dtype)
         x = nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
         layer = TransformerLayer(
             d_model=self.d_model,

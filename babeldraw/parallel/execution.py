@@ -21,28 +21,30 @@ LayerFn = Callable[[Any, jax.Array, Any, jax.Array], jax.Array]
 none changes (encoded text, masks, dropout keys), so that a scan keeps one copy of it.
 """
 
-Remat = Literal["none", "full", "dots"]
+Remat = Literal["none", "dots", "attention", "full"]
+
+BRANCH_OUTPUT = "branch_output"
+"""What the models name (`checkpoint_name`) for the policy `attention`."""
 
 _REMAT_POLICIES: dict[Remat, Any] = {
     # Recompute everything in a layer from its input.
     "full": jax.checkpoint_policies.nothing_saveable,
+    # Keep what attention adds to the residual stream: as small as a layer's input.
+    "attention": jax.checkpoint_policies.save_only_these_names(BRANCH_OUTPUT),
     # Keep the outputs of matrix products with weights; recompute the cheap rest.
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 
 
 def _stage_dots_saveable(prim: Any, *_: Any, **params: Any) -> bool:
-    """`dots` where every product has one batch dimension more, the stages."""
+    """`dots` where every product has two batch dimensions more, replicas and stages."""
     if prim is not jax.lax.dot_general_p:
         return False
     _, (batch_dimensions, _) = params["dimension_numbers"]
-    return len(batch_dimensions) <= 1
+    return len(batch_dimensions) <= 2
 
 
-_PIPELINE_REMAT_POLICIES: dict[Remat, Any] = {
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "dots": _stage_dots_saveable,
-}
+_PIPELINE_REMAT_POLICIES: dict[Remat, Any] = _REMAT_POLICIES | {"dots": _stage_dots_saveable}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Execution:
 
     Attributes:
       remat: what the backward pass recomputes: `none`, `dots` (all but matrix products with
-        weights) or `full` (all of a layer).
+        weights), `attention` (all but the outputs of attention) or `full` (all of a layer).
       unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
         where a scan copies its stacked weights; slower to compile for deep models.
       pipeline: cut the stack into stages; None: all layers run one after another.
@@ -63,7 +65,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         if self.remat != "none" and self.remat not in _REMAT_POLICIES:
-            raise ValueError(f"remat must be none, dots or full, not {self.remat!r}.")
+            raise ValueError(f"remat must be none, dots, attention or full, not {self.remat!r}.")
 
     @property
     def sequential(self) -> "Execution":

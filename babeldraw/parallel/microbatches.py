@@ -106,6 +106,17 @@ def _join(x: Stages, start: int) -> Stages:
     return constrain(jnp.concatenate(pieces), "stage", "data")
 
 
+def split_replicas(x: Stages, replicas: int) -> Shaped[Array, "stages replicas share *rest"]:
+    """Each microbatch as the shares of the devices along `data`."""
+    x = x.reshape(x.shape[0], replicas, -1, *x.shape[2:])
+    return constrain(x, "stage", "data")
+
+
+def join_replicas(x: Shaped[Array, "stages replicas share *rest"]) -> Stages:
+    """The inverse of `split_replicas`."""
+    return constrain(x.reshape(x.shape[0], -1, *x.shape[3:]), "stage", "data")
+
+
 def first_stage(stages: int) -> Bool[Array, "stages"]:
     """True at stage 0."""
     return jnp.arange(stages) == 0

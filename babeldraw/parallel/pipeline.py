@@ -18,9 +18,11 @@ from babeldraw.parallel.microbatches import (
     constrain,
     first_stage,
     from_store,
+    join_replicas,
     put,
     read,
     select,
+    split_replicas,
     take,
     to_next_stage,
     to_store,
@@ -127,6 +129,10 @@ def run_pipeline(
     result, and no iteration's output has to be kept. `shared` moves along with `x` and is put in
     anew every round. Nothing but the buffer goes from device to device.
 
+    Data parallelism is written out as a dimension as well, sharded over `data`: every replica has
+    weights of its own, which costs no memory, and so gradients of its own until the end of the
+    scan. With shared weights XLA would sum the gradients over `data` in every iteration.
+
     Args:
       stage_fn: one stage, see `StageFn`.
       stacked_params: leaves `[R, S * K, ...]`, the second dimension sharded over `stage`.
@@ -148,10 +154,13 @@ def run_pipeline(
     layers_a_stage = layers_a_round // stages
     useful_iterations = microbatches * num_rounds
     _check_batch(jax.tree.leaves(x)[0].shape[0], pipeline)
+    mesh = jax.sharding.get_abstract_mesh()
+    replicas = 1 if mesh.empty else mesh.shape["data"]
 
-    def by_stage(leaf: jax.Array) -> jax.Array:
+    def by_replica_and_stage(leaf: jax.Array) -> jax.Array:
         leaf = leaf.reshape(num_rounds, stages, layers_a_stage, *leaf.shape[2:])
-        return constrain(leaf, None, "stage")
+        leaf = jnp.broadcast_to(constrain(leaf, None, "stage"), (replicas, *leaf.shape))
+        return constrain(leaf, "data", None, "stage")
 
     def items(t: jax.Array) -> tuple[jax.Array, jax.Array]:
         item = t - jnp.arange(stages)
@@ -165,10 +174,14 @@ def run_pipeline(
         return stage_fn(params, x, wrap_keys(shared), (round_ * stages + stage) * layers_a_stage)
 
     def run_stages(params: Any, x: Any, shared: Any, t: jax.Array) -> Any:
+        each_stage = jax.vmap(run_stage, (1, 0, 0, 0, 0, 0), spmd_axis_name="stage")
+        each_replica = jax.vmap(
+            each_stage, (0, 1, 1, None, None, None), out_axes=1, spmd_axis_name="data"
+        )
+        x, shared = jax.tree.map(lambda leaf: split_replicas(leaf, replicas), (x, shared))
         with nn.logical_axis_rules(pipeline_rules(nn.get_logical_axis_rules())):
-            return jax.vmap(run_stage, (1, 0, 0, 0, 0, 0), spmd_axis_name="stage")(
-                params, x, shared, jnp.arange(stages), *items(t)
-            )
+            x = each_replica(params, x, shared, jnp.arange(stages), *items(t))
+        return jax.tree.map(join_replicas, x)
 
     if remat_policy is not None:
         # Around this alone: its inputs are all that an iteration keeps. With the store inside,
@@ -198,7 +211,7 @@ def run_pipeline(
         store = jax.tree.map(lambda leaf, new: put(leaf, new, slot), store, x)
         return (x, shared, store), None
 
-    params = jax.tree.map(by_stage, stacked_params)
+    params = jax.tree.map(by_replica_and_stage, stacked_params)
     shared, wrap_keys = _without_keys(shared)
     store, shared_store = jax.tree.map(
         lambda leaf: to_store(leaf, stages, microbatches), (x, shared)

@@ -63,11 +63,11 @@ def training_rules(fsdp: bool = False) -> Rules:
 
 
 def pipeline_rules(rules: Rules) -> Rules:
-    """The table inside a pipeline, where `stage` holds layers and leaves the batch to `data`."""
-    return _replace(rules, "batch", "data")
+    """The table inside a pipeline, whose dimensions of replicas and stages split the batch."""
+    return _replace(rules, "batch", None)
 
 
-def _replace(rules: Rules, name: str, place: str) -> Rules:
+def _replace(rules: Rules, name: str, place: str | None) -> Rules:
     return tuple((rule, place if rule == name else where) for rule, where in rules)
 
 
@@ -139,7 +139,7 @@ def logical_axes(variable: Any) -> tuple[str | None, ...]:
 
 
 def layer_axes(variable: Any) -> int:
-    """How many leading axes of a variable count layers: `[layers, ...]`, `[rounds, stages, ...]`."""
+    """How many leading axes of a variable count layers: 1 of `layers`, 2 of `rounds, stages`."""
     return sum(axis in ("layers", "rounds", "stages") for axis in logical_axes(variable))
 
 

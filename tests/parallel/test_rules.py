@@ -34,10 +34,10 @@ def test_training_splits_outputs_and_sampling_does_not():
     )
 
 
-def test_inside_a_pipeline_stages_leave_the_batch_to_data():
+def test_inside_a_pipeline_the_batch_is_split_already():
     inside = rules.pipeline_rules(rules.TRAINING_RULES)
     assert nn.logical_to_mesh_axes(("stages", "batch", "length"), inside) == PartitionSpec(
-        "stage", "data", None
+        "stage", None, None
     )
 
 

@@ -26,7 +26,7 @@ def test_from_config():
     ("values", "sentence"),
     [
         ({"remta": "full"}, "sets 'remta', which does not exist: use only name, topology"),
-        ({"remat": "some"}, "remat must be none, dots or full, not 'some'"),
+        ({"remat": "some"}, "remat must be none, dots, attention or full, not 'some'"),
         ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it must be of type int"),
     ],
 )
