@@ -146,7 +146,7 @@ def device_groups(attributes: str, num_devices: int) -> np.ndarray | None:
         sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", named[1])}
         chosen = re.findall(r"'(\w+)'", named[4])
         order = [name for name in sizes if name not in chosen] + chosen
-        ids = np.arange(math.prod(sizes.values()))
+        ids: np.ndarray = np.arange(math.prod(sizes.values()))
         if named[2]:
             ids = ids.reshape(_ints(named[2])).transpose(_ints(named[3]))
         ids = ids.reshape(tuple(sizes.values()))

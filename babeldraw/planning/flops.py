@@ -8,7 +8,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives.base import Objective
 from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.objectives.tokenizer import Tokenizer
-from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.execution import Execution, Remat
 
 COUNTING_RULE = (
     "a multiply-add is 2; matrix products only; backward is twice forward; rematerialisation and "
@@ -26,12 +26,26 @@ class Stack:
       products: of the products with weights.
       attention: of scores and weighted sums, over the pairs that the mask allows.
       dense_attention: the same over all pairs, as executed: the mask is applied to the scores.
+      attention_outputs: of those products, attention's output projections.
+      mlp_outputs: of those products, the second of the feed-forward.
     """
 
     layers: int
     products: int
     attention: int
     dense_attention: int
+    attention_outputs: int
+    mlp_outputs: int
+
+    def recomputed(self, remat: Remat) -> int:
+        """What the backward pass carries out again. The layer's own output is not needed."""
+        layer = self.products + self.dense_attention - self.mlp_outputs
+        return {
+            "none": 0,
+            "dots": self.dense_attention,
+            "attention": layer - self.attention_outputs,
+            "full": layer,
+        }[remat]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +75,7 @@ class Flops:
         total = float(3 * self.rest + self.frozen)
         for stack in self.stacks.values():
             passes = 3 * (stack.products + stack.dense_attention)
-            if execution.remat == "full":
-                passes += stack.products + stack.dense_attention
-            elif execution.remat == "dots":
-                passes += stack.dense_attention
+            passes += stack.recomputed(execution.remat)
             bubble = execution.pipeline.bubble_fraction(stack.layers) if execution.pipeline else 0.0
             total += passes / (1 - bubble)
         return batch_size * total
@@ -97,6 +108,8 @@ def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
         products=model.encoder_layers * text * (4 * project + mlp),
         attention=model.encoder_layers * text**2 * pair,
         dense_attention=model.encoder_layers * text**2 * pair,
+        attention_outputs=model.encoder_layers * text * project,
+        mlp_outputs=model.encoder_layers * text * mlp // 2,
     )
     # A token: 4 projections of self-attention, query and output of cross-attention, the MLP.
     decoder = Stack(
@@ -104,6 +117,8 @@ def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
         products=model.decoder_layers * (image * (6 * project + mlp) + text * 2 * project),
         attention=model.decoder_layers * (allowed + cross_pairs) * pair,
         dense_attention=model.decoder_layers * (image**2 + cross_pairs) * pair,
+        attention_outputs=model.decoder_layers * image * 2 * project,
+        mlp_outputs=model.decoder_layers * image * mlp // 2,
     )
     return {"encoder": encoder, "decoder": decoder}, image * 2 * width * model.codebook_size
 
@@ -143,6 +158,8 @@ def _vision_transformer(model: ViTVQGAN, side: str) -> tuple[Stack, int]:
         products=layers * tokens * (4 * 2 * width * width + 2 * 2 * width * hidden),
         attention=attention,
         dense_attention=attention,
+        attention_outputs=layers * tokens * 2 * width * width,
+        mlp_outputs=layers * tokens * 2 * hidden * width,
     )
     rest = tokens * 2 * (inputs * width + width * hidden + hidden * outputs + after)
     return stack, rest

@@ -141,8 +141,9 @@ def run_compiler(
         seconds = time.perf_counter() - began
         return CompiledProgram(seconds, wanted, argument_bytes, available, "")
     seconds = time.perf_counter() - began
-    peak = compiled.memory_analysis().peak_memory_in_bytes
-    return CompiledProgram(seconds, peak, argument_bytes, None, compiled.as_text())
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    assert memory is not None and text, "the TPU compiler gives both"
+    return CompiledProgram(seconds, memory.peak_memory_in_bytes, argument_bytes, None, text)
 
 
 _REFUSALS = (

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
+from babeldraw.parallel.execution import Remat
 from babeldraw.planning.plan import Plan, Progress, make_plan
 from babeldraw.training.machine import Machine
 
@@ -36,7 +37,7 @@ class Trial:
 
 def candidates(machine: Machine, mesh: dict[str, int]) -> Iterator[dict[str, Any]]:
     """Changes to try, one idea each, those that cost the least speed first."""
-    others = [remat for remat in ("none", "dots", "full") if remat != machine.remat]
+    others = [remat for remat in get_args(Remat) if remat != machine.remat]
     if mesh["stage"] > 1:
         for factor in (2, 4):
             yield {"num_microbatches": machine.num_microbatches * factor}
