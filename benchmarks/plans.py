@@ -4,8 +4,8 @@
     python -m benchmarks.plans 3b@v4_512       # some of them
     python -m benchmarks.plans --table         # only write the table, from the JSON that is there
 
-Each plan is `babeldraw plan --json` in a process of its own; its JSON is kept in build/plans/. The
-table between `<!-- plans:begin -->` and `<!-- plans:end -->` in the README is made from those files.
+Each plan is `babeldraw plan --json` in a process of its own; its JSON is kept in build/plans/, from
+which the table between `<!-- plans:begin -->` and `<!-- plans:end -->` of the README is made.
 """
 
 import argparse
@@ -49,8 +49,8 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     """The README's table, a line a plan."""
     lines = [
         "| model | slice, mesh (data x stage x model) | train: peak GiB a chip | bubble | "
-        "collectives, GiB a step: in loops / outside | model FLOPs a step | step, MFU (estimates) | sampling: "
-        "peak GiB a chip | compiled in |",
+        "collectives, GiB a step: in loops / outside | model FLOPs a step | "
+        "step, MFU (estimates) | sampling: peak GiB a chip | compiled in |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, plan in figures.items():
