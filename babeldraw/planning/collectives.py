@@ -62,11 +62,22 @@ def find_collectives(program: Program, mesh: Mapping[str, int]) -> list[Collecti
     """
     counts: Counter[Collective] = Counter()
     times: Counter[Collective] = Counter()
+    pieces: dict[str, tuple[Execution, list[Collective]]] = {}
     for execution in program.executions:
         for instruction, is_scatter, source in _collectives_of(program, execution.computation):
-            for found in _describe(instruction, is_scatter, source, execution, mesh):
-                counts[found] += 1
-                times[found] += execution.times
+            found = _describe(instruction, is_scatter, source, execution, mesh)
+            channel = _split_channel(instruction)
+            if channel is None:
+                counts.update(found)
+                for row in found:
+                    times[row] += execution.times
+            elif channel not in pieces or execution.times < pieces[channel][0].times:
+                pieces[channel] = execution, found  # begun here, and carried on in deeper loops
+    for execution, found in pieces.values():
+        for row in found:
+            row = dataclasses.replace(row, overlapped=True)
+            counts[row] += 1
+            times[row] += execution.times
     rows = [
         dataclasses.replace(found, count=count, times=times[found])
         for found, count in counts.items()
@@ -88,6 +99,18 @@ def _collectives_of(program: Program, computation: str) -> Iterator[tuple[Instru
                 for inner, is_scatter, source in _collectives_of(program, name):
                     sliced = root.opcode == "dynamic-slice" and root.operands[0] == inner.name
                     yield inner, is_scatter or sliced, source or instruction.op_name
+
+
+def _split_channel(instruction: Instruction) -> str | None:
+    """What the pieces of a collective that the compiler has spread over computations share.
+
+    v5e programs begin a collective in one fusion and carry it on inside others, each of which
+    holds the whole instruction again.
+    """
+    if "async_collective_fusion_config" not in instruction.attributes:
+        return None
+    channel = re.search(r"channel_id=(\d+)", instruction.attributes)
+    return channel[1] if channel else None
 
 
 def _kind(instruction: Instruction) -> str | None:

@@ -45,6 +45,20 @@ def test_start_and_done_are_one():
     assert row.axes == ("model",)
 
 
+def test_pieces_of_a_spread_collective_are_one():
+    # As v5e programs have it: begun outside the loop, carried on inside it.
+    config = 'backend_config={"async_collective_fusion_config":{"flag_start":"2"}}'
+    begun = (
+        "%begun = bf16[64,1024,2048]{2,1,0} all-gather(%p.1), channel_id=66, "
+        f"replica_groups=[128,4]<=[512], dimensions={{2}}, {config}"
+    )
+    text = PROGRAM.replace("stack_frame_id=4}", f"stack_frame_id=4}}, {config}")
+    text = text.replace("  %constant.0 = ", f"  {begun}\n  %constant.0 = ")
+    rows = find_collectives(hlo.Program(text), MESH)
+    (row,) = [row for row in rows if row.kind == "all-gather"]
+    assert (row.count, row.times, row.in_loop, row.overlapped) == (1, 1, False, True)
+
+
 def test_outside_loops_each_array_of_a_tuple_is_told():
     row = only("all-reduce", (2048, 2048))
     assert (row.dtype, row.in_loop, row.times, row.axes) == ("f32", False, 1, ("data",))
