@@ -41,27 +41,35 @@ def _moved(program: Program, computation: dict[str, Instruction], instruction: I
     if opcode != "fusion" or not instruction.called:
         return _size(instruction.results) + sum(_size(operand.results) for operand in operands)
     body = program.computations[instruction.called[0]]
-    read = sum(_read_by_fusion(body, index, operand) for index, operand in enumerate(operands))
+    read = sum(
+        min(_size(operand.results), _read_by_fusion(program, body, index))
+        for index, operand in enumerate(operands)
+        if _size(operand.results)
+    )
     return read + _written_by_fusion(body, instruction)
 
 
-def _read_by_fusion(body: dict[str, Instruction], index: int, operand: Instruction) -> int:
-    """What a fusion reads of operand number `index`."""
-    whole = _size(operand.results)
-    if not whole:
-        return 0
+def _read_by_fusion(program: Program, body: dict[str, Instruction], index: int) -> int:
+    """What a fusion reads of its operand number `index`, which may be more than there is."""
     parameter = next(
         i for i in body.values() if i.opcode == "parameter" and i.arguments == str(index)
     )
-    users = list(_users(body, parameter))
-    if all(user.opcode in ("dynamic-slice", "slice", "gather") for user in users):
-        return min(whole, sum(_bytes(user.results) for user in users))
-    if all(
-        user.opcode == "dynamic-update-slice" and user.operands[0] == parameter.name
-        for user in users
-    ):
-        return 0
-    return whole
+    return _read_by_users(program, body, parameter)
+
+
+def _read_by_users(program: Program, body: dict[str, Instruction], array: Instruction) -> int:
+    total = 0
+    for user in body.values():
+        for place in (i for i, name in enumerate(user.operands) if name == array.name):
+            if user.opcode == "bitcast":
+                total += _read_by_users(program, body, user)
+            elif user.opcode in ("dynamic-slice", "slice", "gather"):
+                total += _bytes(user.results)
+            elif user.opcode == "fusion":
+                total += _read_by_fusion(program, program.computations[user.called[0]], place)
+            elif user.opcode != "dynamic-update-slice" or place > 0:  # else: updated in place
+                total += _bytes(array.results)
+    return total
 
 
 def _written_by_fusion(body: dict[str, Instruction], fusion: Instruction) -> int:
@@ -79,15 +87,6 @@ def _written_by_fusion(body: dict[str, Instruction], fusion: Instruction) -> int
         else:
             total += _size([result])
     return total
-
-
-def _users(body: dict[str, Instruction], of: Instruction) -> Iterable[Instruction]:
-    for instruction in body.values():
-        if of.name in instruction.operands:
-            if instruction.opcode == "bitcast":
-                yield from _users(body, instruction)
-            else:
-                yield instruction
 
 
 def _size(arrays: Iterable[Array]) -> int:

@@ -122,3 +122,29 @@ def test_bits_of_dtypes(dtype, size):
 def test_what_is_no_program_is_refused():
     with pytest.raises(AssertionError, match="no ENTRY"):
         hlo.Program("HloModule empty")
+
+
+def test_gradients_added_in_place_count_a_layer_and_not_the_stack():
+    text = """\
+HloModule sums
+
+%add_in_place (stack: f32[36,8,8], layer: s32[], new: f32[1,8,8]) -> f32[36,8,8] {
+  %stack = f32[36,8,8]{2,1,0} parameter(0)
+  %layer = s32[] parameter(1)
+  %new = f32[1,8,8]{2,1,0} parameter(2)
+  %zero = s32[] constant(0)
+  %old = f32[1,8,8]{2,1,0} dynamic-slice(%stack, %layer, %zero, %zero), dynamic_slice_sizes={1,8,8}
+  %sum = f32[1,8,8]{2,1,0} add(%old, %new)
+  ROOT %updated = f32[36,8,8]{2,1,0} dynamic-update-slice(%stack, %sum, %layer, %zero, %zero)
+}
+
+ENTRY %main (p0: f32[36,8,8], p1: s32[], p2: f32[1,8,8]) -> f32[36,8,8] {
+  %p0 = f32[36,8,8]{2,1,0} parameter(0)
+  %p1 = s32[] parameter(1)
+  %p2 = f32[1,8,8]{2,1,0} parameter(2)
+  ROOT %result = f32[36,8,8]{2,1,0} fusion(%p0, %p1, %p2), kind=kLoop, calls=%add_in_place
+}
+"""
+    layer, index = 8 * 8 * 4, 4
+    # The layer is read and written, the new part read; the index once a use, at most its size.
+    assert traffic.hbm_bytes(hlo.Program(text)) == 3 * layer + index
