@@ -1,9 +1,10 @@
-"""Contract: the real objectives compute the same on 1 and 8 devices, stopped or not."""
+"""Contract: the real objectives compute the same on every mesh, stopped or not."""
 
 import jax
 import numpy as np
 import pytest
 
+from babeldraw.training.checkpoints import load_params
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.objectives import tiny_runs
@@ -11,7 +12,7 @@ from tests.objectives import tiny_runs
 pytestmark = pytest.mark.slow  # compiling; tests/training has the same of small objectives
 
 
-def run(objective, model_dir, train_steps, *, devices=1, checkpoint_every=0):
+def run(objective, model_dir, train_steps, *, devices=1, **machine):
     losses = {}
 
     def record(step, split, values):
@@ -22,7 +23,7 @@ def run(objective, model_dir, train_steps, *, devices=1, checkpoint_every=0):
         model_dir=str(model_dir),
         train_dataset=tiny_runs.Pictures(),
         train_steps=train_steps,
-        machine=Machine(checkpoint_every=checkpoint_every),
+        machine=Machine(**({"checkpoint_every": 0} | machine)),
         log_every=1,
         on_metrics=record,
         devices=jax.devices()[:devices],
@@ -40,6 +41,52 @@ def test_one_and_eight_devices_give_the_same_losses(make, tmp_path):
     for step, loss in one.items():
         assert eight[step] == pytest.approx(loss, rel=1e-6)
     assert len(set(one.values())) == 4
+
+
+DEEP = {"encoder_layers": 4, "decoder_layers": 8, "optimizer": tiny_runs.ADAFACTOR}
+LAYOUTS = {
+    "in_layer": {"mesh": {"data": 4, "model": 2}},
+    "fsdp": {"mesh": {"data": 8}, "fsdp": True},
+    "gpipe": {"mesh": {"data": 2, "stage": 4}, "num_microbatches": 4, "circular_repeats": 1},
+    "circular": {"mesh": {"stage": 2, "data": 2, "model": 2}, "num_microbatches": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def sequential(tmp_path_factory):
+    """Four steps on one device, with int8 Adafactor: (state, losses)."""
+    return run(tiny_runs.text_to_image(**DEEP), tmp_path_factory.mktemp("sequential") / "run", 4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_trains_alike_and_goes_on_from_every_other(layout, sequential, tmp_path):
+    """Two steps in the layout, then two on one device from its checkpoint, and the other way."""
+    _, expected = sequential
+    there, back = LAYOUTS[layout], {}
+    for name, (first, second) in {"out": (there, back), "in": (back, there)}.items():
+        losses = {}
+        for steps, machine in ((2, first), (4, second)):
+            devices = 8 if machine else 1
+            objective = tiny_runs.text_to_image(**DEEP)
+            _, found = run(objective, tmp_path / name, steps, devices=devices, **machine)
+            losses |= found
+        assert losses.keys() == expected.keys()
+        # int8: a moment that falls on the other side of a step of its scale moves on from there.
+        for step, loss in expected.items():
+            assert losses[step] == pytest.approx(loss, rel=1e-6 if step < 3 else 1e-5)
+
+
+def test_parameters_are_read_as_stacks_of_layers_whatever_layout_wrote_them(sequential, tmp_path):
+    state, _ = sequential
+    objective = tiny_runs.text_to_image(**DEEP)
+    run(objective, tmp_path / "run", 4, devices=8, **LAYOUTS["circular"])
+    written = load_params(str(tmp_path / "run"))
+    assert jax.tree.map(np.shape, written) == jax.tree.map(np.shape, dict(state.params))
+    jax.tree.map(
+        lambda found, want: np.testing.assert_allclose(found, want, atol=1e-4),
+        written,
+        jax.device_get(dict(state.params)),
+    )
 
 
 def test_resumed_run_is_bitwise_the_unbroken_one(tmp_path):

@@ -7,10 +7,11 @@ import optax
 
 from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.objectives.tokenizer import Tokenizer
-from babeldraw.optimizers.config import Adam
+from babeldraw.optimizers.config import Adafactor, Adam
 from tests.models import tiny
 
 ADAM = Adam(learning_rate=optax.linear_schedule(3e-3, 0.0, 100), clip_norm=1.0)
+ADAFACTOR = Adafactor(learning_rate=ADAM.learning_rate, min_dim_size_to_factor=8)
 TOKENIZER = tiny.tokenizer()
 
 
@@ -19,13 +20,13 @@ def frozen_tokenizer():
     return {"tokenizer": tiny.random_params(TOKENIZER, seed=1)}
 
 
-def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, **settings):
+def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=ADAM, **settings):
     model = tiny.transformer(rows=4, columns=4, **({"dropout_rate": 0.1} | settings))
     return TextToImage(
         model=model,
         tokenizer=TOKENIZER,
         tokenizer_params=frozen_tokenizer,
-        optimizer=ADAM,
+        optimizer=optimizer,
         prompt_dropout_rate=prompt_dropout_rate,
         token_noise_rate=token_noise_rate,
     )
@@ -45,8 +46,10 @@ class Pictures:
     def batches(self, *, process_index=0, process_count=1, start_step=0, num_epochs=None):
         step = start_step
         while True:
+            share = self.batch_size // process_count
+            rows = slice(process_index * share, (process_index + 1) * share)
             yield {
-                "text_tokens": np.asarray(tiny.prompts(self.batch_size, seed=step)),
-                "image": tiny.images(self.batch_size, seed=step),
+                "text_tokens": np.asarray(tiny.prompts(self.batch_size, seed=step))[rows],
+                "image": tiny.images(self.batch_size, seed=step)[rows],
             }
             step += 1

@@ -12,7 +12,7 @@ import pytest
 from babeldraw.training.machine import Machine
 from tests.training.toy import ToyDataset
 
-PROGRAM = """
+START = """
 import sys
 import jax
 
@@ -20,7 +20,9 @@ jax.config.update("jax_cpu_collectives_implementation", "gloo")
 port, index, model_dir, steps = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 jax.distributed.initialize(f"localhost:{port}", 2, index)
 assert jax.device_count() == 8 and jax.local_device_count() == 4
+"""
 
+PROGRAM = """
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.training.toy import Toy, ToyDataset
@@ -39,7 +41,8 @@ train(
 """
 
 
-def run_two(model_dir, steps):
+def run_two(model_dir, steps, program=PROGRAM):
+    """Runs `program` in two processes; returns what each printed."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -51,7 +54,7 @@ def run_two(model_dir, steps):
     arguments = [[str(port), str(index), str(model_dir), str(steps)] for index in (0, 1)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *each],
+            [sys.executable, "-c", START + program, *each],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,25 @@
+"""128 TPU v5e chips (8x16): the 3B model at BATCH_SIZE = 2048, 4-way in-layer x 32-way data.
+
+Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 15.75 GiB a chip.
+Launch: 32 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v5e_128",
+            "topology": "v5e:8x16",
+            # 16 examples a chip, as on v4_512.py, in half its memory.
+            "mesh": {"data": 32, "stage": 1, "model": 4},
+            "remat": "full",
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 1000,
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 32, "accelerator": "v5litepod-128", "topology": "8x16"},
+        }
+    )

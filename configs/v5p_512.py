@@ -1,0 +1,28 @@
+"""512 TPU v5p chips (8x8x8): the 20B model at BATCH_SIZE = 8192, 16 stages x 32-way data.
+
+Cloud names count cores, two a chip: this slice is "v5p-1024" there.
+
+Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 95.74 GiB a chip.
+Launch: 128 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v5p_512",
+            "topology": "v5p:8x8x8",
+            "mesh": {"data": 32, "stage": 16, "model": 1},
+            "num_microbatches": 64,
+            "remat": "attention",
+            "sampling_mesh": {"data": 64, "model": 8},
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 500,
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 128, "accelerator": "v5p-1024", "topology": "8x8x8"},
+        }
+    )

@@ -1,0 +1,26 @@
+"""256 TPU v6e chips (16x16): the 20B model at BATCH_SIZE = 2048, 16 stages x 16-way data.
+
+Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 31.25 GiB a chip.
+Launch: 64 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v6e_256",
+            "topology": "v6e:16x16",
+            "mesh": {"data": 16, "stage": 16, "model": 1},
+            "num_microbatches": 64,
+            "remat": "full",
+            "sampling_mesh": {"data": 16, "model": 16},
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 500,
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 64, "accelerator": "v6e-256", "topology": "16x16"},
+        }
+    )

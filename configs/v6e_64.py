@@ -1,0 +1,24 @@
+"""64 TPU v6e chips (8x8): the 3B model at BATCH_SIZE = 2048, 4-way in-layer x 16-way data.
+
+Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 31.25 GiB a chip.
+Launch: 16 hosts of 4 chips, one process a host.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """See babeldraw.training.machine.Machine for what each field means."""
+    return ConfigDict(
+        {
+            "name": "v6e_64",
+            "topology": "v6e:8x8",
+            "mesh": {"data": 16, "stage": 1, "model": 4},
+            "remat": "full",
+            "unroll": False,
+            "xla_flags": "",
+            "checkpoint_every": 1000,
+            "checkpoint_keep": 3,
+            "launch": {"hosts": 16, "accelerator": "v6e-64", "topology": "8x8"},
+        }
+    )
