@@ -100,7 +100,7 @@ class _Step(NamedTuple):
     finite: Bool[Array, ""]
     clip: Float[Array, ""]
     learning_rate: Float[Array, ""]
-    weight: Float[Array, ""]
+    debias: Float[Array, ""]  # 1 / weight.
 
 
 def adafactor(
@@ -162,16 +162,19 @@ def adafactor(
         gradients: Tree, state: AdafactorState, params: Tree | None = None
     ) -> tuple[Tree, AdafactorState]:
         if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
+            raise ValueError(
+                "adafactor needs the parameters: call update(gradients, state, params)."
+            )
         # A norm is finite when all numbers are (and their squares: 1e19 is no gradient either).
         norm = optax.tree.norm(gradients).astype(jnp.float32)
         finite = jnp.isfinite(norm)
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
+        weight = _average(b2, state.weight, jnp.float32(1))
         step = _Step(
             finite=finite,
             clip=jnp.float32(1) if clip_norm is None else clip_norm / jnp.maximum(norm, clip_norm),
             learning_rate=jnp.asarray(rate, jnp.float32),
-            weight=_average(b2, state.weight, jnp.float32(1)),
+            debias=1 / weight,
         )
         decays = _leaf_values(True if weight_decay_mask is None else weight_decay_mask, params)
         updates, slots = [], []
@@ -193,7 +196,7 @@ def adafactor(
         new_state = AdafactorState(
             state.step + finite,
             state.skipped + ~finite,
-            jnp.where(finite, step.weight, state.weight),
+            jnp.where(finite, weight, state.weight),
             *_to_trees(slots, params),
         )
         return jax.tree.unflatten(jax.tree.structure(params), updates), new_state
@@ -208,7 +211,7 @@ def quantise(
 
     A line of zeros has scale 0 and is divided by 1. So is one of denormal numbers.
     """
-    scale = jnp.max(jnp.abs(moment), axis=line, keepdims=True) / INT8_MAX
+    scale = jnp.max(jnp.abs(moment), axis=line, keepdims=True) * (1 / INT8_MAX)
     is_zero = scale < jnp.finfo(jnp.float32).tiny
     quantised = jnp.round(moment / jnp.where(is_zero, 1, scale)).astype(jnp.int8)
     return quantised, jnp.where(is_zero, 0, scale)
@@ -221,6 +224,14 @@ def dequantise(
     return quantised.astype(jnp.float32) * scale
 
 
+def matrix_split(shape: tuple[int, ...]) -> int:
+    """How many leading axes of a kernel count its rows; the others count its columns."""
+    return min(
+        range(1, len(shape)),
+        key=lambda split: math.prod(shape[:split]) + math.prod(shape[split:]),
+    )
+
+
 def _layout(shape: tuple[int, ...], dtype: jnp.dtype, min_dim_size_to_factor: int) -> _Layout:
     """Of one layer of a parameter."""
     axes = tuple(range(-len(shape), 0))
@@ -228,11 +239,8 @@ def _layout(shape: tuple[int, ...], dtype: jnp.dtype, min_dim_size_to_factor: in
     if len(shape) < 2:
         return _Layout((), axes, False, axes if is_int8 and axes else None)
 
-    def matrix(split: int) -> tuple[int, int]:
-        return math.prod(shape[:split]), math.prod(shape[split:])
-
-    split = min(range(1, len(shape)), key=lambda split: sum(matrix(split)))
-    rows, columns = matrix(split)
+    split = matrix_split(shape)
+    rows, columns = math.prod(shape[:split]), math.prod(shape[split:])
     line = axes[split:] if rows < columns else axes[:split]
     return _Layout(
         axes[:split],
@@ -262,6 +270,15 @@ def _average(rate: float, old: jax.Array, new: jax.Array) -> jax.Array:
     return rate * old + (1 - rate) * new
 
 
+def _mean(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Over `axes`, which keep size 1.
+
+    A product, as elsewhere here: division by one number for all, XLA turns into a product with
+    its reciprocal for some shapes and not for others, and layers should not depend on the stack.
+    """
+    return jnp.sum(x, axis=axes, keepdims=True) * (1 / math.prod(x.shape[axis] for axis in axes))
+
+
 def _move(
     g: jax.Array, old: _Slots, *, layout: _Layout, step: _Step, b1: float, b2: float
 ) -> tuple[jax.Array, _Slots]:
@@ -273,14 +290,14 @@ def _move(
     squared = jnp.square(g) + EPSILON
     row = column = square = scale = None
     if old.row is not None and old.column is not None:
-        row = _average(b2, old.row, jnp.mean(squared, axis=layout.columns, keepdims=True))
-        column = _average(b2, old.column, jnp.mean(squared, axis=layout.rows, keepdims=True))
-        along = jnp.sqrt(row / jnp.mean(row, axis=layout.rows, keepdims=True))
-        down = jnp.sqrt(column / step.weight)
+        row = _average(b2, old.row, _mean(squared, layout.columns))
+        column = _average(b2, old.column, _mean(squared, layout.rows))
+        along = jnp.sqrt(row * (1 / _mean(row, layout.rows)))
+        down = jnp.sqrt(column * step.debias)
         u = g * ((1 - b1) * step.learning_rate / along) * (1 / down)
     elif old.square is not None:
         square = _average(b2, old.square, squared)
-        u = (1 - b1) * step.learning_rate * g / jnp.sqrt(square / step.weight)
+        u = (1 - b1) * step.learning_rate * g / jnp.sqrt(square * step.debias)
 
     if old.scale is not None and layout.line is not None:
         moment = b1 * dequantise(old.moment, old.scale) + u
@@ -302,10 +319,10 @@ def _loop(
     """
     is_int8 = old.scale is not None
 
-    def at(tree: Tree, i: jax.Array) -> Tree:
+    def at(tree: Tree, i: jax.Array | int) -> Tree:
         return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, False), tree)
 
-    def body(i: jax.Array, carry: tuple[jax.Array, _Slots]) -> tuple[jax.Array, _Slots]:
+    def body(i: jax.Array | int, carry: tuple[jax.Array, _Slots]) -> tuple[jax.Array, _Slots]:
         moment, slots = carry
         new_moment, new = rule(at(moment if is_int8 else gradient, i), at(slots, i))
         put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)

@@ -1,5 +1,10 @@
 """Learning-rate schedules: plain functions of the step, after optax."""
 
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from babeldraw.errors import UserError
@@ -32,3 +37,20 @@ def warmup_exponential(
         [optax.linear_schedule(0.0, peak, warmup_steps), optax.constant_schedule(peak), decay],
         [warmup_steps, decay_start],
     )
+
+
+def plot_schedule(schedule: optax.Schedule, steps: int, path: str | os.PathLike[str]) -> None:
+    """Writes a PNG of the learning rate at steps 0 to `steps`."""
+    # The object-oriented interface needs no display, and leaves pyplot's settings alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    at = np.unique(np.linspace(0, steps, 1001).round().astype(int))
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(at, jax.vmap(lambda step: jnp.asarray(schedule(step), jnp.float32))(at))
+    axes.set(xlabel="step", ylabel="learning rate", xlim=(0, steps))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)

@@ -4,8 +4,10 @@ import numpy as np
 import optax
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.optimizers.config import Adafactor, Adam, decayed_parameters
 from babeldraw.parallel.rules import unbox
+from benchmarks.parameter_counts import abstract_params, text_to_image_model
 from tests.models import tiny
 
 PARAMS = {"wi": {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.full((2,), 2.0)}}
@@ -101,3 +103,34 @@ def test_adafactor_forgets_old_gradients_at_its_constant_rate():
     expected = -0.01 / np.sqrt(squares / weight)
     np.testing.assert_allclose(updates["wi"]["kernel"], expected, rtol=1e-3)
     assert expected == pytest.approx(-0.0223, rel=0.02)
+
+
+def test_layer_axes_reach_adafactor_and_adam_ignores_them():
+    params = {"kernel": jnp.ones((3, 40, 40))}
+    settings = {"learning_rate": optax.constant_schedule(0.1)}
+    assert Adafactor(**settings).make(1).init(params).column["kernel"].shape == (3, 1, 40)
+    assert Adafactor(**settings).make().init(params).column["kernel"].shape == (1, 1, 40)
+    adam = Adam(**settings)
+    assert jax.tree.structure(adam.make(1).init(params)) == jax.tree.structure(
+        adam.make().init(params)
+    )
+
+
+def test_the_moment_has_the_dtype_that_is_asked_for():
+    for name in ("int8", "bfloat16", "float32"):
+        config = Adafactor(learning_rate=optax.constant_schedule(0.1), first_moment_dtype=name)
+        assert config.make().init(PARAMS).moment["wi"]["kernel"].dtype == name
+    with pytest.raises(UserError, match=r"first_moment_dtype is 'int4': set it to one of 'int8'"):
+        Adafactor(learning_rate=optax.constant_schedule(0.1), first_moment_dtype="int4")
+
+
+def test_350m_has_one_byte_a_parameter():
+    """State of at most 1.01 bytes for each parameter of gin/models/350m.gin."""
+    params = unbox(abstract_params(text_to_image_model("350m")))
+    depths = jax.tree_util.tree_map_with_path(
+        lambda path, _: int(any(key.key == "layers" for key in path)), params
+    )
+    optimizer = Adafactor(learning_rate=optax.constant_schedule(0.1)).make(depths)
+    state = jax.eval_shape(optimizer.init, params)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    assert size / sum(leaf.size for leaf in jax.tree.leaves(params)) <= 1.01
