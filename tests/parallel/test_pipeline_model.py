@@ -121,13 +121,15 @@ def test_nan_in_bubbles_changes_neither_loss_nor_gradients(monkeypatch):
 
 @pytest.mark.slow
 def test_bfloat16_with_rematerialisation():
+    """As far from float32 as layers in order are: rounding differs with how XLA fuses, and these
+    weights, far larger than trained ones, magnify it (to 14% of a layer norm's gradient)."""
     settings = {"dtype": jnp.bfloat16}
-    expected = equality.loss_and_gradients(**settings)
+    _, rounding = equality.errors(*equality.loss_and_gradients(**settings))
     execution = Execution(remat="full", pipeline=Pipeline(4, 4))
     found = equality.loss_and_gradients(execution, {"data": 2, "stage": 4}, **settings)
-    loss_error, gradient_error = equality.errors(*found, expected)
-    assert loss_error < 1e-3
-    assert gradient_error < 0.05
+    loss_error, gradient_error = equality.errors(*found)
+    assert loss_error < 2e-3
+    assert gradient_error < 1.5 * rounding < 0.3
     assert {leaf.dtype for leaf in jax.tree.leaves(found[1])} == {np.dtype("float32")}
 
 
