@@ -9,15 +9,19 @@ from typing import TextIO
 
 from babeldraw.errors import UserError
 
-_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",  # the TPU is compiled for, never used
+QUIET_LIBTPU = {
     "TPU_SKIP_MDS_QUERY": "1",  # do not wait for a metadata server that is not there
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # several plans may be made at the same time
     # What libtpu would otherwise ask the metadata server for, and complain about on the terminal.
     "TPU_ACCELERATOR_TYPE": "v4-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_MIN_LOG_LEVEL": "3",
     "TPU_STDERR_LOG_LEVEL": "3",
+}
+"""For a machine without a TPU."""
+
+_ENVIRONMENT = QUIET_LIBTPU | {
+    "JAX_PLATFORMS": "cpu",  # the TPU is compiled for, never used
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # several plans may be made at the same time
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 

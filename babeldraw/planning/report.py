@@ -9,7 +9,7 @@ from typing import Any
 from babeldraw.planning import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
-from babeldraw.planning.suggest import Trial
+from babeldraw.planning.suggest import Trial, seconds_text
 from babeldraw.training.model_info import model_info
 
 
@@ -97,10 +97,11 @@ def text_report(plan: Plan) -> str:
     if plan.roofline is not None:
         parts = plan.roofline
         lines += [
-            f"step time            {parts.step_seconds:.3f} s (ESTIMATE from the chip's rates, not "
-            "measured)",
-            f"  compute {parts.compute:.3f} s | HBM {parts.memory:.3f} s | overlapped links "
-            f"{parts.overlapped:.3f} s | + other links {parts.collectives:.3f} s",
+            f"step time            {seconds_text(parts.step_seconds)} (ESTIMATE from the chip's "
+            "rates, not measured)",
+            f"  compute {seconds_text(parts.compute)} | HBM {seconds_text(parts.memory)} | "
+            f"overlapped links {seconds_text(parts.overlapped)} | + other links "
+            f"{seconds_text(parts.collectives)}",
             f"MFU                  {_optional(plan.estimated_mfu, '.1%')} (ESTIMATE)",
         ]
     lines += [f"compiled in          {plan.train.compile_seconds:.0f} s", ""]
@@ -147,8 +148,10 @@ def _collectives_table(rows: list[Collective]) -> list[str]:
     lines = [
         f"  {'kind':18} {'dtype':6} {'over':12} {'arrays':>6} {'times':>7} {'GiB a step':>11}  in"
     ]
-    for (kind, dtype, axes, place), members in groups.items():
-        total = sum(row.total_bytes for row in members) / 2**30
+    sizes = {key: sum(row.total_bytes for row in members) for key, members in groups.items()}
+    for key, members in sorted(groups.items(), key=lambda group: -sizes[group[0]]):
+        kind, dtype, axes, place = key
+        total = sizes[key] / 2**30
         count, times = sum(row.count for row in members), sum(row.times for row in members)
         lines.append(f"  {kind:18} {dtype:6} {axes:12} {count:6} {times:7,} {total:11.4f}  {place}")
     return lines

@@ -110,7 +110,7 @@ def table(trials: list[Trial]) -> str:
             lines.append(f"{trial.name:{width}}  {trial.refused}")
             continue
         seconds = trial.estimated_step_seconds
-        speed = "" if seconds is None else f"{seconds:.3f} s"
+        speed = "" if seconds is None else seconds_text(seconds)
         verdict = "fits" if trial.fits else "does not fit"
         mark = "  <- recommended" if trial.recommended else ""
         lines.append(
@@ -119,6 +119,11 @@ def table(trials: list[Trial]) -> str:
     if not any(trial.fits for trial in trials):
         lines.append("none of them fits: use a larger slice, or a smaller BATCH_SIZE")
     return "\n".join(lines) + "\n"
+
+
+def seconds_text(seconds: float) -> str:
+    """`1.234 s`, or milliseconds below one."""
+    return f"{seconds:.3f} s" if seconds >= 1 else f"{seconds * 1e3:.3f} ms"
 
 
 def advice(plan: Plan) -> str:

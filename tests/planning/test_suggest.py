@@ -53,6 +53,8 @@ def test_the_fastest_that_fits_is_recommended():
     table = suggest.table(trials())
     (line,) = [line for line in table.splitlines() if "recommended" in line]
     assert line.startswith("remat = 'full'")
+    assert "8.500 s  fits" in line
+    assert suggest.seconds_text(0.0123456) == "12.346 ms"
 
 
 def test_settings_that_cannot_be_built_are_told():
