@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import glob
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -53,7 +55,13 @@ def _quiet_third_parties() -> None:
     """Leaves the errors of TFDS and Orbax on the terminal and hides their warnings."""
     from absl import logging
 
+    from babeldraw.planning import environment
+
     logging.set_verbosity(logging.ERROR)
+    if not any(glob.glob(pattern) for pattern in ("/dev/accel*", "/dev/vfio/[0-9]*")):
+        # libtpu, installed for `babeldraw plan`, would look for the TPU that is not here.
+        for name, value in environment.QUIET_LIBTPU.items():
+            os.environ.setdefault(name, value)
 
 
 def _subcommand(name: str) -> ModuleType:
