@@ -20,13 +20,24 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "build/plans"
 BEGIN, END = "<!-- plans:begin -->", "<!-- plans:end -->"
 
-PLANS = ("3b@v4_512", "20b@v4_1024")
-"""gin/models/MODEL.gin @ configs/MACHINE.py, in the table's order."""
+PLANS = {
+    "350m@v5p_128": 8192,
+    "750m@v5p_128": 8192,
+    "3b@v4_512": 8192,
+    "3b@v5p_128": 8192,
+    "3b@v5e_128": 2048,
+    "3b@v6e_64": 2048,
+    "20b@v4_1024": 8192,
+    "20b@v5p_512": 8192,
+    "20b@v5e_256": 2048,
+    "20b@v6e_256": 2048,
+}
+"""gin/models/MODEL.gin @ configs/MACHINE.py -> batch size, in the table's order."""
 
 RECIPE = ("gin/runs/text_to_image.gin", "gin/tokenizers/small_small.gin", "gin/tasks/coco.gin")
 
 
-def run_plan(name: str, *arguments: str) -> dict[str, Any]:
+def run_plan(name: str) -> dict[str, Any]:
     """Compiles one plan; its figures, which are written to build/plans/NAME.json too."""
     model, machine = name.split("@")
     files = (*RECIPE, f"gin/models/{model}.gin")
@@ -34,7 +45,7 @@ def run_plan(name: str, *arguments: str) -> dict[str, Any]:
         *(sys.executable, "-m", "babeldraw.cli.main", "plan", "--json"),
         *(f"--gin_file={file}" for file in files),
         f"--config=configs/{machine}.py",
-        *arguments,
+        f"--gin.BATCH_SIZE={PLANS[name]}",
     ]
     print(f"{name}:", flush=True)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
@@ -48,7 +59,7 @@ def run_plan(name: str, *arguments: str) -> dict[str, Any]:
 def table(figures: dict[str, dict[str, Any]]) -> str:
     """The README's table, a line a plan."""
     lines = [
-        "| model | slice, mesh (data x stage x model) | train: peak GiB a chip | bubble | "
+        "| model, batch | slice, mesh (data x stage x model) | train: peak GiB a chip | bubble | "
         "collectives, GiB a step: in loops / outside | model FLOPs a step | "
         "step, MFU (estimates) | sampling: peak GiB a chip | compiled in |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -64,7 +75,7 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
         sampling = plan["sampling"]
         peak = f"{plan['peak_hbm_gib']:.1f} of {plan['hbm_available_gib']:.2f}"
         cells = [
-            name.split("@")[0].upper(),
+            f"{name.split('@')[0].upper()}, {plan['batch_size']:,}",
             f"{plan['topology']}, {mesh}",
             peak if plan["train_fits"] else f"{peak}: does not fit",
             f"{plan['bubble_fraction']:.1%}" if plan["bubble_fraction"] else "none",
@@ -103,10 +114,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="MODEL@MACHINE", help="default: all")
     parser.add_argument("--table", action="store_true", help="compile nothing")
     args = parser.parse_args()
+    unknown = set(args.names) - set(PLANS)
+    if unknown:
+        parser.error(f"no plan {', '.join(sorted(unknown))}; there are {', '.join(PLANS)}")
     if not args.table:
         for name in args.names or PLANS:
             run_plan(name)
-    text = table(read_figures(PLANS))
+    text = table(read_figures(list(PLANS)))
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(), text))
     print(text)

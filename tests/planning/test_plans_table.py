@@ -8,6 +8,7 @@ from benchmarks import plans
 
 PLAN = {
     "topology": "v4:8x8x16",
+    "batch_size": 8192,
     "mesh": {"data": 64, "stage": 16, "model": 1},
     "train_fits": True,
     "peak_hbm_gib": 21.449,
@@ -28,7 +29,7 @@ PLAN = {
 def test_a_line_a_plan():
     line = plans.table({"20b@v4_1024": PLAN}).splitlines()[2]
     assert line == (
-        "| 20B | v4:8x8x16, 64 x 16 x 1 | 21.4 of 30.75 | 5.5% | 3.0 / 0.5 | 1.23e+08 "
+        "| 20B, 8,192 | v4:8x8x16, 64 x 16 x 1 | 21.4 of 30.75 | 5.5% | 3.0 / 0.5 | 1.23e+08 "
         "| 8.12 s, 43% | 9.0 | 100 + 50 s |"
     )
 
