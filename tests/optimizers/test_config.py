@@ -16,8 +16,9 @@ PARAMS = {"wi": {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.full((2,), 2.0)}}
 def steps(optimizer, gradients, params=PARAMS):
     """The parameters after one update for each of `gradients`."""
     state = optimizer.init(params)
+    update = jax.jit(optimizer.update)
     for gradient in gradients:
-        updates, state = optimizer.update(gradient, state, params)
+        updates, state = update(gradient, state, params)
         params = optax.apply_updates(params, updates)
     return params
 
