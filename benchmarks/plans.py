@@ -2,6 +2,7 @@
 
     python -m benchmarks.plans                 # compile all; a few minutes each on two cores
     python -m benchmarks.plans 3b@v4_512       # some of them
+    python -m benchmarks.plans --quick NAME... # the compiler optimises least: several times faster
     python -m benchmarks.plans --table         # only write the table, from the JSON that is there
 
 Each plan is `babeldraw plan --json` in a process of its own; its JSON is kept in build/plans/, from
@@ -37,7 +38,7 @@ PLANS = {
 RECIPE = ("gin/runs/text_to_image.gin", "gin/tokenizers/small_small.gin", "gin/tasks/coco.gin")
 
 
-def run_plan(name: str) -> dict[str, Any]:
+def run_plan(name: str, quick: bool = False) -> dict[str, Any]:
     """Compiles one plan; its figures, which are written to build/plans/NAME.json too."""
     model, machine = name.split("@")
     files = (*RECIPE, f"gin/models/{model}.gin")
@@ -46,6 +47,7 @@ def run_plan(name: str) -> dict[str, Any]:
         *(f"--gin_file={file}" for file in files),
         f"--config=configs/{machine}.py",
         f"--gin.BATCH_SIZE={PLANS[name]}",
+        *(["--quick"] if quick else []),
     ]
     print(f"{name}:", flush=True)
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
@@ -83,7 +85,8 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
             f"{plan['model_flops_per_step']:.3g}",
             f"{seconds:.2f} s, {mfu:.0%}" if seconds else "",
             f"{sampling['peak_hbm_gib']:.1f}{'' if sampling['fits'] else ': does not fit'}",
-            f"{plan['compile_seconds']:.0f} + {sampling['compile_seconds']:.0f} s",
+            f"{plan['compile_seconds']:.0f} + {sampling['compile_seconds']:.0f} s"
+            + (" (quick)" if plan["quick"] else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -112,6 +115,7 @@ def main() -> None:
     """Compiles, then writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="MODEL@MACHINE", help="default: all")
+    parser.add_argument("--quick", action="store_true", help="as `babeldraw plan --quick`")
     parser.add_argument("--table", action="store_true", help="compile nothing")
     args = parser.parse_args()
     unknown = set(args.names) - set(PLANS)
@@ -119,7 +123,7 @@ def main() -> None:
         parser.error(f"no plan {', '.join(sorted(unknown))}; there are {', '.join(PLANS)}")
     if not args.table:
         for name in args.names or PLANS:
-            run_plan(name)
+            run_plan(name, args.quick)
     text = table(read_figures(list(PLANS)))
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(), text))

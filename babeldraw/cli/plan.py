@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print every figure as JSON")
     parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="let the compiler optimise least: several times faster, memory within a few percent",
+    )
+    parser.add_argument(
         "--suggest",
         action="store_true",
         help="compile other machine settings too, and say which is best (minutes each)",
@@ -55,12 +60,15 @@ def _plan(args: argparse.Namespace, config: Any, terminal: TextIO) -> tuple[str,
 
     from babeldraw.planning import report, suggest
     from babeldraw.planning.plan import make_plan
+    from babeldraw.planning.programs import optimise_least
     from babeldraw.planning.topologies import find_topology
     from babeldraw.training.machine import Machine
 
     def progress(words: str) -> None:
         print(words, end="", file=terminal, flush=True)
 
+    if args.quick:
+        optimise_least()
     machine = Machine.from_config(config)
     name = args.topology or machine.topology
     if not name:

@@ -122,6 +122,22 @@ def first_stage(stages: int) -> Bool[Array, "stages"]:
     return jnp.arange(stages) == 0
 
 
+@jax.custom_vjp
 def select(where: Bool[Array, "stages"], x: Stages, other: Stages) -> Stages:
-    """`x` at the stages named, `other` at the rest."""
+    """`x` at the stages named, `other` at the rest.
+
+    JAX's own gradient would keep `where` as large as `x`, once an iteration.
+    """
     return jnp.where(where.reshape(-1, *(1,) * (x.ndim - 1)), x, other)
+
+
+def _select_forward(where: jax.Array, x: Stages, other: Stages) -> tuple[Stages, jax.Array]:
+    return select(where, x, other), where
+
+
+def _select_backward(where: jax.Array, gradient: Stages) -> tuple[None, Stages, Stages]:
+    zeros = jnp.zeros_like(gradient)
+    return None, select(where, gradient, zeros), select(where, zeros, gradient)
+
+
+select.defvjp(_select_forward, _select_backward)

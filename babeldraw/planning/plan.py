@@ -21,6 +21,7 @@ from babeldraw.planning.programs import (
     CompiledProgram,
     compile_sampling,
     compile_train_step,
+    programs_are_quick,
 )
 from babeldraw.planning.topologies import Topology, topology_devices
 from babeldraw.training.machine import Machine
@@ -136,6 +137,8 @@ def make_plan(
     progress(f" {train.compile_seconds:.0f} s\n")
 
     notes: list[str] = []
+    if programs_are_quick():
+        notes.append("compiled with the least optimisation (--quick): figures are approximate")
     sampling = None
     if not isinstance(objective, TextToImage):
         notes.append(f"{type(objective).__name__} draws no pictures from text: no sampling program")

@@ -125,6 +125,16 @@ def _on(mesh: Mesh, tree: Any) -> Any:
     )
 
 
+def optimise_least() -> None:
+    """Programs compiled from now on take a fraction of the time, and about the same memory."""
+    jax.config.update("jax_exec_time_optimization_effort", -1.0)
+
+
+def programs_are_quick() -> bool:
+    """Whether `optimise_least` was called."""
+    return jax.config.jax_exec_time_optimization_effort < 0
+
+
 def run_compiler(
     compile_it: Callable[[], jax.stages.Compiled], argument_bytes: int
 ) -> CompiledProgram:

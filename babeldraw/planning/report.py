@@ -9,6 +9,7 @@ from typing import Any
 from babeldraw.planning import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
+from babeldraw.planning.programs import programs_are_quick
 from babeldraw.planning.suggest import Trial, seconds_text
 from babeldraw.training.model_info import model_info
 
@@ -57,6 +58,7 @@ def to_json(plan: Plan, trials: Sequence[Trial] | None = None) -> dict[str, Any]
             for v in plan.variables
         ],
         "notes": plan.notes,
+        "quick": programs_are_quick(),
     }
     if trials is not None:
         result["tried"] = [dataclasses.asdict(trial) for trial in trials]

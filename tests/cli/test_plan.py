@@ -5,6 +5,7 @@ import os
 import sys
 
 import gin
+import jax
 import pytest
 
 from babeldraw.cli import gin_config
@@ -60,6 +61,18 @@ def test_recipe_and_machine_meet_in_the_plan_without_a_checkpoint(fake_plans, ma
     out, err = capfd.readouterr()
     assert json.loads(out) == {"fits": True}
     assert err == "compiling ...\n"
+
+
+def test_quick_asks_the_compiler_for_least_optimisation(fake_plans, machine):
+    from babeldraw.planning import programs
+
+    assert not programs.programs_are_quick()
+    effort = jax.config.jax_exec_time_optimization_effort
+    try:
+        assert cli.main([*RECIPE, machine, "--json", "--quick"]) == 0
+        assert programs.programs_are_quick()
+    finally:
+        jax.config.update("jax_exec_time_optimization_effort", effort)
 
 
 def test_topology_of_the_command_line_wins_and_what_does_not_fit_exits_1(fake_plans, machine):

@@ -17,13 +17,13 @@ PROGRAM = f"""
 from tests.objectives import tiny_runs
 from tests.objectives.test_training import run
 
-objective = tiny_runs.text_to_image(optimizer=tiny_runs.ADAFACTOR)
+objective = tiny_runs.text_to_image(codebook_size=16, optimizer=tiny_runs.ADAFACTOR)
 run(objective, model_dir, steps, devices=8, **{MACHINE})
 """
 
 
 def test_two_processes_train_as_one(tmp_path):
-    objective = tiny_runs.text_to_image(optimizer=tiny_runs.ADAFACTOR)
+    objective = tiny_runs.text_to_image(codebook_size=16, optimizer=tiny_runs.ADAFACTOR)
     _, one = run(objective, tmp_path / "one", 4, devices=8, **MACHINE)
     run_two(tmp_path / "two", 4, PROGRAM)
     lines = (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()

@@ -22,6 +22,7 @@ PLAN = {
     "estimated_step_seconds": 8.123,
     "estimated_mfu": 0.4321,
     "compile_seconds": 99.6,
+    "quick": False,
     "sampling": {"peak_hbm_gib": 9.0, "fits": True, "compile_seconds": 50.2},
 }
 

@@ -1,0 +1,1 @@
+from tests.training.conftest import compiled_once  # noqa: F401 - the layouts share programs
