@@ -166,7 +166,7 @@ def adafactor(
                 "adafactor needs the parameters: call update(gradients, state, params)."
             )
         # A norm is finite when all numbers are (and their squares: 1e19 is no gradient either).
-        norm = optax.tree.norm(gradients).astype(jnp.float32)
+        norm = optax.tree.norm(optax.tree.cast(gradients, jnp.float32))
         finite = jnp.isfinite(norm)
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
         weight = _average(b2, state.weight, jnp.float32(1))

@@ -106,6 +106,7 @@ def test_fifty_steps_are_numpys_bit_for_bit(names, seed):
     run_in_numpys_company(names, seed, 50)
 
 
+@pytest.mark.slow
 def test_every_shape_is_numpys_bit_for_bit():
     run_in_numpys_company(sorted(LEAVES), 0, 2)
 
@@ -166,7 +167,7 @@ def test_a_bfloat16_moment_is_within_its_rounding():
     np.testing.assert_allclose(rough.astype(jnp.float32), exact, rtol=0.02, atol=1e-5)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_layers_may_be_counted_along_one_axis_or_two(compiled):
     """`[L, ...]` and `[R, L/R, ...]` are the same numbers: bit for bit, or compiled, nearly."""
     shapes = {"attention": (2, 5, 12), "bias": (7,)}
