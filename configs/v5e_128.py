@@ -1,6 +1,6 @@
 """128 TPU v5e chips (8x16): the 3B model at BATCH_SIZE = 2048, 4-way in-layer x 32-way data.
 
-Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 15.75 GiB a chip.
+15.75 GiB of HBM a chip; found with `babeldraw plan`, whose figures are in the README.
 Launch: 32 hosts of 4 chips, one process a host.
 """
 

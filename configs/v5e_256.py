@@ -1,7 +1,7 @@
 """256 TPU v5e chips (16x16): the 20B model at BATCH_SIZE = 2048, 16 stages x 4-way in-layer x
 4-way data.
 
-Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 15.75 GiB a chip.
+15.75 GiB of HBM a chip; found with `babeldraw plan`, whose figures are in the README.
 Launch: 64 hosts of 4 chips, one process a host.
 """
 

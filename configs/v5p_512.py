@@ -2,7 +2,7 @@
 
 Cloud names count cores, two a chip: this slice is "v5p-1024" there.
 
-Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 95.74 GiB a chip.
+95.74 GiB of HBM a chip; found with `babeldraw plan`, whose figures are in the README.
 Launch: 128 hosts of 4 chips, one process a host.
 """
 

@@ -1,6 +1,6 @@
 """256 TPU v6e chips (16x16): the 20B model at BATCH_SIZE = 2048, 16 stages x 16-way data.
 
-Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 31.25 GiB a chip.
+31.25 GiB of HBM a chip; found with `babeldraw plan`, whose figures are in the README.
 Launch: 64 hosts of 4 chips, one process a host.
 """
 

@@ -1,6 +1,6 @@
 """64 TPU v6e chips (8x8): the 3B model at BATCH_SIZE = 2048, 4-way in-layer x 16-way data.
 
-Found with `babeldraw plan`: the train step peaks at PEAK GiB of the 31.25 GiB a chip.
+31.25 GiB of HBM a chip; found with `babeldraw plan`, whose figures are in the README.
 Launch: 16 hosts of 4 chips, one process a host.
 """
 

@@ -82,7 +82,7 @@ class Terminal:
 
 
 def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) -> str:
-    """The line of one record; of a training record only losses, rate, speed and time left."""
+    """The line of one record; of a training record losses, skipped updates, rate, speed, time."""
     width = len(str(train_steps))
     parts = [f"step {step:0{width}d}/{train_steps} ({100 * step / train_steps:.1f}%)"]
     if split != "train":
@@ -91,6 +91,9 @@ def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) 
     losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
     rates = [value for name, value in values.items() if name.split("/")[-1] == "learning_rate"]
     parts += [f"{name} {value:.3f}" for name, value in losses.items()]
+    skipped = [value for name, value in values.items() if name.split("/")[-1] == "skipped_updates"]
+    if any(skipped):  # Means over the steps of a count that grows.
+        parts.append(f"{sum(map(math.ceil, skipped))} updates skipped: gradients not finite")
     seconds = values["seconds_per_step"]
     parts += [
         f"lr {rates[0]:.1e}",

@@ -34,6 +34,12 @@ def test_log_line_of_several_players_and_short_steps():
     )
 
 
+def test_log_line_says_how_many_updates_were_skipped():
+    assert "skipped" not in log_line(1, 2, "train", VALUES | {"skipped_updates": 0.0})
+    line = log_line(1, 2, "train", VALUES | {"skipped_updates": 2.5})
+    assert " | 3 updates skipped: gradients not finite | lr " in line
+
+
 def test_log_line_of_an_evaluation():
     assert log_line(5, 10, "eval", {"loss": 1.25}) == "step 05/10 (50.0%) | eval | loss 1.25"
 
