@@ -39,7 +39,7 @@ RECIPE = ("gin/runs/text_to_image.gin", "gin/tokenizers/small_small.gin", "gin/t
 
 
 def run_plan(name: str, quick: bool = False) -> dict[str, Any]:
-    """Compiles one plan; its figures, which are written to build/plans/NAME.json too."""
+    """Compiles one plan; its figures as `babeldraw plan --json` prints them."""
     model, machine = name.split("@")
     files = (*RECIPE, f"gin/models/{model}.gin")
     command = [
@@ -53,8 +53,6 @@ def run_plan(name: str, quick: bool = False) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, 1):  # 1: it does not fit
         raise RuntimeError(f"{' '.join(command)} failed")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.json").write_text(done.stdout)
     return json.loads(done.stdout)
 
 
@@ -123,7 +121,9 @@ def main() -> None:
         parser.error(f"no plan {', '.join(sorted(unknown))}; there are {', '.join(PLANS)}")
     if not args.table:
         for name in args.names or PLANS:
-            run_plan(name, args.quick)
+            figures = run_plan(name, args.quick)
+            FOLDER.mkdir(parents=True, exist_ok=True)
+            (FOLDER / f"{name}.json").write_text(json.dumps(figures))
     text = table(read_figures(list(PLANS)))
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(), text))

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from babeldraw.parallel.pipeline import Pipeline, run_pipeline
+from babeldraw.parallel.pipeline import run_pipeline
+from babeldraw.parallel.schedule import Pipeline
 
 LayerFn = Callable[[Any, jax.Array, Any, jax.Array], jax.Array]
 """`layer_fn(layer_params, x, shared, layer_index) -> x`.

@@ -7,8 +7,8 @@ from typing import Any
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.execution import Execution, Remat
-from babeldraw.parallel.pipeline import Pipeline
 from babeldraw.parallel.rules import Rules, training_rules
+from babeldraw.parallel.schedule import Pipeline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Machine:
         than 1, the text-to-image stacks are pipelined over it.
       sampling_mesh: the same for drawing pictures; empty: as `mesh`.
       fsdp: shard weights and optimizer state over `data` as well.
-      num_microbatches: of a pipeline, see `parallel.pipeline.Pipeline`.
+      num_microbatches: of a pipeline, see `parallel.schedule.Pipeline`.
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
       remat: what the backward pass recomputes, see `parallel.execution.Execution`.
       unroll: write layers out in place of `lax.scan`.

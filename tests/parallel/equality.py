@@ -12,8 +12,8 @@ import numpy as np
 
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.pipeline import Pipeline
 from babeldraw.parallel.rules import logical_axes, placing, training_rules, variable_sharding
+from babeldraw.parallel.schedule import Pipeline
 from tests.models import tiny
 from tests.objectives import tiny_runs
 

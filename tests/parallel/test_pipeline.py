@@ -12,8 +12,9 @@ from jax.extend.core import jaxprs_in_params
 from babeldraw.errors import UserError
 from babeldraw.parallel import microbatches, pipeline
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.pipeline import Pipeline, run_pipeline
+from babeldraw.parallel.pipeline import run_pipeline
 from babeldraw.parallel.rules import placing, training_rules
+from babeldraw.parallel.schedule import Pipeline
 from babeldraw.planning.collectives import find_collectives
 from babeldraw.planning.hlo import Program
 from tests.models import tiny

@@ -15,8 +15,8 @@ from babeldraw.models.transformer import Stack
 from babeldraw.parallel import pipeline as pipeline_module
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.pipeline import Pipeline
 from babeldraw.parallel.rules import placing, training_rules, unbox
+from babeldraw.parallel.schedule import Pipeline
 from tests.models import tiny
 from tests.parallel import equality
 

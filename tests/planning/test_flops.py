@@ -6,8 +6,8 @@ import jax
 import pytest
 
 from babeldraw.parallel.execution import Execution
-from babeldraw.parallel.pipeline import Pipeline
 from babeldraw.parallel.rules import unbox
+from babeldraw.parallel.schedule import Pipeline
 from babeldraw.planning.flops import count_flops
 from tests.models import tiny
 from tests.objectives import tiny_runs
