@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
             # 3.09e9 parameters do not fit one chip with their optimizer state; a quarter does, and
             # four chips are one host's neighbours, where the in-layer collectives are cheapest.
             "mesh": {"data": 128, "stage": 1, "model": 4},
-            # Keeps what attention adds to the residual stream: 4.9 GiB for less to recompute.
+            # Keeps what self-attention adds to the residual stream: less to recompute and to send.
             "remat": "attention",
             "unroll": False,
             "xla_flags": "",

@@ -19,7 +19,7 @@ from babeldraw.models.layers import (
     fold_keys,
     layer_norm,
 )
-from babeldraw.parallel.execution import BRANCH_OUTPUT, Execution, apply_layers
+from babeldraw.parallel.execution import SELF_ATTENTION_OUTPUT, Execution, apply_layers
 
 KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
@@ -80,19 +80,21 @@ class TransformerLayer(nn.Module):
     ) -> Float[Array, "batch length d_model"]:
         y = self.self_attention_norm(x).astype(self.dtype)
         y = self.self_attention(y, *self.self_attention.keys_values(y), mask)
+        y = checkpoint_name(self._split(y), SELF_ATTENTION_OUTPUT)
         x = self._add(x, y, keys, site=0)
         if self.with_cross_attention:
             assert encoded is not None
             y = self.cross_attention_norm(x).astype(self.dtype)
             keys_values = self.cross_attention.keys_values(encoded.astype(self.dtype))
-            x = self._add(x, self.cross_attention(y, *keys_values, encoded_mask), keys, site=1)
+            y = self._split(self.cross_attention(y, *keys_values, encoded_mask))
+            x = self._add(x, y, keys, site=1)
         y = self.mlp(self.mlp_norm(x).astype(self.dtype), keys, site=2)
-        return self._add(x, y, keys, site=3)
+        return self._add(x, self._split(y), keys, site=3)
+
+    def _split(self, branch: jax.Array) -> jax.Array:
+        return nn.with_logical_constraint(branch, RESIDUAL_AXES)
 
     def _add(self, x: jax.Array, branch: jax.Array, keys: Keys, site: int) -> jax.Array:
-        # Fully partitioned, hence small; of the feed-forward's the backward pass needs nothing.
-        branch = nn.with_logical_constraint(branch, RESIDUAL_AXES)
-        branch = checkpoint_name(branch, BRANCH_OUTPUT)
         return x + dropout(branch, self.dropout_rate, keys, site)
 
     def encoded_keys_values(self, encoded: Float[Array, "batch text d_model"]) -> TextKeysValues:

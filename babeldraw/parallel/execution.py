@@ -24,14 +24,15 @@ none changes (encoded text, masks, dropout keys), so that a scan keeps one copy 
 
 Remat = Literal["none", "dots", "attention", "full"]
 
-BRANCH_OUTPUT = "branch_output"
+SELF_ATTENTION_OUTPUT = "self_attention_output"
 """What the models name (`checkpoint_name`) for the policy `attention`."""
 
 _REMAT_POLICIES: dict[Remat, Any] = {
     # Recompute everything in a layer from its input.
     "full": jax.checkpoint_policies.nothing_saveable,
-    # Keep what attention adds to the residual stream: as small as a layer's input.
-    "attention": jax.checkpoint_policies.save_only_these_names(BRANCH_OUTPUT),
+    # Keep what self-attention adds to the residual stream: no larger than a layer's input, and its
+    # sum over the devices of `model` is not sent a second time.
+    "attention": jax.checkpoint_policies.save_only_these_names(SELF_ATTENTION_OUTPUT),
     # Keep the outputs of matrix products with weights; recompute the cheap rest.
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
@@ -54,7 +55,7 @@ class Execution:
 
     Attributes:
       remat: what the backward pass recomputes: `none`, `dots` (all but matrix products with
-        weights), `attention` (all but the outputs of attention) or `full` (all of a layer).
+        weights), `attention` (all but the outputs of self-attention) or `full` (all of a layer).
       unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
         where a scan copies its stacked weights; slower to compile for deep models.
       pipeline: cut the stack into stages; None: all layers run one after another.

@@ -26,7 +26,7 @@ class Stack:
       products: of the products with weights.
       attention: of scores and weighted sums, over the pairs that the mask allows.
       dense_attention: the same over all pairs, as executed: the mask is applied to the scores.
-      attention_outputs: of those products, attention's output projections.
+      attention_outputs: of those products, self-attention's output projections.
       mlp_outputs: of those products, the second of the feed-forward.
     """
 
@@ -117,7 +117,7 @@ def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
         products=model.decoder_layers * (image * (6 * project + mlp) + text * 2 * project),
         attention=model.decoder_layers * (allowed + cross_pairs) * pair,
         dense_attention=model.decoder_layers * (image**2 + cross_pairs) * pair,
-        attention_outputs=model.decoder_layers * image * 2 * project,
+        attention_outputs=model.decoder_layers * image * project,
         mlp_outputs=model.decoder_layers * image * mlp // 2,
     )
     return {"encoder": encoder, "decoder": decoder}, image * 2 * width * model.codebook_size

@@ -88,8 +88,8 @@ def test_rematerialisation_adds_what_it_recomputes():
     tokens = 2 * 32 + 2 * 16
     forward = sum(s.products + s.dense_attention for s in flops.stacks.values())
     assert extra["full"] == forward - tokens * 2 * 256 * 1024
-    # Output projections: one a text token, two an image token.
-    assert extra["full"] - extra["attention"] == (2 * 32 + 2 * 2 * 16) * 2 * 256 * 256
+    # Output projections of self-attention, one a token.
+    assert extra["full"] - extra["attention"] == (2 * 32 + 2 * 16) * 2 * 256 * 256
     assert flops.model(1) == pytest.approx(flops.model(7) / 7)
 
 
