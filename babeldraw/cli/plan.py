@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="let the compiler optimise least: several times faster, memory within a few percent",
+        help="let the compiler optimise least: several times faster, memory to about 10%%",
     )
     parser.add_argument(
         "--suggest",
