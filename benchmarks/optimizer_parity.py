@@ -10,8 +10,8 @@ compared is the held-out loss at the last step: the gap between the means, besid
 (standard deviation) over seeds.
 
 A first look (150 of 850 steps, a tokenizer of 60 steps, one seed): held-out loss 1.0616 with
-float32, 1.0618 with int8, where two seeds differ by 0.1. Stochastic rounding, error feedback and
-scales for blocks could win 0.0002 at most, and are therefore not there.
+float32, 1.0618 with int8, where two seeds differ by 0.1. That left nothing to see for stochastic
+rounding, error feedback and scales for blocks, which are not there and were not measured.
 
 A run that is in OUTPUT/results.json is not made again, so that the command can be stopped and
 given again. Two quiet cores: about 2 minutes for the tokenizer and 3 to 4 minutes for a run, 35 to

@@ -20,6 +20,7 @@ from babeldraw.models.layers import (
     layer_norm,
 )
 from babeldraw.parallel.execution import SELF_ATTENTION_OUTPUT, Execution, apply_layers
+from babeldraw.parallel.rules import is_box
 
 KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
@@ -167,7 +168,7 @@ class Stack(nn.Module):
                     names=(*axes, *box.names),
                 ),
                 stacked,
-                is_leaf=_is_box,
+                is_leaf=is_box,
             )
 
         def run(
@@ -180,7 +181,3 @@ class Stack(nn.Module):
         if self.is_initializing():
             return x  # Of the same shape; and a batch of one would not divide into microbatches.
         return apply_layers(run, params, x, dict(shared), self.execution)
-
-
-def _is_box(leaf: Any) -> bool:
-    return isinstance(leaf, nn.LogicallyPartitioned)

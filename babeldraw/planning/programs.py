@@ -21,7 +21,12 @@ from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, r
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.machine import Machine
-from babeldraw.training.state import Variable, abstract_state, describe_state
+from babeldraw.training.state import (
+    Variable,
+    abstract_state,
+    bytes_a_device,
+    describe_state,
+)
 from babeldraw.training.step import compile_step
 
 GIB = 2**30
@@ -65,7 +70,7 @@ def compile_train_step(
         target = abstract_state(objective, variables)
         layout = batch_layout(objective, batch_size, mesh)
         arguments = sum(variable.bytes_a_device for variable in variables)
-        arguments += bytes_a_device((constants, dict(layout.entries)))
+        arguments += _tree_bytes((constants, dict(layout.entries)))
         program = run_compiler(
             lambda: compile_step(objective, 0, target, constants, layout, mesh)[0], arguments
         )
@@ -102,20 +107,13 @@ def compile_sampling(objective: TextToImage, mesh: Mesh) -> tuple[CompiledProgra
             jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(mesh)),
         )
         program = run_compiler(
-            lambda: sampler.program.lower(*arguments).compile(), bytes_a_device(arguments)
+            lambda: sampler.program.lower(*arguments).compile(), _tree_bytes(arguments)
         )
     return program, batch_size
 
 
-def bytes_a_device(tree: Any) -> int:
-    """Of abstract arrays that carry their shardings."""
-    total = 0
-    for leaf in jax.tree.leaves(tree):
-        size = jnp.dtype(leaf.dtype).itemsize
-        for length in leaf.sharding.shard_shape(leaf.shape):
-            size *= length
-        total += size
-    return total
+def _tree_bytes(tree: Any) -> int:
+    return sum(map(bytes_a_device, jax.tree.leaves(tree)))
 
 
 def _on(mesh: Mesh, tree: Any) -> Any:

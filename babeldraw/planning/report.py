@@ -9,7 +9,7 @@ from typing import Any
 from babeldraw.planning import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
-from babeldraw.planning.programs import programs_are_quick
+from babeldraw.planning.programs import GIB, programs_are_quick
 from babeldraw.planning.suggest import Trial, seconds_text
 from babeldraw.training.model_info import model_info
 
@@ -82,10 +82,9 @@ def text_report(plan: Plan) -> str:
     """For people."""
     per_chip = plan.peak_hbm_gib
     free = plan.hbm_available_gib - per_chip
-    mesh = " x ".join(f"{axis} {size}" for axis, size in plan.mesh.items())
     lines = [
-        f"{plan.objective} on {plan.topology.name} ({plan.topology.num_chips} chips, mesh {mesh}), "
-        f"batch {plan.batch_size:,}",
+        f"{plan.objective} on {plan.topology.name} ({plan.topology.num_chips} chips, mesh "
+        f"{_mesh(plan.mesh)}), batch {plan.batch_size:,}",
         "",
         f"parameters           {plan.params:,} ({plan.params_without_embeddings:,} without "
         "embeddings and softmax)",
@@ -110,12 +109,12 @@ def text_report(plan: Plan) -> str:
     lines += ["collectives of the train step", *_collectives_table(plan.collectives), ""]
     if plan.sampling is not None:
         drawing = plan.sampling
-        mesh = " x ".join(f"{axis} {size}" for axis, size in drawing.mesh.items())
         verdict = "fits" if drawing.fits else "DOES NOT FIT"
         lines += [
-            f"sampling             {drawing.pictures:,} pictures at a time (mesh {mesh}, guidance "
-            f"{drawing.guidance_weight}): {drawing.peak_hbm_gib:.2f} GiB of "
-            f"{plan.hbm_available_gib:.2f}, {verdict}; compiled in {drawing.compile_seconds:.0f} s",
+            f"sampling             {drawing.pictures:,} pictures at a time (mesh "
+            f"{_mesh(drawing.mesh)}, guidance {drawing.guidance_weight}): "
+            f"{drawing.peak_hbm_gib:.2f} GiB of {plan.hbm_available_gib:.2f}, {verdict}; "
+            f"compiled in {drawing.compile_seconds:.0f} s",
             "collectives of sampling",
             *_collectives_table(drawing.collectives),
             "",
@@ -123,6 +122,10 @@ def text_report(plan: Plan) -> str:
     lines += [f"note: {note}" for note in plan.notes]
     info = model_info(plan.variables, plan.device_mesh)
     return "\n".join([*lines, info])
+
+
+def _mesh(sizes: dict[str, int]) -> str:
+    return " x ".join(f"{axis} {size}" for axis, size in sizes.items())
 
 
 def _label(name: str) -> str:
@@ -153,7 +156,7 @@ def _collectives_table(rows: list[Collective]) -> list[str]:
     sizes = {key: sum(row.total_bytes for row in members) for key, members in groups.items()}
     for key, members in sorted(groups.items(), key=lambda group: -sizes[group[0]]):
         kind, dtype, axes, place = key
-        total = sizes[key] / 2**30
+        total = sizes[key] / GIB
         count, times = sum(row.count for row in members), sum(row.times for row in members)
         lines.append(f"  {kind:18} {dtype:6} {axes:12} {count:6} {times:7,} {total:11.4f}  {place}")
     return lines

@@ -5,6 +5,7 @@ evaluation of `objective.init`, which boxes them.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -57,10 +58,13 @@ class Variable:
     @property
     def bytes_a_device(self) -> int:
         """Of this array, on each device."""
-        size = jnp.dtype(self.dtype).itemsize
-        for length in self.sharding.shard_shape(self.shape):
-            size *= length
-        return size
+        return bytes_a_device(self)
+
+
+def bytes_a_device(array: Any) -> int:
+    """Of anything that has a shape, a dtype and a sharding."""
+    shard = array.sharding.shard_shape(array.shape)
+    return math.prod(shard) * jnp.dtype(array.dtype).itemsize
 
 
 def step_key(seed: int, step: jax.Array | int) -> jax.Array:
@@ -114,10 +118,11 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
         owners = [(*parts[1:2], *parts[start:]) for start in range(2, len(parts))]
         owner = next((params[path] for path in owners if path in params), None)
         if owner is not None and len(owner.shape) == len(leaf.shape):
-            kept = [of == size for of, size in zip(owner.shape, leaf.shape, strict=True)]
-            if all(same or size == 1 for same, size in zip(kept, leaf.shape, strict=True)):
+            sizes = list(zip(owner.shape, leaf.shape, strict=True))
+            if all(size in (of, 1) for of, size in sizes):
                 axes = tuple(
-                    axis if same else None for axis, same in zip(owner.axes, kept, strict=False)
+                    axis if size == of else None
+                    for axis, (of, size) in zip(owner.axes, sizes, strict=False)
                 )
                 sharding = variable_sharding(name, leaf.shape, axes, mesh, rules)
         variables.append(Variable(name, leaf.shape, leaf.dtype, axes, sharding))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from babeldraw.parallel.rules import INFERENCE_RULES, TRAINING_RULES
+from babeldraw.parallel.rules import INFERENCE_RULES, TRAINING_RULES, is_box
 from benchmarks import parameter_counts as counts
 from tests.models import tiny
 
@@ -75,9 +75,7 @@ def test_every_axis_of_every_parameter_has_a_name_with_a_rule():
     tokenizers = ("small_small", "base_base", "small_large", "tiny")
     models = [*sizes, *map(counts.tokenizer_model, tokenizers), *small_models()]
     for model in models:
-        leaves = jax.tree_util.tree_leaves_with_path(
-            counts.abstract_params(model), is_leaf=lambda leaf: isinstance(leaf, nn.Partitioned)
-        )
+        leaves = jax.tree_util.tree_leaves_with_path(counts.abstract_params(model), is_leaf=is_box)
         for path, leaf in leaves:
             name = jax.tree_util.keystr(path)
             assert isinstance(leaf, nn.LogicallyPartitioned), name
@@ -94,7 +92,7 @@ def test_large_weights_are_split_over_the_model_axis():
     """What is not split is small: the patent's 20B model must fit its devices."""
     params = counts.abstract_params(counts.text_to_image_model("20b"))
     table = dict(TRAINING_RULES)
-    leaves = jax.tree.leaves(params, is_leaf=lambda leaf: isinstance(leaf, nn.Partitioned))
+    leaves = jax.tree.leaves(params, is_leaf=is_box)
     whole = sum(
         math.prod(leaf.value.shape)
         for leaf in leaves

@@ -39,8 +39,8 @@ def table(size):
     sizes = tuple(machine.mesh.get(axis, 1) for axis in AXES)
     mesh = AbstractMesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
     files = ["runs/text_to_image", f"models/{size}", "tokenizers/small_small", "tasks/coco"]
-    unused = ["MODEL_DIR = ''", "TOKENIZER_CHECKPOINT = ''"]
-    gin_config.parse_gin([str(ROOT / f"gin/{file}.gin") for file in files], unused)
+    unneeded = ("MODEL_DIR", "TOKENIZER_CHECKPOINT")
+    gin_config.parse_gin([str(ROOT / f"gin/{file}.gin") for file in files], [], unneeded=unneeded)
     objective = gin.query_parameter("loop.train.objective").scoped_configurable_fn()
     variables = describe_state(objective.with_execution(machine.execution), mesh, machine.rules)
     return model_info(variables, mesh)
