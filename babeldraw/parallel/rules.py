@@ -31,6 +31,10 @@ _WEIGHTS: Rules = (
     ("patch", None),  # [patch, embed]
     ("position", None),  # [position, table_embed]
     ("rows", None),  # [rows, table_embed]
+    ("conv_height", None),  # [conv_height, conv_width, conv_in, conv_out]: convolutions
+    ("conv_width", None),
+    ("conv_in", None),
+    ("conv_out", None),
     ("layers", None),  # [layers, ...]: the leading axis of a stack
     ("rounds", None),  # [rounds, stages, ...]: the leading axes of a pipelined stack
     ("stages", "stage"),
