@@ -1,0 +1,191 @@
+"""Any picture file in: RGB of its own size, or square as the networks read it."""
+
+import contextlib
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import tensorflow as tf
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from babeldraw.data import preprocessing
+from babeldraw.errors import UserError
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused: a few kilobytes can unpack to more than the memory."""
+
+# Not all that Pillow knows: its EPS reader runs Ghostscript, and its TGA reader takes noise.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+SIXTEEN_BIT = 65535
+
+
+class UnreadableImage(UserError):
+    """A file that is no picture we can read.
+
+    Attributes:
+      path: the file.
+      kind: `unreadable file`, `empty`, `not an image`, `too large`, `damaged` or `unsupported`.
+      reason: what was found, as the end of a sentence.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], kind: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be read ({kind}): {reason}; leave it out or save it anew.")
+        self.path, self.kind, self.reason = str(path), kind, reason
+
+
+def read_image(
+    path: str | os.PathLike[str], *, background: tuple[int, int, int] = (255, 255, 255)
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Decodes a picture as RGB, upright as its EXIF orientation says.
+
+    Of an animation, the first frame. 16-bit greys are scaled to 8 bits. Colour profiles are not
+    applied, so CMYK comes out as its plain complement.
+
+    Args:
+      background: RGB that shows through where the picture is transparent; white by default.
+
+    Raises:
+      UnreadableImage: the file cannot be opened, is empty, truncated, damaged or no picture, has
+        more than `MAX_PIXELS` pixels, or holds numbers that are no colours.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata; what matters is an error below
+        try:
+            with open(path, "rb") as file:
+                return _decode(path, file, background)
+        except UnreadableImage:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large(path, str(error)) from error
+        except MemoryError as error:
+            raise _too_large(path, "it does not fit in memory") from error
+        except Exception as error:  # Pillow's readers let anything out on damaged input
+            if isinstance(error, OSError) and error.strerror:  # the system's, not Pillow's
+                raise UnreadableImage(path, "unreadable file", error.strerror) from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UnreadableImage(path, "damaged", reason) from error
+
+
+def _decode(
+    path: str | os.PathLike[str], file: BinaryIO, background: tuple[int, int, int]
+) -> np.ndarray:
+    if os.fstat(file.fileno()).st_size == 0:
+        raise UnreadableImage(path, "empty", "it has 0 bytes")
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        opened = Image.open(file, formats=formats)
+    except UnidentifiedImageError as error:
+        reason = f"it does not begin as any of {', '.join(formats)}"
+        raise UnreadableImage(path, "not an image", reason) from error
+    with opened:
+        width, height = opened.size
+        if width * height > MAX_PIXELS:
+            raise _too_large(path, f"it has {width} x {height} pixels")
+        opened.load()
+        image: Image.Image = opened
+        with contextlib.suppress(Exception):  # damaged metadata: the picture stays as stored
+            image = ImageOps.exif_transpose(opened)
+        return _to_rgb(path, image, background)
+
+
+def _to_rgb(
+    path: str | os.PathLike[str], image: Image.Image, background: tuple[int, int, int]
+) -> np.ndarray:
+    if image.mode.startswith("I"):  # 16 bits, held in 16 or in 32
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > SIXTEEN_BIT:
+            raise UnreadableImage(path, "unsupported", "its greys have more than 16 bits")
+        grey = np.round(values * (255 / SIXTEEN_BIT)).astype(np.uint8)
+        return np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    if image.mode in ("F", "LAB"):
+        reason = f"its pixels have Pillow's mode {image.mode}"
+        raise UnreadableImage(path, "unsupported", reason)
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        canvas.alpha_composite(image.convert("RGBA"))
+        image = canvas
+    return np.array(image.convert("RGB"))
+
+
+def _too_large(path: str | os.PathLike[str], reason: str) -> UnreadableImage:
+    return UnreadableImage(path, "too large", f"{reason}, and the limit is {MAX_PIXELS:,} pixels")
+
+
+class ImageFolder:
+    """The pictures of a folder and its subfolders, in order of their names, square and resized.
+
+    Iterating yields (path relative to the folder, uint8[size, size, 3]): the centre square,
+    resized as for evaluation on the seqio tasks. What cannot be read is skipped and counted.
+    Links to folders are not followed, nor are links to files outside the folder.
+
+    Attributes:
+      skipped: relative paths of what the last iteration left out, by kind: those of
+        `UnreadableImage`, and `link`, `not a file` and `unreadable folder`.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], size: int) -> None:
+        """Lists the folder.
+
+        Raises:
+          UserError: it is not a folder.
+        """
+        self._root = pathlib.Path(folder)
+        if not self._root.is_dir():
+            raise UserError(f"{folder} is not a folder; give one that holds pictures.")
+        self._size = size
+        self._left_out: list[tuple[str, str]] = []  # kind, name
+        self._names = sorted(self._list())
+        self.skipped: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        """How many files there are, readable or not."""
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[tuple[str, UInt8[np.ndarray, "size size 3"]]]:
+        self.skipped = {}
+        for kind, name in self._left_out:
+            self._skip(kind, name)
+        for name in self._names:
+            try:
+                image = read_image(self._root / name)
+            except UnreadableImage as error:
+                self._skip(error.kind, name)
+                continue
+            square = preprocessing.square_crop_resize(tf.constant(image), self._size, None)
+            yield name, square.numpy()
+
+    def _skip(self, kind: str, name: str) -> None:
+        self.skipped.setdefault(kind, []).append(name)
+
+    def _list(self) -> Iterator[str]:
+        root = self._root.resolve()
+
+        def cannot_list(error: OSError) -> None:
+            folder = os.path.relpath(error.filename, root)
+            self._left_out.append(("unreadable folder", folder))
+
+        for folder, subfolders, files in os.walk(root, onerror=cannot_list):
+            for entry in sorted([*subfolders, *files]):
+                path = pathlib.Path(folder, entry)
+                name = path.relative_to(root).as_posix()
+                if path.is_symlink() and not _stays_inside(path, root):
+                    self._left_out.append(("link", name))
+                elif entry in files and path.is_file():
+                    yield name
+                elif entry in files:  # a pipe, say, which would never end
+                    self._left_out.append(("not a file", name))
+
+
+def _stays_inside(link: pathlib.Path, root: pathlib.Path) -> bool:
+    """Whether a link leads to a file in `root`."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # dangling, or a circle
+        return False
+    return target.is_relative_to(root) and not target.is_dir()

@@ -1,0 +1,127 @@
+"""Pictures to tokens and back with a trained tokenizer, in batches of one fixed size."""
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32, UInt8
+
+from babeldraw.errors import UserError
+from babeldraw.models.vit_vqgan import ViTVQGAN
+
+_READS_PICTURES = ("encoder", "to_code", "quantizer")
+"""The parameters that say which tokens a picture has and what they mean; the rest only draws."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """A trained tokenizer.
+
+    Attributes:
+      params: trained parameters, unboxed.
+      batch_size: pictures at a time; changes speed and memory, never a token. The last batch is
+        filled up, so that one program serves all.
+    """
+
+    model: ViTVQGAN
+    params: Any
+    batch_size: int = 16
+
+    def encode(
+        self, images: UInt8[np.ndarray, "n height width 3"]
+    ) -> Int32[np.ndarray, "n tokens"]:
+        """Tokens of pictures, in raster order.
+
+        Raises:
+          UserError: the pictures are not of the tokenizer's size.
+        """
+        side = self.model.image_size
+        if images.shape[1:3] != (side, side):
+            height, width = images.shape[1:3]
+            raise UserError(
+                f"The pictures are {width} x {height} px, and this tokenizer reads {side} x "
+                f"{side} px; crop and resize them."
+            )
+        none = np.zeros((0, self.model.num_tokens), np.int32)
+        return self._in_batches(self._encode, images, none)
+
+    def decode(
+        self, tokens: Int32[np.ndarray, "n tokens"]
+    ) -> UInt8[np.ndarray, "n height width 3"]:
+        """Pictures of tokens.
+
+        Raises:
+          UserError: they are not as many a picture as this tokenizer has, or not in its codebook.
+        """
+        model = self.model
+        if tokens.shape[1] != model.num_tokens:
+            raise UserError(
+                f"There are {tokens.shape[1]} tokens a picture, and this tokenizer has "
+                f"{model.num_tokens}; give tokens of this tokenizer."
+            )
+        # Looking up a code that is not there gives NaN, not an error.
+        if tokens.size and not 0 <= tokens.min() <= tokens.max() < model.codebook_size:
+            raise UserError(
+                f"The tokens reach from {tokens.min()} to {tokens.max()}, and this tokenizer has "
+                f"those from 0 to {model.codebook_size - 1}; give tokens of this tokenizer."
+            )
+        side = model.image_size
+        return self._in_batches(self._decode, tokens, np.zeros((0, side, side, 3), np.uint8))
+
+    def reconstruct(
+        self, images: UInt8[np.ndarray, "n height width 3"]
+    ) -> UInt8[np.ndarray, "n height width 3"]:
+        """What is left of pictures after a trip through their tokens."""
+        return self.decode(self.encode(images))
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """SHA-256 (hex) of the parameters of encoder and codebook.
+
+        Tokenizers that share it share their tokens, even where their decoders differ.
+        """
+        digest = hashlib.sha256()
+        kept = {name: self.params[name] for name in _READS_PICTURES}
+        for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
+            array = np.ascontiguousarray(leaf, dtype="<f4")
+            digest.update(f"{jax.tree_util.keystr(path)} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def _in_batches(
+        self, program: Callable[..., jax.Array], rows: np.ndarray, none: np.ndarray
+    ) -> np.ndarray:
+        """`program` of all `rows`; `none` is its result for no rows."""
+        parts = [none]
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            filled = np.resize(batch, (self.batch_size, *batch.shape[1:]))
+            parts.append(np.asarray(program(self._on_device, filled))[: len(batch)])
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def _on_device(self) -> Any:
+        return jax.device_put(self.params)
+
+    @functools.cached_property
+    def _encode(self) -> Callable[..., jax.Array]:
+        @jax.jit
+        def encode(params: Any, images: jax.Array) -> jax.Array:
+            pictures = images.astype(jnp.float32) / 255
+            return self.model.apply({"params": params}, pictures, method="encode")
+
+        return encode
+
+    @functools.cached_property
+    def _decode(self) -> Callable[..., jax.Array]:
+        @jax.jit
+        def decode(params: Any, tokens: jax.Array) -> jax.Array:
+            pictures = self.model.apply({"params": params}, tokens, method="decode")
+            return jnp.round(pictures * 255).astype(jnp.uint8)
+
+        return decode
