@@ -25,7 +25,8 @@ def codec(batch_size=2):
 
 
 def apply(method, rows):
-    return tiny.jit(lambda rows: MODEL.apply({"params": params()}, rows, method=method))(rows)
+    run = tiny.jit(lambda params, rows: MODEL.apply({"params": params}, rows, method=method))
+    return run(params(), rows)
 
 
 def test_tokens_are_the_models():
