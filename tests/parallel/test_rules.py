@@ -11,6 +11,7 @@ from babeldraw.parallel.mesh import AXES, make_mesh
 WEIGHTS = [
     *("embed", "mlp", "heads", "head_dim", "vocab", "codebook", "code_dim"),
     *("patch", "position", "layers", "rounds", "stages", "rows", "table_embed"),
+    *("conv_height", "conv_width", "conv_in", "conv_out"),
 ]
 ACTIVATIONS = ["batch", "length"] + [
     f"activation_{name}" for name in ("embed", "mlp", "heads", "vocab")
