@@ -1,0 +1,103 @@
+"""Pictures as tokens in one `.npz` file, and files that appear whole or not at all."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import UInt16
+
+from babeldraw.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenFile:
+    """What `babeldraw tokenize` writes.
+
+    Attributes:
+      tokens: a picture's tokens a row, in raster order.
+      names: array of str: the pictures' paths, relative to the folder that they came from.
+      grid: tokens a row of a picture, and rows a picture.
+      tokenizer: `Codec.identity` of the tokenizer that they belong to.
+    """
+
+    tokens: UInt16[np.ndarray, "n tokens"]
+    names: np.ndarray
+    grid: int
+    tokenizer: str
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the file, in one piece; its names are fixed-width unicode, nothing is pickled.
+
+        Raises:
+          UserError: it cannot be written.
+        """
+        with written_whole(path) as file:
+            np.savez(
+                file,
+                tokens=self.tokens,
+                names=self.names,
+                grid=np.int32(self.grid),
+                tokenizer=np.str_(self.tokenizer),
+            )
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "TokenFile":
+        """Reads a file and checks its form; unpickles nothing.
+
+        Raises:
+          UserError: there is no such file, it is damaged, or of another form.
+        """
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                read = {name: arrays[name] for name in ("tokens", "names", "grid", "tokenizer")}
+        except Exception as error:  # a damaged archive fails in a dozen ways
+            missing = isinstance(error, OSError) and error.strerror
+            reason = missing or " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"{path} cannot be read as tokens ({reason}); give a file that `babeldraw "
+                "tokenize --images` wrote."
+            ) from error
+        tokens, names, grid, tokenizer = read.values()
+        if not (
+            tokens.dtype == np.uint16
+            and tokens.ndim == 2
+            and names.dtype.kind == "U"
+            and names.shape == tokens.shape[:1]
+            and grid.dtype.kind == "i"
+            and grid.shape == ()
+            and int(grid) ** 2 == tokens.shape[1]
+            and tokenizer.dtype.kind == "U"
+            and tokenizer.shape == ()
+        ):
+            raise UserError(
+                f"{path} holds arrays, but not in the form of tokens with their names; give a file "
+                "that `babeldraw tokenize --images` wrote."
+            )
+        return cls(tokens, names, int(grid), str(tokenizer))
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name only at the end; makes its folder where needed.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); choose another --output."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already, if all went well
+            temporary.unlink()

@@ -1,0 +1,102 @@
+"""Run directories that no training has written: networks of a few hundred weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from babeldraw.models.super_resolution import SuperResolver
+from babeldraw.parallel.rules import unbox
+from babeldraw.training.checkpoints import Checkpoints
+from babeldraw.training.state import TrainState, Variable, variable_name
+from tests.models import tiny
+
+RECIPE = """\
+from __gin__ import dynamic_registration
+from babeldraw.data import pipeline
+from babeldraw.models import vit_vqgan
+from babeldraw.objectives import tokenizer
+from babeldraw.optimizers import config as optimizers
+from babeldraw.optimizers import schedules
+from babeldraw.training import loop
+
+loop.train:
+  objective = @tokenizer.Tokenizer()
+  model_dir = 'unused'
+  train_dataset = @pipeline.Dataset()
+  eval_dataset = @pipeline.Dataset()
+  train_steps = 1
+
+tokenizer.Tokenizer:
+  model = @vit_vqgan.ViTVQGAN()
+  optimizer = @optimizers.Adam()
+
+optimizers.Adam.learning_rate = @schedules.warmup_cosine()
+schedules.warmup_cosine:
+  peak = 1e-3
+  final = 1e-3
+  warmup_steps = 0
+  total_steps = 1
+
+vit_vqgan.ViTVQGAN:
+  image_size = 16
+  patch_size = 4
+  codebook_size = 13
+  code_dim = 4
+  encoder_layers = 1
+  encoder_heads = 2
+  encoder_width = 16
+  encoder_mlp_dim = 24
+  decoder_layers = 1
+  decoder_heads = 2
+  decoder_width = 16
+  decoder_mlp_dim = 24
+  dtype = 'float32'
+
+pipeline.Dataset:
+  mixture_or_task_name = 'pictures_of_no_task'
+  task_feature_lengths = {'text': 20, 'image': 16}
+"""
+
+
+SUPER_RESOLUTION = """
+from babeldraw.models import super_resolution as model
+from babeldraw.objectives import super_resolution
+from babeldraw.training import checkpoints
+
+loop.train.objective = @super_resolution.SuperResolution()
+super_resolution.SuperResolution:
+  model = @model.SuperResolver()
+  tokenizer = @vit_vqgan.ViTVQGAN()
+  tokenizer_params = @checkpoints.load_tokenizer
+  optimizer = @optimizers.Adam()
+model.SuperResolver:
+  factor = 2
+  num_blocks = 1
+  channels = 4
+"""
+
+
+def write_tokenizer(folder):
+    """Weights of noise; returns the run directory, as a str."""
+    params = tiny.random_params(tiny.tokenizer(), seed=2)
+    return _write(folder / "tokenizer", RECIPE, {"tokenizer": params})
+
+
+def write_super_resolution(folder):
+    """The same of a network that doubles the side."""
+    model = SuperResolver(factor=2, num_blocks=1, channels=4)
+    params = unbox(tiny.jit(model.init)(jax.random.key(0), jnp.zeros((1, 4, 4, 3))))["params"]
+    return _write(folder / "upscaler", RECIPE + SUPER_RESOLUTION, {"super_resolution": params})
+
+
+def _write(directory, config_text, params):
+    state = TrainState(step=np.int32(1), params=params, optimizer_state={"none": np.zeros(1)})
+    leaves = jax.tree_util.tree_leaves_with_path({"params": params})
+    variables = [
+        Variable(variable_name(path), leaf.shape, leaf.dtype, (), None) for path, leaf in leaves
+    ]
+    checkpoints = Checkpoints(str(directory), keep=1, seed=0, variables=variables)
+    checkpoints.save(1, state)
+    checkpoints.close()
+    (directory / "config.gin").write_text(config_text)
+    return str(directory)
