@@ -13,7 +13,7 @@ import babeldraw
 from babeldraw.errors import UserError
 
 # Each is a module babeldraw.cli.NAME with SUMMARY, add_arguments(parser) and run(args) -> int.
-SUBCOMMANDS = ("quickstart", "train", "sample", "tokenize", "plan", "data", "vocab")
+SUBCOMMANDS = ("quickstart", "train", "sample", "tokenize", "evaluate", "plan", "data", "vocab")
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it

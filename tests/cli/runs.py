@@ -10,6 +10,8 @@ from babeldraw.training.checkpoints import Checkpoints
 from babeldraw.training.state import TrainState, Variable, variable_name
 from tests.models import tiny
 
+TASK = "pictures_of_a_test"
+
 RECIPE = """\
 from __gin__ import dynamic_registration
 from babeldraw.data import pipeline
@@ -53,8 +55,8 @@ vit_vqgan.ViTVQGAN:
   dtype = 'float32'
 
 pipeline.Dataset:
-  mixture_or_task_name = 'pictures_of_no_task'
-  task_feature_lengths = {'text': 20, 'image': 16}
+  mixture_or_task_name = 'pictures_of_a_test'
+  task_feature_lengths = {'text': 2, 'image': 16}
 """
 
 

@@ -1,0 +1,168 @@
+"""`babeldraw evaluate`: what a trained network is worth, as a table, report.json and pictures."""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from babeldraw.cli.runs import TokenizerRun
+    from babeldraw.data.images import ImageFolder
+    from babeldraw.evaluation.tokenizer import Features, Results
+
+SUMMARY = "Measure a trained tokenizer: reconstruction, codebook, speed."
+
+FRECHET_FEATURES = "EfficientNet-Lite0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `babeldraw evaluate` to `parser`."""
+    parser.add_argument("--objective", choices=["tokenizer"], default="tokenizer")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="run directory of a tokenizer run"
+    )
+    parser.add_argument("--images", metavar="DIR", help="a folder of pictures of any kind")
+    parser.add_argument(
+        "--task", metavar="NAME", help="a seqio task (default: that of the run's evaluation)"
+    )
+    parser.add_argument("--split", metavar="NAME", help="default: that of the run's evaluation")
+    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures")
+    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="default: 16")
+    parser.add_argument("--output", metavar="DIR", help="default: CHECKPOINT/evaluation")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
+    _check(args)
+    from babeldraw.cli.runs import open_tokenizer
+    from babeldraw.cli.terminal import Progress, skipped_summary
+    from babeldraw.data import feature_weights
+    from babeldraw.evaluation.tokenizer import evaluate
+    from babeldraw.models.feature_networks import SqueezeNet
+    from babeldraw.objectives.perceptual import Perceptual
+    from babeldraw.sampling.codec import Codec
+    from babeldraw.training.checkpoints import latest_step
+    from babeldraw.training.pictures import write_grid
+
+    opened = open_tokenizer(args.checkpoint)
+    codec = Codec(opened.objective.model, opened.params, args.batch_size)
+    source, images, folder = _pictures(args, opened)
+    features, missing = _frechet_features()
+    progress = Progress(args.limit or (None if folder is None else len(folder)))
+    results = evaluate(
+        codec,
+        itertools.islice(images, args.limit),
+        Perceptual(network=SqueezeNet(), params=feature_weights.squeezenet),
+        features,
+        progress,
+    )
+    progress.close(results.images)
+
+    output = pathlib.Path(args.output or pathlib.Path(args.checkpoint, "evaluation"))
+    write_grid(output / "reconstructions.png", results.samples)
+    step = latest_step(args.checkpoint)
+    skipped = {} if folder is None else folder.skipped
+    report = _report(results) | {
+        "checkpoint": args.checkpoint,
+        "step": step,
+        "source": source,
+        "skipped": skipped,
+        "tokenizer": codec.identity,
+        "batch_size": args.batch_size,
+    }
+    (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{args.checkpoint} at step {step} on {results.images} pictures of {source}")
+    print(table(results, codec.model.codebook_size, missing))
+    if folder is not None:
+        print(skipped_summary(skipped))
+    print(f"report.json and reconstructions.png are in {output}")
+    return 0
+
+
+def table(results: "Results", codebook_size: int, missing: str | None) -> str:
+    """Names and values, a line each; `missing` says why there is no Frechet distance."""
+    frechet = missing or "not measured: it needs two pictures"
+    if results.frechet is not None:
+        frechet = f"{results.frechet:.4g} (n = {results.images}; not comparable with FID)"
+    similarity = "not measured: the pictures are smaller than its window"
+    if results.ssim is not None:
+        similarity = f"{results.ssim:.4f}"
+    lines = {
+        "PSNR": f"{results.psnr:.2f} dB",
+        "SSIM": similarity,
+        "perceptual distance, SqueezeNet": f"{results.perceptual:.4f}",
+        f"Frechet distance, {FRECHET_FEATURES}": frechet,
+        "codebook usage": f"{results.codebook_usage:.1%} of {codebook_size} codes",
+        "perplexity": f"{results.perplexity:.1f}",
+        "encode": f"{results.encode_images_per_second:.1f} images/s",
+        "decode": f"{results.decode_images_per_second:.1f} images/s",
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"  {name:{width}}  {value}" for name, value in lines.items())
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.images and (args.task or args.split):
+        raise UserError("--images and --task or --split exclude each other; give one of them.")
+    for name in ("limit", "batch_size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} is {value}; give 1 or more.")
+
+
+def _pictures(
+    args: argparse.Namespace, opened: "TokenizerRun"
+) -> tuple[str, Iterable["np.ndarray"], "ImageFolder | None"]:
+    """Where the pictures come from, in words; the pictures; the folder if they are in one."""
+    from babeldraw.data.images import ImageFolder
+
+    size = opened.objective.model.image_size
+    if args.images:
+        folder = ImageFolder(args.images, size)
+        return args.images, (image for _, image in folder), folder
+    name = args.task or opened.dataset.mixture_or_task_name
+    split = args.split or opened.dataset.split
+    # Batches of one: larger ones leave out what does not fill the last.
+    dataset = dataclasses.replace(
+        opened.dataset,
+        mixture_or_task_name=name,
+        task_feature_lengths={**opened.dataset.task_feature_lengths, "image": size},
+        split=split,
+        shuffle=False,
+        batch_size=1,
+    )
+    batches = dataset.batches(num_epochs=1)
+    return f"{name}, split {split}", (batch["image"][0] for batch in batches), None
+
+
+def _frechet_features() -> tuple["Features | None", str | None]:
+    """The network; or None, and why."""
+    from babeldraw.data import feature_weights
+    from babeldraw.evaluation.tokenizer import Features
+    from babeldraw.models.feature_networks import EfficientNetLite0
+
+    try:
+        params = feature_weights.efficientnet_lite0()
+    except UserError as error:
+        return None, f"not measured: {error}"
+    return Features(EfficientNetLite0(), params, size=1280), None
+
+
+def _report(results: "Results") -> dict[str, Any]:
+    values = {
+        field.name: getattr(results, field.name)
+        for field in dataclasses.fields(results)
+        if field.name != "samples"
+    }
+    return {
+        **values,
+        "perceptual_network": "SqueezeNet 1.1, uniform channel weights",
+        "frechet_features": FRECHET_FEATURES,
+    }
