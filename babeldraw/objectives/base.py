@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import jax
+import numpy as np
 import optax
 
 from babeldraw.parallel.execution import Execution
@@ -24,11 +25,13 @@ Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
 Loss = Callable[
-    [Params, Mapping[str, Params], Constants, Batch, jax.Array], tuple[jax.Array, Metrics]
+    [Params, Mapping[str, Params], Constants, Batch, jax.Array, jax.Array],
+    tuple[jax.Array, Metrics],
 ]
-"""`loss(own_params, all_params, constants, batch, key) -> (scalar, metrics)`.
+"""`loss(own_params, all_params, constants, batch, key, step) -> (scalar, metrics)`.
 
-`own_params` are differentiated; `all_params` maps every player's name to its current parameters.
+`own_params` are differentiated; `all_params` maps every player's name to its current parameters;
+`step` (int32[]) counts the steps taken before this one, for terms that change over a run.
 """
 
 
@@ -41,6 +44,8 @@ class Player:
     optimizer: optax.GradientTransformation
     learning_rate: Callable[[jax.Array], jax.Array] | float
     """The schedule inside `optimizer`, for the log line."""
+    silent: bool = False
+    """Whether its metrics are left out: those of an average say nothing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,15 +88,33 @@ class Objective(abc.ABC):
         """Shapes and dtypes of `constants()`, without reading them."""
         return {}
 
+    def after_step(
+        self,
+        params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> dict[str, Params]:
+        """The parameters that the next step starts from, once all players have moved. Traceable.
+
+        For what is no gradient step, such as reviving unused codes.
+        """
+        return dict(params)
+
+    @abc.abstractmethod
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
     ) -> Metrics:
-        """Means over one held-out batch, without dropout. Traceable."""
-        metrics: Metrics = {}
-        for player in self.players():
-            _, player_metrics = player.loss(params[player.name], params, constants, batch, key)
-            metrics |= player_metrics
-        return metrics
+        """Means over one held-out batch, of any shape, without dropout. Traceable."""
+
+    def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """What is reported of `evaluate`, from its means over all held-out batches."""
+        return {name: float(value) for name, value in means.items()}
+
+    def alarms(self, values: Mapping[str, float]) -> list[str]:
+        """Sentences on what is wrong with the run, given what `summarize` said."""
+        return []
 
     def pictures(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array

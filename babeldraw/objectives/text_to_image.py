@@ -23,8 +23,8 @@ class TextToImage(Objective):
 
     Attributes:
       tokenizer: the frozen ViT-VQGAN; it is not run on batches that bring `image_tokens`.
-      tokenizer_params: gives the parameters of a tokenizer run, such as `checkpoints.load_params`
-        of its directory; called once, at the start of a run.
+      tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.load_tokenizer` of a
+        run directory; called once, at the start of a run.
       prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
         in a finetune of 100,000 steps; here it is a rate of any run.
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
@@ -34,7 +34,7 @@ class TextToImage(Objective):
 
     model: EncoderDecoder
     tokenizer: ViTVQGAN
-    tokenizer_params: Callable[[], Mapping[str, Params]]
+    tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
     prompt_dropout_rate: float = 0.0
     token_noise_rate: float = 0.0
@@ -45,7 +45,7 @@ class TextToImage(Objective):
         return self.model.clone(execution=self.execution)
 
     def constants(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer_params()["tokenizer"]}
+        return {"tokenizer": self.tokenizer_params()}
 
     def abstract_constants(self) -> dict[str, Any]:
         size = self.tokenizer.image_size
@@ -94,6 +94,7 @@ class TextToImage(Objective):
         constants: Constants,
         batch: Batch,
         key: jax.Array,
+        step: jax.Array,
     ) -> tuple[jax.Array, Metrics]:
         """Cross-entropy in nats a token, with dropout and prompt dropout drawn from `key`."""
         text = batch["text_tokens"]

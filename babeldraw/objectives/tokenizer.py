@@ -2,21 +2,42 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
 
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives import losses
+from babeldraw.objectives import adversarial, codebook, losses
+from babeldraw.objectives.adversarial import Adversary
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.optimizers.config import OptimizerConfig
+
+NAME, EMA_NAME, SHARE_NAME = "tokenizer", "tokenizer_ema", "code_share"
+"""Players: the network, its moving average, and the moving average of the use of its codes."""
+
+SHARE_DECAY = 0.99
+
+Images = Float[Array, "batch height width 3"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokenizer(Objective):
-    """Weighted sum of L2, logit-Laplace and VQ losses (weights of arXiv 2110.04627).
+    """Weighted sum of L2, logit-Laplace, perceptual, adversarial and VQ losses.
 
-    A term whose weight is 0 is not computed.
+    The weights are those of arXiv 2110.04627. A term whose weight is 0 is not computed.
+
+    Attributes:
+      perceptual: distance in a frozen network's features; None: off.
+      adversary: the discriminator, trained beside the tokenizer; None: off.
+      ema_decay: keep a moving average of the parameters, which is what evaluation and every user of
+        the tokenizer then take; 0: off.
+      revive_every: steps between revivals of codes whose share of the tokens has fallen below a
+        tenth of an equal share; 0: off, as in the patent.
+      usage_alarm: evaluation warns when a smaller share of the codes is in use.
     """
 
     model: ViTVQGAN
@@ -25,6 +46,17 @@ class Tokenizer(Objective):
     logit_laplace_weight: float = 0.1
     vq_weight: float = 1.0
     commitment_weight: float = 0.25
+    perceptual: Perceptual | None = None
+    adversary: Adversary | None = None
+    ema_decay: float = 0.0
+    revive_every: int = 0
+    usage_alarm: float = 0.25
+
+    def __post_init__(self) -> None:
+        # What has no weight is taken out here, once.
+        for part in ("perceptual", "adversary"):
+            if getattr(self, part) is not None and not getattr(self, part).weight:
+                object.__setattr__(self, part, None)
 
     @property
     def network(self) -> ViTVQGAN:
@@ -35,19 +67,58 @@ class Tokenizer(Objective):
         size = self.model.image_size
         return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
 
+    def init_network(self, key: jax.Array) -> Params:
+        """Fresh parameters of the whole ViT-VQGAN, boxed."""
+        size = self.model.image_size
+        return self.network.init(key, jnp.zeros((1, size, size, 3)))["params"]
+
+    def init_trained(self, key: jax.Array) -> Params:
+        """Fresh parameters of what this stage trains of it."""
+        return self.init_network(key)
+
     def init(self, key: jax.Array) -> dict[str, Params]:
-        images = jnp.zeros((1, self.model.image_size, self.model.image_size, 3))
-        return {"tokenizer": self.network.init(key, images)["params"]}
+        params = {NAME: self.init_trained(key)}
+        if self.adversary is not None:
+            params[adversarial.NAME] = self.adversary.init(jax.random.fold_in(key, 1))
+        if self.revive_every:
+            size = self.model.codebook_size
+            params[SHARE_NAME] = {"share": jnp.full((size,), 1 / size)}
+        if self.ema_decay:
+            params[EMA_NAME] = self.init_trained(key)
+        return params
+
+    def constants(self) -> dict[str, Any]:
+        return {} if self.perceptual is None else {"perceptual": self.perceptual.params()}
+
+    def abstract_constants(self) -> dict[str, Any]:
+        return jax.eval_shape(lambda: Tokenizer.constants(self))
 
     def players(self) -> tuple[Player, ...]:
-        return (
+        players = [
             Player(
-                "tokenizer",
+                NAME,
                 self.loss,
-                self.optimizer.make(self.layer_axes("tokenizer")),
+                self.optimizer.make(self.layer_axes(NAME)),
                 self.optimizer.learning_rate,
-            ),
-        )
+            )
+        ]
+        # Before the tokenizer: the tokens and pictures that they look at are then those of the
+        # tokenizer's own loss, and are computed once.
+        if self.revive_every:
+            share = codebook.moving_average(SHARE_NAME, self._code_share, SHARE_DECAY)
+            players.insert(0, share)
+        if self.adversary is not None:
+            axes = self.layer_axes(adversarial.NAME)
+            players.insert(0, self.adversary.player(self._real_and_made, axes))
+        if self.ema_decay:
+            players.append(
+                codebook.moving_average(EMA_NAME, lambda params, *_: params[NAME], self.ema_decay)
+            )
+        return tuple(players)
+
+    def variables(self, trained: Params, constants: Constants) -> dict[str, Params]:
+        """Variables of the network: what is trained, with what is frozen."""
+        return {"params": {**constants.get(NAME, {}), **trained}}
 
     def loss(
         self,
@@ -56,40 +127,170 @@ class Tokenizer(Objective):
         constants: Constants,
         batch: Batch,
         key: jax.Array,
+        step: jax.Array,
     ) -> tuple[jax.Array, Metrics]:
         """The weighted sum; metrics hold each unweighted term, PSNR and codebook use."""
-        images = batch["image"].astype(jnp.float32) / 255
-        output, z, codes, tokens = self.network.apply({"params": params}, images)
-        decoded = self.model.to_image(output)
-        terms = {
-            "vq": (self.vq_weight, losses.vector_quantization(z, codes, self.commitment_weight))
-        }
-        if self.l2_weight:
-            terms["l2"] = (self.l2_weight, jnp.mean(jnp.square(images - decoded)))
-        if self.logit_laplace_weight and self.model.output == "logit_laplace":
-            terms["logit_laplace"] = (
-                self.logit_laplace_weight,
-                losses.logit_laplace(images, output),
-            )
-        total = jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))
-        usage, perplexity = losses.codebook_usage(tokens, self.model.codebook_size)
+        images = as_float(batch["image"])
+        output, z, codes, tokens = self.network.apply(self.variables(params, constants), images)
+        made = self.model.to_image(output)
+        terms = self._terms(images, output, z, codes, constants)
+        if self.adversary is not None:
+            adversary = self.adversary
+
+            def fool(made: Images) -> jax.Array:
+                return adversary.generator_loss(all_params[adversarial.NAME], made)
+
+            def rebuild(made: Images) -> jax.Array:
+                return _total(self._picture_terms(images, made, constants))
+
+            weight = adversary.generator_weight(step, rebuild, fool, made)
+            terms["adversarial"] = (weight, fool(made))
+        share = codebook.code_share(tokens, self.model.codebook_size)
+        total = _total(terms)
         metrics = {
             "loss": total,
-            "psnr": losses.psnr(images, jnp.clip(decoded, 0, 1)),
-            "codebook_usage": usage,
-            "perplexity": perplexity,
+            "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
+            "codebook_usage": jnp.mean(share > 0),
             **{name: value for name, (_, value) in terms.items()},
         }
+        if self.adversary is not None:
+            metrics["adversarial_weight"] = terms["adversarial"][0]
         return total, metrics
+
+    def evaluate(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+    ) -> Metrics:
+        """Each term, mean square error, the codes' shares, and the discriminator's accuracies."""
+        images = as_float(batch["image"])
+        variables = self.variables(_evaluated(params), constants)
+        output, z, codes, tokens = self.network.apply(variables, images)
+        made = self.model.to_image(output)
+        terms = self._terms(images, output, z, codes, constants)
+        metrics = {
+            **{name: value for name, (_, value) in terms.items()},
+            "mean_square_error": jnp.mean(jnp.square(images - jnp.clip(made, 0, 1))),
+            "code_share": codebook.code_share(tokens, self.model.codebook_size),
+        }
+        if self.adversary is not None:
+            metrics |= self.adversary.evaluate(params[adversarial.NAME], images, made)
+        return metrics
+
+    def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
+        rest = dict(means)
+        error, share = rest.pop("mean_square_error"), rest.pop("code_share")
+        usage, perplexity = codebook.usage_and_perplexity(share)
+        return {
+            "psnr": float(-10 * np.log10(error + 1e-12)),
+            "codebook_usage": usage,
+            "perplexity": perplexity,
+            **{name: float(value) for name, value in rest.items()},
+        }
+
+    def alarms(self, values: Mapping[str, float]) -> list[str]:
+        usage = values["codebook_usage"]
+        if usage >= self.usage_alarm:
+            return []
+        return [
+            f"only {usage:.1%} of the {self.model.codebook_size} codes are in use (alarm below "
+            f"{self.usage_alarm:.0%}): lower code_dim, the learning rate or the codebook, or set "
+            "REVIVE_EVERY"
+        ]
+
+    def after_step(
+        self,
+        params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> dict[str, Params]:
+        if not self.revive_every:
+            return dict(params)
+
+        def revive(params: Mapping[str, Params]) -> dict[str, Params]:
+            tokenizer = params[NAME]
+            variables = self.variables(tokenizer, constants)
+            images = as_float(batch["image"])
+            z = self.network.apply(variables, images, method="encode_to_codes")
+            codes, share = codebook.revive(
+                tokenizer["quantizer"]["codebook"],
+                params[SHARE_NAME]["share"],
+                z.reshape(-1, z.shape[-1]),
+                0.1,
+                key,
+            )
+            revived = {**tokenizer, "quantizer": {**tokenizer["quantizer"], "codebook": codes}}
+            return {**params, NAME: revived, SHARE_NAME: {"share": share}}
+
+        due = (step + 1) % self.revive_every == 0
+        return jax.lax.cond(due, revive, dict, dict(params))
 
     def pictures(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
     ) -> dict[str, jax.Array]:
         """`reconstructions`: input, reconstruction, absolute difference."""
-        images = batch["image"].astype(jnp.float32) / 255
-        variables = {"params": params["tokenizer"]}
-        network = self.network
-        tokens = network.apply(variables, images, method=network.encode)
-        decoded = network.apply(variables, tokens, method=network.decode)
-        sheet = jnp.stack([images, decoded, jnp.abs(images - decoded)], axis=1)
+        images = as_float(batch["image"])
+        variables = self.variables(_evaluated(params), constants)
+        tokens = self.network.apply(variables, images, method="encode")
+        made = self.network.apply(variables, tokens, method="decode")
+        sheet = jnp.stack([images, made, jnp.abs(images - made)], axis=1)
         return {"reconstructions": jnp.round(sheet * 255).astype(jnp.uint8)}
+
+    def _terms(
+        self,
+        images: Images,
+        output: Float[Array, "batch height width channels"],
+        z: Float[Array, "batch n code_dim"],
+        codes: Float[Array, "batch n code_dim"],
+        constants: Constants,
+    ) -> dict[str, tuple[Any, jax.Array]]:
+        """Weight and value of every term but the adversarial one."""
+        terms = self._picture_terms(images, self.model.to_image(output), constants)
+        if self.vq_weight:
+            value = losses.vector_quantization(z, codes, self.commitment_weight)
+            terms["vq"] = (self.vq_weight, value)
+        if self.logit_laplace_weight and self.model.output == "logit_laplace":
+            terms["logit_laplace"] = (
+                self.logit_laplace_weight,
+                losses.logit_laplace(images, output),
+            )
+        return terms
+
+    def _picture_terms(
+        self, images: Images, made: Images, constants: Constants
+    ) -> dict[str, tuple[Any, jax.Array]]:
+        """Those of them that look at the made picture alone."""
+        terms: dict[str, tuple[Any, jax.Array]] = {}
+        if self.l2_weight:
+            terms["l2"] = (self.l2_weight, jnp.mean(jnp.square(images - made)))
+        if self.perceptual is not None:
+            value = self.perceptual.distance(constants["perceptual"], images, made)
+            terms["perceptual"] = (self.perceptual.weight, value)
+        return terms
+
+    def _real_and_made(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch
+    ) -> tuple[Images, Images]:
+        images = as_float(batch["image"])
+        output, *_ = self.network.apply(self.variables(params[NAME], constants), images)
+        return images, self.model.to_image(output)
+
+    def _code_share(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch
+    ) -> Params:
+        variables = self.variables(params[NAME], constants)
+        *_, tokens = self.network.apply(variables, as_float(batch["image"]))
+        return {"share": codebook.code_share(tokens, self.model.codebook_size)}
+
+
+def as_float(images: jax.Array) -> Images:
+    """uint8 in [0, 255] -> float32 in [0, 1]."""
+    return jnp.asarray(images, jnp.float32) / 255
+
+
+def _evaluated(params: Mapping[str, Params]) -> Params:
+    return params.get(EMA_NAME, params[NAME])
+
+
+def _total(terms: Mapping[str, tuple[Any, jax.Array]]) -> jax.Array:
+    return jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))

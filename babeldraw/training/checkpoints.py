@@ -174,6 +174,40 @@ def load_constants(model_dir: str) -> Constants:
     return _read(path) if path.is_dir() else {}
 
 
+def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
+    """Every network of a run, trained or frozen, by name: host arrays.
+
+    A network that a run trains in part is put together from its parameters and its constants.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    return _merge(load_constants(model_dir), load_params(model_dir, step))
+
+
+def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
+    """Parameters of the ViT-VQGAN of a run: the averaged ones where the run has kept averages.
+
+    Raises:
+      UserError: there is no such checkpoint, or no tokenizer in it.
+    """
+    networks = load_networks(model_dir, step)
+    if "tokenizer" not in networks:
+        raise UserError(
+            f"{model_dir} holds no tokenizer: give the directory of a tokenizer run, such as "
+            "TOKENIZER_CHECKPOINT='runs/tokenizer'."
+        )
+    return {**networks["tokenizer"], **networks.get("tokenizer_ema", {})}
+
+
+def _merge(first: Any, second: Any) -> Any:
+    """Union of two nested dicts of arrays that share no leaf."""
+    if not isinstance(first, dict):
+        return second
+    both = {name: _merge(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **both}
+
+
 def _place(array: np.ndarray, target: jax.ShapeDtypeStruct) -> jax.Array:
     reshaped = array.reshape(target.shape)
     return jax.make_array_from_callback(target.shape, target.sharding, lambda at: reshaped[at])

@@ -13,6 +13,7 @@ from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training.batches import BatchLayout, HostBatch
 from babeldraw.training.checkpoints import Checkpoints
+from babeldraw.training.curves import write_curves
 from babeldraw.training.metrics import MetricWindow, Writer
 from babeldraw.training.pictures import write_grid
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
@@ -113,6 +114,7 @@ class Evaluate:
         write: Writer,
     ) -> None:
         self.every = every
+        self._objective = objective
         self._constants, self._batches, self._write = constants, batches, write
         self._key = step_key(seed, EVALUATION_STEP)
         # A bound method would be hashed with its objective, which may hold a dict.
@@ -129,8 +131,12 @@ class Evaluate:
             for index, batch in enumerate(self._batches)
         ]
         fetched = jax.device_get(results)
-        means = {name: float(np.mean([r[name] for r in fetched])) for name in fetched[0]}
-        self._write(step, "eval", means)
+        means = {name: np.mean([r[name] for r in fetched], axis=0) for name in fetched[0]}
+        values = self._objective.summarize(means)
+        self._write(step, "eval", values)
+        if jax.process_index() == 0:
+            for alarm in self._objective.alarms(values):
+                print(f"alarm at step {step}: {alarm}", flush=True)
 
 
 class SavePictures:
@@ -160,6 +166,19 @@ class SavePictures:
         if jax.process_index() == 0:
             for name, images in sheets.items():
                 write_grid(self._directory / f"{name}-{step:06d}.png", np.asarray(images))
+
+
+@dataclasses.dataclass
+class PlotCurves:
+    """All metrics so far: model_dir/curves.png."""
+
+    every: int
+    directory: epath.Path
+
+    def __call__(self, step: int, state: TrainState) -> None:
+        """Draws the picture again."""
+        if jax.process_index() == 0:
+            write_curves(self.directory / "metrics.jsonl", self.directory / "curves.png")
 
 
 @dataclasses.dataclass

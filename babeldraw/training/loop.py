@@ -134,6 +134,7 @@ def train(
         if eval_dataset is not None:
             shown.load()
             hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
+            hooks.append(hooks_lib.PlotCurves(eval_every, directory))
         hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
         hooks.append(hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints))
 

@@ -91,6 +91,12 @@ def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) 
     losses = {name: value for name, value in values.items() if name.split("/")[-1] == "loss"}
     rates = [value for name, value in values.items() if name.split("/")[-1] == "learning_rate"]
     parts += [f"{name} {value:.3f}" for name, value in losses.items()]
+    for (
+        name,
+        value,
+    ) in values.items():  # Both near 100%: the discriminator wins, and teaches little.
+        if name.split("/")[-1] in ("real_accuracy", "made_accuracy"):
+            parts.append(f"{name} {value:.0%}")
     skipped = [value for name, value in values.items() if name.split("/")[-1] == "skipped_updates"]
     if any(skipped):  # Means over the steps of a count that grows.
         parts.append(f"{sum(map(math.ceil, skipped))} updates skipped: gradients not finite")

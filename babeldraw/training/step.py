@@ -19,17 +19,19 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     """The function of one step, to be jitted by its user (donate the state).
 
     Each player is differentiated with respect to its own parameters, and sees the parameters
-    that the players before it have just updated. Player i of step s draws its randomness from
-    `fold_in(fold_in(key(seed), s), i)`.
+    that the players before it have just updated; `objective.after_step` comes last. Player i of
+    step s draws its randomness from `fold_in(fold_in(key(seed), s), i)`.
 
     Returns:
       `train_step(state, constants, batch) -> (state, metrics)`. The metrics are float32
       scalars: those of the loss, `loss`, `grad_norm` (before any clipping) and
       `learning_rate`; of an optimizer that skips gradients that are not finite, also
       `skipped_updates`, how many so far, with a `grad_norm` of 0 where one was skipped, so that
-      the run goes on. Of several players, with the player's name and a slash before them.
+      the run goes on. Of several players that are not silent, with the player's name and a slash
+      before them.
     """
     players = objective.players()
+    heard = sum(not player.silent for player in players)
 
     def train_step(
         state: TrainState, constants: Constants, batch: Batch
@@ -41,11 +43,13 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             own = params[player.name]
             gradient = jax.value_and_grad(player.loss, has_aux=True)
             (loss, reported), gradients = gradient(
-                own, params, constants, batch, jax.random.fold_in(key, index)
+                own, params, constants, batch, jax.random.fold_in(key, index), state.step
             )
             before = optimizer_state[player.name]
             updates, optimizer_state[player.name] = player.optimizer.update(gradients, before, own)
             params[player.name] = optax.apply_updates(own, updates)
+            if player.silent:
+                continue
             rate = player.learning_rate
             reported = {
                 "loss": loss,
@@ -58,10 +62,12 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
                 is_skipped = skipped > optax.tree.get(before, "skipped")
                 reported["grad_norm"] = jnp.where(is_skipped, 0, reported["grad_norm"])
                 reported["skipped_updates"] = skipped
-            prefix = f"{player.name}/" if len(players) > 1 else ""
+            prefix = f"{player.name}/" if heard > 1 else ""
             metrics |= {
                 prefix + name: jnp.asarray(value, jnp.float32) for name, value in reported.items()
             }
+        last = jax.random.fold_in(key, len(players))
+        params = objective.after_step(params, constants, batch, last, state.step)
         new_state = TrainState(step=state.step + 1, params=params, optimizer_state=optimizer_state)
         return new_state, metrics
 

@@ -18,7 +18,7 @@ TOKENS = tiny.jit(OBJECTIVE.image_tokens)(CONSTANTS, BATCH)
 
 def train_loss(objective, batch, key=KEY):
     def loss(params, constants, batch, key):
-        return objective.train_loss(params, {"text_to_image": params}, constants, batch, key)[0]
+        return objective.train_loss(params, {"text_to_image": params}, constants, batch, key, 0)[0]
 
     return tiny.jit(loss)(PARAMS, CONSTANTS, batch, key)
 
@@ -33,7 +33,7 @@ def test_tokens_are_those_of_the_frozen_tokenizer():
 
 def test_frozen_tokenizer_gets_no_gradient():
     def loss(params, constants):
-        return OBJECTIVE.train_loss(params, {"text_to_image": params}, constants, BATCH, KEY)[0]
+        return OBJECTIVE.train_loss(params, {"text_to_image": params}, constants, BATCH, KEY, 0)[0]
 
     own, frozen = tiny.jit(jax.grad(loss, (0, 1)))(PARAMS, CONSTANTS)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(frozen))

@@ -1,9 +1,17 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from babeldraw.models.discriminator import Discriminator
 from babeldraw.objectives import losses
+from babeldraw.objectives.adversarial import Adversary
+from babeldraw.objectives.perceptual import Perceptual
+from babeldraw.parallel.rules import unbox
+from babeldraw.training.state import TrainState
+from babeldraw.training.step import make_train_step
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
@@ -14,7 +22,7 @@ def loss_and_gradient(objective, batch):
     params = tiny.random_params(objective.model)
 
     def loss(params):
-        return objective.loss(params, {"tokenizer": params}, {}, batch, KEY)
+        return objective.loss(params, {"tokenizer": params}, {}, batch, KEY, 0)
 
     return tiny.jit(jax.value_and_grad(loss, has_aux=True))(params)
 
@@ -53,7 +61,7 @@ def test_a_term_without_weight_is_not_computed():
         params = tiny.random_params(objective.model)
         _, metrics = jax.eval_shape(
             lambda params, objective=objective: objective.loss(
-                params, {}, {}, {"image": jnp.asarray(tiny.images(1))}, KEY
+                params, {}, {}, {"image": jnp.asarray(tiny.images(1))}, KEY, 0
             ),
             params,
         )
@@ -72,3 +80,95 @@ def test_pictures_show_input_reconstruction_and_difference():
     np.testing.assert_array_equal(sheet[:, 0], images)
     difference = np.abs(sheet[:, 0].astype(int) - sheet[:, 1])
     np.testing.assert_allclose(sheet[:, 2], difference, atol=1)
+
+
+def all_terms(**settings):
+    """With a discriminator, an average, revival and a perceptual network of one layer."""
+    return tiny_runs.tokenizer(
+        adversary=Adversary(
+            discriminator=Discriminator(16, channel_base=64, dtype=jnp.float32),
+            optimizer=tiny_runs.ADAM,
+            weight=0.3,
+        ),
+        perceptual=Perceptual(network=edges, params=lambda: {"scale": np.float32(3)}, weight=0.2),
+        ema_decay=0.9,
+        revive_every=2,
+        **settings,
+    )
+
+
+def edges(params, images):
+    """A network of one layer: differences of neighbours."""
+    return (jax.nn.relu(params["scale"] * jnp.diff(images, axis=2)),)
+
+
+def test_all_players_move_together():
+    objective = all_terms()
+    names = [player.name for player in objective.players()]
+    assert names == ["discriminator", "code_share", "tokenizer", "tokenizer_ema"]
+    params = unbox(objective.init(jax.random.key(0)))
+    state = TrainState(
+        step=jnp.int32(0),
+        params=params,
+        optimizer_state={p.name: p.optimizer.init(params[p.name]) for p in objective.players()},
+    )
+    batch = {"image": jnp.asarray(tiny.images(4))}
+    step = tiny.jit(make_train_step(objective))
+    first, metrics = step(state, objective.constants(), batch)
+    assert {"tokenizer/adversarial", "tokenizer/perceptual", "discriminator/r1"} <= metrics.keys()
+    assert not any(name.startswith(("tokenizer_ema", "code_share")) for name in metrics)
+    weights = {"l2": 1.0, "logit_laplace": 0.1, "vq": 1.0, "perceptual": 0.2, "adversarial": 0.3}
+    expected = sum(w * float(metrics[f"tokenizer/{name}"]) for name, w in weights.items())
+    assert float(metrics["tokenizer/loss"]) == pytest.approx(expected, rel=1e-5)
+
+    # The average lags; the codes are as training left them, for revival is due after step 2.
+    ema, trained = first.params["tokenizer_ema"], first.params["tokenizer"]
+    for before, average, now in zip(
+        *map(jax.tree.leaves, (params["tokenizer"], ema, trained)), strict=True
+    ):
+        np.testing.assert_allclose(average, 0.9 * before + 0.1 * now, atol=1e-6)
+    share = np.array(first.params["code_share"]["share"])
+    assert share.sum() == pytest.approx(1)
+
+    # A code that nothing uses any more is put where a picture is.
+    share[5] = 0
+    unused = first.replace(params=first.params | {"code_share": {"share": jnp.asarray(share)}})
+    second, _ = step(unused, objective.constants(), batch)
+    revived = second.params["code_share"]["share"]
+    assert revived[5] == pytest.approx(1 / tiny.CODES)
+    codes = second.params["tokenizer"]["quantizer"]["codebook"]
+    moved = np.abs(codes - trained["quantizer"]["codebook"]).max(axis=-1)
+    assert moved[5] > 0.1 > np.delete(moved, 5)[share[np.arange(tiny.CODES) != 5] > 0.05].max()
+
+
+def test_evaluation_is_of_the_average_and_over_the_whole_set():
+    objective = all_terms(usage_alarm=0.9)
+    params = unbox(objective.init(jax.random.key(0)))
+    params |= {"tokenizer_ema": tiny.random_params(objective.model)}
+    batches = [{"image": jnp.asarray(tiny.images(2, seed=seed))} for seed in (0, 1)]
+    evaluate = tiny.jit(
+        lambda params, batch: objective.evaluate(params, objective.constants(), batch, KEY)
+    )
+    results = [evaluate(params, batch) for batch in batches]
+    means = {name: np.mean([r[name] for r in results], axis=0) for name in results[0]}
+    values = objective.summarize(means)
+
+    images = jnp.concatenate([batch["image"] for batch in batches]) / 255
+    variables = {"params": params["tokenizer_ema"]}
+    tokens = tiny.jit(lambda x: objective.model.apply(variables, x, method="encode"))(images)
+    decoded = tiny.jit(lambda t: objective.model.apply(variables, t, method="decode"))(tokens)
+    assert values["psnr"] == pytest.approx(float(losses.psnr(images, decoded)), abs=1e-3)
+    assert values["codebook_usage"] == pytest.approx(len(np.unique(tokens)) / tiny.CODES)
+    assert {"real_accuracy", "made_accuracy", "perplexity", "perceptual"} <= values.keys()
+    assert objective.alarms(values | {"codebook_usage": 0.95}) == []
+    (alarm,) = objective.alarms(values | {"codebook_usage": 0.25})
+    assert "25.0% of the 13 codes are in use (alarm below 90%)" in alarm
+
+
+def test_players_without_weight_are_left_out():
+    adversary = dataclasses.replace(all_terms().adversary, weight=0.0)
+    perceptual = dataclasses.replace(all_terms().perceptual, weight=0.0)
+    objective = tiny_runs.tokenizer(adversary=adversary, perceptual=perceptual)
+    assert [player.name for player in objective.players()] == ["tokenizer"]
+    assert objective.constants() == {}
+    assert set(objective.abstract_params) == {"tokenizer"}

@@ -16,8 +16,8 @@ TOKENIZER = tiny.tokenizer()
 
 
 def frozen_tokenizer():
-    """As `checkpoints.load_params` gives it: plain arrays under the player's name."""
-    return {"tokenizer": tiny.random_params(TOKENIZER, seed=1)}
+    """As `checkpoints.load_tokenizer` gives it: plain arrays."""
+    return tiny.random_params(TOKENIZER, seed=1)
 
 
 def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=ADAM, **settings):

@@ -61,7 +61,7 @@ def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, **setting
     values, weights = batch(), params(execution)
 
     def loss(weights, values):
-        return run.train_loss(weights, {}, {}, values, jax.random.key(KEY))[0]
+        return run.train_loss(weights, {}, {}, values, jax.random.key(KEY), 0)[0]
 
     step = tiny.jit(jax.value_and_grad(loss))
     if mesh_axes is None:

@@ -42,7 +42,7 @@ def counted_by_xla(objective, compiled=False):
     )
 
     def loss(own, constants, batch):
-        return player.loss(own, params, constants, batch, jax.random.key(0))[0]
+        return player.loss(own, params, constants, batch, jax.random.key(0), 0)[0]
 
     lowered = jax.jit(jax.grad(loss)).lower(
         params[player.name], objective.abstract_constants(), objective.batch_shapes(BATCH)

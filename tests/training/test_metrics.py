@@ -40,6 +40,12 @@ def test_log_line_says_how_many_updates_were_skipped():
     assert " | 3 updates skipped: gradients not finite | lr " in line
 
 
+def test_log_line_shows_a_discriminator_that_wins():
+    values = VALUES | {"d/real_accuracy": 1.0, "d/made_accuracy": 0.985}
+    line = log_line(1, 2, "train", values)
+    assert " | loss 6.213 | d/real_accuracy 100% | d/made_accuracy 98% | lr " in line
+
+
 def test_log_line_of_an_evaluation():
     assert log_line(5, 10, "eval", {"loss": 1.25}) == "step 05/10 (50.0%) | eval | loss 1.25"
 

@@ -37,7 +37,7 @@ def test_players_move_in_turn():
     def moved(player, params, index):
         own = params[player.name]
         (loss, _), gradients = jax.value_and_grad(player.loss, has_aux=True)(
-            own, params, objective.constants(), batch, jax.random.fold_in(key, index)
+            own, params, objective.constants(), batch, jax.random.fold_in(key, index), 0
         )
         updates, _ = player.optimizer.update(gradients, state.optimizer_state[player.name], own)
         return loss, optax.tree.norm(gradients), optax.apply_updates(own, updates)
@@ -111,8 +111,8 @@ class Bumpy(Toy):
         optimizer = Adafactor(learning_rate=optax.constant_schedule(1e-2)).make()
         return (Player("painter", self._bumpy_loss, optimizer, 1e-2),)
 
-    def _bumpy_loss(self, own, everyone, constants, batch, key):
-        loss, reported = self._painter_loss(own, everyone, constants, batch, key)
+    def _bumpy_loss(self, own, everyone, constants, batch, key, step):
+        loss, reported = self._painter_loss(own, everyone, constants, batch, key, step)
         at_bump = jnp.any(batch["index"] == self.bump_at)
         zero = jnp.where(at_bump, 0.0, 1.0) * optax.tree.sum(own) ** 2
         # The derivative of a root at 0 is infinite, and 0 times that is NaN.

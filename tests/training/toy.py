@@ -70,14 +70,14 @@ class Toy(Objective):
         critic = Player("critic", self._critic_loss, optax.sgd(0.01), 0.01)
         return (painter, critic)
 
-    def _painter_loss(self, own, everyone, constants, batch, key):
+    def _painter_loss(self, own, everyone, constants, batch, key, step):
         made = Painter(self.hidden).apply({"params": own}, batch["x"], rngs={"dropout": key})
         target = batch["x"] @ constants["target"] if self.frozen else -batch["x"]
         loss = jnp.mean((made - target) ** 2) - 0.01 * jnp.mean(made @ everyone["critic"]["line"])
         loss = jnp.where(jnp.any(batch["index"] == self.explode_at), jnp.nan, loss)
         return loss, {"made": jnp.mean(jnp.abs(made))}
 
-    def _critic_loss(self, own, everyone, constants, batch, key):
+    def _critic_loss(self, own, everyone, constants, batch, key, step):
         made = Painter(self.hidden).apply(
             {"params": everyone["painter"]}, batch["x"], rngs={"dropout": key}
         )

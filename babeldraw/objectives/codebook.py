@@ -1,0 +1,76 @@
+"""The codebook's health: how much of it is used, and bringing unused codes back.
+
+Both keep what they need as players, so that it is saved, sharded and resumed like any other state:
+a player whose loss is half a squared distance and whose optimizer is plain gradient descent at rate
+`1 - decay` holds the exponential moving average of what it follows.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
+
+Target = Callable[[Mapping[str, Params], Constants, Batch], Params]
+"""`target(all_params, constants, batch)`: what an average follows, of the same structure."""
+
+
+def moving_average(name: str, target: Target, decay: float) -> Player:
+    """A player that holds the exponential moving average of `target`."""
+
+    def loss(
+        own: Params,
+        all_params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> tuple[jax.Array, Metrics]:
+        followed = jax.lax.stop_gradient(target(all_params, constants, batch))
+        distance = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), own, followed)
+        return optax.tree.sum(distance) / 2, {}
+
+    return Player(name, loss, optax.sgd(1 - decay), 1 - decay, silent=True)
+
+
+def code_share(tokens: Int[Array, "batch n"], codebook_size: int) -> Float[Array, " codes"]:
+    """What share of `tokens` each code has."""
+    return jnp.bincount(tokens.ravel(), length=codebook_size) / tokens.size
+
+
+def usage_and_perplexity(share: Float[np.ndarray, " codes"]) -> tuple[float, float]:
+    """Share of codes that occur at all, and the perplexity (exp entropy) of their use."""
+    used = share[share > 0]
+    return len(used) / len(share), float(np.exp(-np.sum(used * np.log(used))))
+
+
+def revive(
+    codebook: Float[Array, "codes code_dim"],
+    share: Float[Array, " codes"],
+    z: Float[Array, "vectors code_dim"],
+    threshold: float,
+    key: Key[Array, ""],
+) -> tuple[Float[Array, "codes code_dim"], Float[Array, " codes"]]:
+    """Puts every code whose share is below `threshold / codes` on a random vector of `z`.
+
+    It keeps its length (directions alone are compared) and starts again with an equal share.
+
+    Args:
+      share: moving average of each code's share of the tokens.
+      z: encoder vectors, as the lookup compares them.
+
+    Returns:
+      The new codebook and shares.
+    """
+    dead = share < threshold / len(share)
+    drawn = z[jax.random.randint(key, (len(share),), 0, len(z))]
+    length = jnp.linalg.norm(codebook, axis=-1, keepdims=True)
+    length /= jnp.linalg.norm(drawn, axis=-1, keepdims=True) + 1e-12
+    return (
+        jnp.where(dead[:, None], drawn * length, codebook),
+        jnp.where(dead, 1 / len(share), share),
+    )

@@ -1,0 +1,46 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from babeldraw.objectives import codebook
+
+
+def test_a_moving_average_player_holds_the_moving_average():
+    values = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    player = codebook.moving_average("average", lambda params, *_: params["followed"], 0.9)
+    own, expected = {"x": jnp.zeros(3)}, np.zeros(3)
+    state = player.optimizer.init(own)
+    for value in values:
+        everyone = {"followed": {"x": jnp.asarray(value)}}
+        gradients, _ = jax.grad(player.loss, has_aux=True)(own, everyone, {}, {}, 0, 0)
+        updates, state = player.optimizer.update(gradients, state, own)
+        own = optax.apply_updates(own, updates)
+        expected = 0.9 * expected + 0.1 * value
+    np.testing.assert_allclose(own["x"], expected, rtol=1e-5)
+
+
+def test_usage_and_perplexity():
+    tokens = jnp.array([[0, 0, 1], [1, 2, 2]])
+    share = np.asarray(codebook.code_share(tokens, 6))
+    np.testing.assert_allclose(share, [1 / 3, 1 / 3, 1 / 3, 0, 0, 0], rtol=1e-6)
+    usage, perplexity = codebook.usage_and_perplexity(share)
+    assert usage == 0.5
+    assert perplexity == pytest.approx(3, rel=1e-5)
+
+
+def test_revival_moves_unused_codes_alone():
+    rng = np.random.default_rng(0)
+    codes = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
+    z = jnp.asarray(rng.normal(size=(7, 3)), jnp.float32)
+    share = jnp.array([0.5, 0.019, 0.021, 0.46, 0.0])  # A tenth of an equal share is 0.02.
+    revived, new_share = codebook.revive(codes, share, z, 0.1, jax.random.key(0))
+    np.testing.assert_array_equal(revived[jnp.array([0, 2, 3])], codes[jnp.array([0, 2, 3])])
+    np.testing.assert_allclose(new_share, [0.5, 0.2, 0.021, 0.46, 0.2], rtol=1e-6)
+    directions = np.asarray(z) / np.linalg.norm(z, axis=-1, keepdims=True)
+    for index in (1, 4):
+        length = np.linalg.norm(codes[index])
+        np.testing.assert_allclose(np.linalg.norm(revived[index]), length, rtol=1e-5)
+        distance = np.abs(np.asarray(revived[index]) / length - directions).max(axis=-1)
+        assert distance.min() < 1e-5
