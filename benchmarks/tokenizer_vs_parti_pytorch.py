@@ -18,8 +18,9 @@ Different, because that is how theirs is made:
 - it moves the codes by an average over the batches, ours by gradient; the "rotation trick" carries
   its gradient past the codes, ours is straight-through;
 - ours has biases, and projects the patches without a norm.
-So parameters are printed beside the times: theirs has about twice as many at small sizes. Its k-means start of the codes is off: it is not a step.
-With the two terms off, its own `forward` leaves the commitment loss out, so it is added here.
+So it does more at these sizes, and parameters are printed beside the times. Its k-means start of
+the codes is off: it is not a step. With the perceptual and adversarial terms off, its own `forward`
+leaves the commitment loss out, too; so that is added here.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Case:
 CASES = {
     "32 px": Case(32, 4, 2, 128, 4, 512, 8, 16),
     "64 px": Case(64, 8, 4, 256, 4, 1024, 8, 8),
-    "S, 256 px": Case(256, 8, 8, 512, 8, 8192, 32, 1),  # the patent's small pair
+    "S, 64 px": Case(64, 8, 8, 512, 8, 8192, 32, 4),  # the patent's small pair, on fewer tokens
 }
 
 
