@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
+    from babeldraw.data.token_file import TokenFile
     from babeldraw.sampling.codec import Codec
 
 SUMMARY = "Turn pictures into tokens with a trained tokenizer, or tokens into pictures."
@@ -48,14 +49,16 @@ def run(args: argparse.Namespace) -> int:
     if args.batch_size < 1:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
     from babeldraw.cli.runs import open_tokenizer
+    from babeldraw.data.token_file import TokenFile
     from babeldraw.sampling.codec import Codec
 
+    file = TokenFile.read(args.decode) if args.decode else None
     opened = open_tokenizer(args.checkpoint)
     codec = Codec(opened.objective.model, opened.params, args.batch_size)
-    if args.images:
+    if file is None:
         _encode(codec, args.images, args.output)
     else:
-        _decode(codec, args.decode, args.output, args.upscale)
+        _decode(codec, args.decode, file, args.output, args.upscale)
     return 0
 
 
@@ -95,15 +98,14 @@ def _encode(codec: "Codec", folder: str, output: str) -> None:
     print(f"{len(names)} pictures of {model.num_tokens} tokens are in {output}")
 
 
-def _decode(codec: "Codec", path: str, output: str, upscale: str | None) -> None:
+def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: str | None) -> None:
     import numpy as np
     from PIL import Image
 
     from babeldraw.cli.runs import open_upscaler
     from babeldraw.cli.terminal import Progress
-    from babeldraw.data.token_file import TokenFile, written_whole
+    from babeldraw.data.token_file import written_whole
 
-    file = TokenFile.read(path)
     if file.tokenizer != codec.identity or file.grid != codec.model.grid:
         raise UserError(
             f"{path} holds tokens of another tokenizer (its encoder and codebook are "
