@@ -85,8 +85,12 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(data, self.size, strides).copy()
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names of a state dict only."""
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """Knows the names of a state dict only.
+
+    The unpickler in Python, as the one in C gives out up to 64 GiB if a file of ten bytes says so
+    (its memo is a list, which one opcode can lengthen at will).
+    """
 
     def __init__(self, file: Any, load_storage: Callable[[Any, str, int], _Storage]) -> None:
         super().__init__(file, encoding="utf-8")

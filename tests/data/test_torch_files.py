@@ -7,6 +7,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import ml_dtypes
@@ -168,6 +169,32 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     refused(tmp_path, legacy({}, ["0"]))
     packed = zipped(tensor_pickle((2, 2), (2, 1)), {"0": bytes(16)}, zipfile.ZIP_DEFLATED)
     assert "compressed" in refused(tmp_path, packed)
+
+
+def test_a_small_file_cannot_ask_for_a_lot_of_memory(tmp_path):
+    """LONG_BINPUT: "remember this as number 20,000,000" (it could be 4 billion)."""
+    tracemalloc.start()
+    refused(tmp_path, zipped(b"\x80\x02Nr" + struct.pack("<I", 20_000_000) + b"."))
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_any_change_of_a_byte_gives_numbers_or_one_sentence(tmp_path):
+    """And never another exception."""
+    parts = (tensor_pickle((2, 2), (2, 1)), {"0": bytes(16)})
+    path, rng = tmp_path / "weights.pth", np.random.default_rng(0)
+    outcomes = collections.Counter()
+    for _ in range(300):
+        pickled = bytearray(parts[0])
+        pickled[rng.integers(len(pickled))] = rng.integers(256)
+        path.write_bytes(zipped(bytes(pickled), parts[1]))
+        try:
+            read = read_state_dict(path)
+            outcomes["read"] += 1
+            assert all(array.nbytes <= 16 for array in read.values())
+        except UserError:
+            outcomes["refused"] += 1
+    assert min(outcomes["read"], outcomes["refused"]) > 0
 
 
 def test_missing_file(tmp_path):
