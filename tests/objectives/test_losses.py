@@ -66,19 +66,6 @@ def test_cross_entropy_is_its_formula():
     assert float(found) == pytest.approx((normaliser - picked).mean(), rel=1e-5)
 
 
-def test_codebook_usage_and_perplexity():
-    tokens = jnp.asarray([[0, 0, 0, 0], [1, 1, 5, 5]], jnp.int32)
-    usage, perplexity = losses.codebook_usage(tokens, 8)
-    share = np.array([0.5, 0.25, 0.25])
-    assert float(usage) == pytest.approx(3 / 8)
-    assert float(perplexity) == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-5)
-    # The two extremes.
-    usage, perplexity = losses.codebook_usage(jnp.arange(8, dtype=jnp.int32)[None], 8)
-    assert (float(usage), float(perplexity)) == pytest.approx((1, 8))
-    usage, perplexity = losses.codebook_usage(jnp.zeros((2, 4), jnp.int32), 8)
-    assert (float(usage), float(perplexity)) == pytest.approx((1 / 8, 1))
-
-
 def test_psnr():
     black, grey = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 0.1)
     assert float(losses.psnr(black, grey)) == pytest.approx(20, abs=1e-4)
