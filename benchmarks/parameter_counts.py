@@ -4,7 +4,8 @@
 
 Nothing is allocated. The text-to-image sizes are counted for 16,000 text and 8,192 image tokens on
 a 32 x 32 grid. Their published figures are derived from the widths that the patent gives, those of
-the tokenizers are the names that the patent gives them.
+the tokenizers are the names that the patent gives them. Those of super-resolution are from
+arXiv 2206.10789; StyleGAN2's discriminator is published without a count.
 """
 
 import dataclasses
@@ -17,6 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from babeldraw.cli.gin_config import parse_gin
+from babeldraw.models.discriminator import Discriminator
+from babeldraw.models.super_resolution import SuperResolver
 
 TEXT_TO_IMAGE = {
     "350m": (0.352e9, 0.387e9),
@@ -28,6 +31,9 @@ TEXT_TO_IMAGE = {
 
 TOKENIZERS = {"small": 32e6, "base": 91e6, "large": 599e6}
 """ViT-VQGAN size -> parameters of one side, encoder or decoder, as published (patent)."""
+
+SUPER_RESOLUTION = {2: 15e6, 4: 30e6}
+"""Factor -> parameters, as published (arXiv 2206.10789)."""
 
 _EMBEDDINGS = ("text_embedding", "image_embedding", "logits")
 _GRID = {
@@ -71,8 +77,9 @@ def tokenizer_model(size: str) -> nn.Module:
 
 def abstract_params(model: nn.Module) -> dict[str, Any]:
     """Its parameters as shapes, boxed with their logical axis names."""
-    if hasattr(model, "patch_size"):
-        inputs: tuple[Any, ...] = (jnp.zeros((1, model.image_size, model.image_size, 3)),)
+    if not hasattr(model, "text_length"):
+        side = getattr(model, "image_size", 16)
+        inputs: tuple[Any, ...] = (jnp.zeros((1, side, side, 3)),)
     else:
         text, tokens = jnp.zeros((1, model.text_length), int), jnp.zeros((1, model.num_tokens), int)
         inputs = (text, tokens)
@@ -125,6 +132,12 @@ def main() -> None:
             cells.append(f"{mine:,} ({mine / given - 1:+.1%} of {given / 1e6:.0f}M)")
         total, codebook = ours_by_part["total"], ours_by_part["codebook"]
         print(f"{size:14} {cells[0]:>28} {cells[1]:>28} {codebook:>9,} {total:>12,}")
+
+    print(f"\n{'discriminator':14} {count(abstract_params(Discriminator(256))):>28,} at 256 px")
+    for factor, given in SUPER_RESOLUTION.items():
+        mine = count(abstract_params(SuperResolver(factor=factor)))
+        share = f"({mine / given - 1:+.1%} of {given / 1e6:.0f}M)"
+        print(f"{'resolution x' + str(factor):14} {mine:>28,} {share}")
 
 
 if __name__ == "__main__":
