@@ -5,7 +5,7 @@ matrix products run in `dtype`; layer norms and softmaxes run in float32 (the pa
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +18,13 @@ Keys = Key[Array, "batch"] | None
 """One dropout key an example, already specific to the step and the layer; None: no dropout."""
 
 Activation = Callable[[jax.Array], jax.Array]
+
+BranchKeysValues = tuple[
+    Float[Array, "_prompts text heads head_dim"],
+    Float[Array, "_prompts text heads head_dim"],
+    Bool[Array, "_prompts 1 1 text"],
+]
+"""Keys and values of one branch's prompts, and which of them may be attended to."""
 
 
 def dropout(x: Float[Array, "batch *rest"], rate: float, keys: Keys, site: int) -> jax.Array:
@@ -216,17 +223,46 @@ class Attention(nn.Module):
         values: Float[Array, "batch length heads head_dim"],
         mask: Bool[Array, "#batch #heads #queries length"] | None = None,
     ) -> Float[Array, "batch queries d_model"]:
+        return self.output(self._attend(self._scaled_query(x), keys, values, mask))
+
+    def over_branches(
+        self,
+        x: Float[Array, "rows new d_model"],
+        branches: Sequence[BranchKeysValues],
+    ) -> Float[Array, "rows new d_model"]:
+        """Attention of each picture's branches to the text of the branch, when decoding.
+
+        `rows` is pictures x branches, a picture's branches next to each other, so that a batch
+        split over devices stays where it is. A branch has keys and values for each of its prompts,
+        and the pictures of a prompt, next to each other, read them as so many more queries: they
+        are neither copied nor read again.
+        """
+        query = self._scaled_query(x)
+        rows, new, *features = query.shape
+        of_branches = query.reshape(-1, len(branches), new, *features)
+        attended = []
+        for index, (keys, values, mask) in enumerate(branches):
+            of_prompts = of_branches[:, index].reshape(keys.shape[0], -1, *features)
+            branch = self._attend(of_prompts, keys, values, mask)
+            attended.append(branch.reshape(-1, new, *features))
+        return self.output(jnp.stack(attended, axis=1).reshape(rows, new, *features))
+
+    def _scaled_query(self, x: jax.Array) -> jax.Array:
         query = self.query(x) * jnp.asarray(self.head_dim**-0.5, self.dtype)
-        query = nn.with_logical_constraint(
+        return nn.with_logical_constraint(
             query, ("batch", "length", "activation_heads", "head_dim")
         )
+
+    def _attend(
+        self, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array | None
+    ) -> jax.Array:
         # Heads first: plain batched products of [length, head_dim], the fastest form on CPU.
         query, keys, values = (jnp.swapaxes(x, 1, 2) for x in (query, keys, values))
         scores = (query @ jnp.swapaxes(keys, 2, 3)).astype(jnp.float32)
         if mask is not None:
             scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        return self.output(jnp.swapaxes(weights @ values, 1, 2))
+        return jnp.swapaxes(weights @ values, 1, 2)
 
 
 class FeedForward(nn.Module):

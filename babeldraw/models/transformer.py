@@ -1,6 +1,6 @@
 """A pre-norm Transformer layer, and a stack of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from babeldraw.models.layers import (
     Activation,
     Attention,
+    BranchKeysValues,
     FeedForward,
     Keys,
     dropout,
@@ -104,26 +105,30 @@ class TransformerLayer(nn.Module):
 
     def decode(
         self,
-        x: Float[Array, "batch new d_model"],
-        positions: Int[Array, "new"],
+        x: Float[Array, "rows new d_model"],
+        slots: Int[Array, "new"],
         cache: KeysValues,
         mask: Bool[Array, "1 1 new length"],
-        encoded: TextKeysValues,
-        encoded_mask: Bool[Array, "batch 1 1 text"],
-    ) -> tuple[Float[Array, "batch new d_model"], KeysValues]:
-        """One step for the tokens at `positions`: writes their keys and values, attends to all.
+        branches: Sequence[BranchKeysValues],
+    ) -> tuple[Float[Array, "rows new d_model"], KeysValues]:
+        """One step for some tokens: writes their keys and values, attends to all of the cache.
 
-        Equal to `__call__` at those positions when the cache holds every position the mask names.
+        Equal to `__call__` at those positions when the cache holds every position they see.
+
+        Args:
+          slots: where in the cache each token goes; those beyond its end are not kept.
+          mask: `mask[.., token, slot]`, after the new tokens are written.
+          branches: see `Attention.over_branches`.
         """
         y = self.self_attention_norm(x).astype(self.dtype)
         new_keys, new_values = self.self_attention.keys_values(y)
         cache = (
-            cache[0].at[:, positions].set(new_keys),
-            cache[1].at[:, positions].set(new_values),
+            cache[0].at[:, slots].set(new_keys, mode="drop"),
+            cache[1].at[:, slots].set(new_values, mode="drop"),
         )
         x = x + self.self_attention(y, *cache, mask)
         y = self.cross_attention_norm(x).astype(self.dtype)
-        x = x + self.cross_attention(y, *encoded, encoded_mask)
+        x = x + self.cross_attention.over_branches(y, branches)
         return x + self.mlp(self.mlp_norm(x).astype(self.dtype)), cache
 
 

@@ -1,116 +1,162 @@
-"""Sampling image tokens: one decoder step a token, with cached keys and values.
+"""Sampling image tokens in as few steps, and over as few bytes, as the model allows.
 
-The prompt is encoded once. Each step feeds one token through all decoder layers (written out one
-after another: a scan would copy the caches), attends to the cache, and draws the next token with
-a key that depends on the picture and the position only, so batch size and order change nothing.
+The prompt is encoded once. Each step feeds some tokens through all decoder layers, attends to the
+caches, and draws the next tokens with keys that depend on the picture and the position only, so
+batch size, order and schedule change nothing.
 """
 
+import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
+from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder
-from babeldraw.models.transformer import KeysValues, TransformerLayer
-from babeldraw.parallel.execution import unstack_layers
+from babeldraw.sampling.decoder import CachedDecoder, Caches
+from babeldraw.sampling.filters import check_filters, keep_likely, keep_top_k, keep_top_p
+from babeldraw.sampling.schedule import Order, make_schedule
 
-Caches = tuple[KeysValues, ...]
-"""Keys and values `[batch, n, heads, head_dim]` of the image tokens so far, one pair a layer."""
-
-
-class CachedDecoder:
-    """The decoder of an `EncoderDecoder`, with everything that depends on the prompt computed once.
-
-    Attributes:
-      caches: empty caches to start from.
-    """
-
-    def __init__(
-        self, model: EncoderDecoder, params: Any, text_tokens: Int[Array, "batch text"]
-    ) -> None:
-        self._model = model
-        self._variables = {"params": params}
-        self._mask = model.decoder_mask()
-        self._layer: TransformerLayer = model.decoder_layer()
-        self._layers = [{"params": layer} for layer in unstack_layers(params["decoder"]["layers"])]
-        encoded, self._text_mask = model.apply(self._variables, text_tokens, method="encode")
-        self._text = [
-            self._layer.apply(layer, encoded, method="encoded_keys_values")
-            for layer in self._layers
-        ]
-        empty = jnp.zeros(
-            (text_tokens.shape[0], model.num_tokens, model.num_heads, model.head_dim), model.dtype
-        )
-        self.caches: Caches = ((empty, empty),) * model.decoder_layers
-
-    def step(
-        self, tokens: Int[Array, "batch n"], position: Int[Array, ""], caches: Caches
-    ) -> tuple[Float[Array, "batch codebook"], Caches]:
-        """Logits at `position`, from the tokens before it; later tokens are never read."""
-        positions = position[None]
-        x = self._model.apply(self._variables, tokens, positions, method="decoder_input")
-        mask = self._mask[positions][None, None]
-        new_caches = []
-        for layer, cache, text in zip(self._layers, caches, self._text, strict=True):
-            x, cache = self._layer.apply(
-                layer, x, positions, cache, mask, text, self._text_mask, method="decode"
-            )
-            new_caches.append(cache)
-        logits = self._model.apply(self._variables, x, method="decoder_logits")
-        return logits[:, 0], tuple(new_caches)
+Weights = float | Sequence[float]
 
 
 def generate_tokens(
     model: EncoderDecoder,
     params: Any,
-    text_tokens: Int[Array, "batch text"],
-    keys: Key[Array, "batch"],
+    text_tokens: Int[Array, "prompts *texts text"],
+    keys: Key[Array, "pictures"],
     *,
-    guidance_weight: float = 1.0,
+    guidance_weight: Weights = 1.0,
     temperature: float = 1.0,
     cutoff: float = 0.0,
-) -> Int[Array, "batch n"]:
-    """Draws the image tokens of each prompt, in raster order. Traceable; settings are static.
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prefix: Int[Array, "pictures prefix"] | None = None,
+    schedule: Order | None = None,
+) -> Int[Array, "pictures n"]:
+    """Draws the image tokens of pictures of each prompt. Traceable; settings are static.
 
     Args:
-      keys: one a picture; the token at position p is drawn with `fold_in(key, p)`.
-      guidance_weight: logits are `uncond + w (cond - uncond)` (patent). Both halves run in one
-        batch and share one draw; at weight 1 the unconditional half is left out.
+      text_tokens: one text a prompt, or several to be added up: `[prompts, texts, text]`.
+      keys: one a picture, the pictures of a prompt next to each other, as many for each prompt;
+        the token at position p is drawn with `fold_in(key, p)`.
+      guidance_weight: logits are `uncond + w (cond - uncond)` (patent), or with several texts
+        `uncond + sum_i w_i (cond_i - uncond)`, one weight each; a negative one is for "without".
+        All run in one batch and share one draw; where the weights add up to 1 the unconditional
+        logits cancel and are left out.
       temperature: divides the logits; 0 takes the most probable token.
       cutoff: tokens whose conditional probability is below `cutoff` times that of the best one are
-        never drawn. It keeps guidance from boosting tokens that are improbable either way.
-    """
-    batch = text_tokens.shape[0]
-    guided = guidance_weight != 1.0
-    if guided:
-        text_tokens = jnp.concatenate([text_tokens, jnp.zeros_like(text_tokens)])
-    decoder = CachedDecoder(model, params, text_tokens)
+        never drawn. It keeps guidance from boosting tokens that are improbable either way. Of
+        several texts, the logits of those with positive weights are averaged with these weights;
+        without any, the unconditional ones count.
+      top_k: draw among the most probable tokens, this many.
+      top_p: draw among the fewest tokens that have this probability together, after `top_k`.
+      prefix: the first tokens, in raster order, of each picture: given, not drawn.
+      schedule: for comparisons; by default the fastest that is exact (see `schedule`).
 
-    def step(position: jax.Array, state: tuple[jax.Array, Caches]) -> tuple[jax.Array, Caches]:
+    Raises:
+      UserError: settings out of range, or lengths that do not fit each other.
+    """
+    text_tokens = text_tokens.reshape(text_tokens.shape[0], -1, text_tokens.shape[-1])
+    weights = _as_tuple(guidance_weight)
+    check_filters(cutoff, top_k, top_p)
+    _check(model, text_tokens.shape[:2], keys.shape[0], weights, prefix)
+    given = 0 if prefix is None else prefix.shape[1]
+    plan = make_schedule(model, given, schedule)
+    decoder = CachedDecoder(model, params, text_tokens, with_unconditional=sum(weights) != 1)
+
+    def step(index: jax.Array, state: tuple[jax.Array, Caches]) -> tuple[jax.Array, Caches]:
         tokens, caches = state
-        logits, caches = decoder.step(jnp.tile(tokens, (1 + guided, 1)), position, caches)
-        conditional = logits[:batch]
-        if guided:
-            logits = logits[batch:] + guidance_weight * (conditional - logits[batch:])
-        logits = jnp.where(_kept(conditional, cutoff), logits, -jnp.inf)
+        positions = jnp.asarray(plan.positions)[index]
+        logits, caches = decoder.step(
+            tokens,
+            # An idle lane computes the last position over again, and nobody looks at it.
+            jnp.minimum(positions, model.num_tokens - 1),
+            jnp.asarray(plan.slots)[index],
+            jnp.asarray(plan.visible)[index],
+            caches,
+        )
+        logits = keep_likely(*combine(logits, weights), cutoff)
+        logits = keep_top_k(logits, top_k)
         if temperature == 0:
             drawn = jnp.argmax(logits, axis=-1)
         else:
-            position_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
-            drawn = jax.vmap(jax.random.categorical)(position_keys, logits / temperature)
-        return tokens.at[:, position].set(drawn.astype(jnp.int32)), caches
+            drawn = _draw(keys, positions, keep_top_p(logits / temperature, top_p))
+        return tokens.at[:, positions].set(drawn.astype(jnp.int32), mode="drop"), caches
 
-    start = jnp.zeros((batch, model.num_tokens), jnp.int32)
-    tokens, _ = jax.lax.fori_loop(0, model.num_tokens, step, (start, decoder.caches))
+    tokens = jnp.zeros((keys.shape[0], model.num_tokens), jnp.int32)
+    if given == model.num_tokens:
+        return tokens.at[:].set(prefix)
+    caches = decoder.empty_caches(keys.shape[0], plan.capacity)
+    if prefix is not None and given:
+        tokens = tokens.at[:, :given].set(prefix)
+        caches = decoder.prefill(prefix, plan.kept, plan.kept_slots, plan.capacity)
+    tokens, _ = jax.lax.fori_loop(0, len(plan.positions), step, (tokens, caches))
     return tokens
 
 
-def _kept(
-    conditional: Float[Array, "batch codebook"], cutoff: float
-) -> Bool[Array, "batch codebook"]:
-    """Which tokens may be drawn: `log p >= log p_best + log cutoff`."""
-    if cutoff == 0:
-        return jnp.ones(conditional.shape, bool)
-    best = jnp.max(conditional, axis=-1, keepdims=True)
-    return conditional >= best + jnp.log(cutoff)
+def combine(
+    logits: Float[Array, "pictures branches new codebook"], weights: Sequence[float]
+) -> tuple[Float[Array, "pictures new codebook"], Float[Array, "pictures new codebook"]]:
+    """Guided logits, and the conditional ones that `cutoff` goes by.
+
+    Args:
+      logits: of a branch for each weight, then the unconditional one if there is one more.
+    """
+    texts = [logits[:, index] for index in range(len(weights))]
+    positive = [max(weight, 0.0) for weight in weights]
+    wanted = [weight / (sum(positive) or 1.0) for weight in positive]
+    if logits.shape[1] == len(weights):
+        return _weighted(weights, texts), _weighted(wanted, texts)
+    unconditional = logits[:, -1]
+    guided = unconditional + _weighted(weights, [text - unconditional for text in texts])
+    return guided, _weighted(wanted, texts) if any(wanted) else unconditional
+
+
+def _weighted(weights: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
+    terms = [weight * array for weight, array in zip(weights, arrays, strict=True)]
+    return functools.reduce(jnp.add, terms)
+
+
+def _draw(
+    keys: Key[Array, "pictures"],
+    positions: Int[Array, "new"],
+    logits: Float[Array, "pictures new codebook"],
+) -> Int[Array, "pictures new"]:
+    def draw(key: jax.Array, position: jax.Array, logits: jax.Array) -> jax.Array:
+        return jax.random.categorical(jax.random.fold_in(key, position), logits)
+
+    return jax.vmap(jax.vmap(draw, (None, 0, 0)), (0, None, 0))(keys, positions, logits)
+
+
+def _as_tuple(weights: Weights) -> tuple[float, ...]:
+    return tuple(weights) if isinstance(weights, Sequence) else (weights,)
+
+
+def _check(
+    model: EncoderDecoder,
+    texts: tuple[int, ...],
+    pictures: int,
+    weights: tuple[float, ...],
+    prefix: Int[Array, "pictures prefix"] | None,
+) -> None:
+    if texts[1] != len(weights):
+        raise UserError(
+            f"there are {len(weights)} guidance weights for {texts[1]} texts a prompt; give one "
+            "weight for each text."
+        )
+    if not all(map(math.isfinite, weights)):
+        raise UserError(f"guidance weights must be finite, not {weights}; give plain numbers.")
+    if pictures % texts[0]:
+        raise UserError(
+            f"{pictures} pictures cannot be shared by {texts[0]} prompts; give as many keys for "
+            "each prompt."
+        )
+    if prefix is not None and prefix.shape[1] > model.num_tokens:
+        raise UserError(
+            f"the prefix has {prefix.shape[1]} tokens and a picture {model.num_tokens}; give the "
+            "first of them only."
+        )

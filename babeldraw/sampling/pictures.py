@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.sampling.generate import generate_tokens
+from babeldraw.sampling.generate import Weights, generate_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Sampler:
 
     Attributes:
       params, tokenizer_params: trained parameters, unboxed.
-      guidance_weight, temperature, cutoff: see `generate.generate_tokens`.
+      guidance_weight, temperature, cutoff, top_k, top_p: see `generate.generate_tokens`.
       batch_size: pictures drawn at a time; changes speed and memory, never a picture.
     """
 
@@ -30,43 +32,68 @@ class Sampler:
     params: Any
     tokenizer: ViTVQGAN
     tokenizer_params: Any
-    guidance_weight: float = 1.0
+    guidance_weight: Weights = 1.0
     temperature: float = 1.0
     cutoff: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
     batch_size: int = 16
 
     def __call__(
         self,
-        text_tokens: Int[np.ndarray, "prompts text"],
+        text_tokens: Int[np.ndarray, "prompts *texts text"],
         *,
         num_samples: int = 1,
         seed: int = 0,
         on_progress: Callable[[int, int], None] | None = None,
+        prefix: Int[np.ndarray, "prompts prefix"] | None = None,
     ) -> UInt8[np.ndarray, "prompts samples height width 3"]:
         """Draws `num_samples` pictures of each prompt.
 
         A picture depends on its prompt, its number among the prompt's samples, and `seed`.
 
         Args:
+          text_tokens: one text a prompt, or as many as there are guidance weights.
           on_progress: called with (pictures done, pictures in all) after each batch.
+          prefix: the first tokens, in raster order, of the pictures of each prompt.
+
+        Raises:
+          UserError: see `generate_tokens`; a token of the prefix is no code of the tokenizer.
         """
-        prompts = len(text_tokens)
-        text = np.repeat(np.asarray(text_tokens, np.int32), num_samples, axis=0)
+        text = np.asarray(text_tokens, np.int32)
+        prompts, total = len(text), len(text) * num_samples
         # The prompt's own content keys its noise, so that its place among others does not.
-        prompt_ids = np.array([zlib.crc32(row.tobytes()) for row in text], np.uint32)
-        numbers = np.tile(np.arange(num_samples, dtype=np.uint32), prompts)
-        batch_size = min(self.batch_size, len(text))
+        ids = np.array([zlib.crc32(row.tobytes()) for row in text], np.uint32)
+        given = None if prefix is None else self._checked(prefix)
+        batch_size = min(self.batch_size, total)
+        # So many pictures next to each other share their prompt, and its encoding, in every batch.
+        shared = math.gcd(num_samples, batch_size)
         images = []
-        for start in range(0, len(text), batch_size):
+        for start in range(0, total, batch_size):
             # The last batch is filled up with its own first row, so that one program serves all.
             rows = np.arange(start, start + batch_size)
-            rows = np.where(rows < len(text), rows, start)
-            batch = self._draw(text[rows], prompt_ids[rows], numbers[rows], seed)
-            images.append(np.asarray(batch)[: len(text) - start])
+            rows = np.where(rows < total, rows, start)
+            of, number = np.divmod(rows, num_samples)
+            batch = self._draw(
+                text[of[::shared]],
+                ids[of],
+                number.astype(np.uint32),
+                seed,
+                None if given is None else given[of],
+            )
+            images.append(np.asarray(batch)[: total - start])
             if on_progress:
-                on_progress(min(start + batch_size, len(text)), len(text))
+                on_progress(min(start + batch_size, total), total)
         stacked = np.concatenate(images)
         return stacked.reshape(prompts, num_samples, *stacked.shape[1:])
+
+    def _checked(self, prefix: Int[np.ndarray, "prompts prefix"]) -> Int[np.ndarray, "..."]:
+        if prefix.size and not 0 <= prefix.min() <= prefix.max() < self.model.codebook_size:
+            raise UserError(
+                f"the prefix has tokens from {prefix.min()} to {prefix.max()} and the codebook "
+                f"{self.model.codebook_size} codes; encode the picture with this run's tokenizer."
+            )
+        return np.asarray(prefix, np.int32)
 
     @functools.cached_property
     def _draw(self) -> Callable[..., jax.Array]:
@@ -76,8 +103,10 @@ class Sampler:
     def program(self) -> jax.stages.Wrapped:
         """The whole of it as one function to be compiled, for one batch of pictures.
 
-        Its arguments: `params`, `tokenizer_params`, `text int32[batch, text]`, `prompt_ids
-        uint32[batch]`, `numbers uint32[batch]` and the seed.
+        Its arguments: `params`, `tokenizer_params`, `text int32[prompts, text]` or `[prompts,
+        texts, text]`, `prompt_ids uint32[batch]`, `numbers uint32[batch]`, the seed, and `prefix
+        int32[batch, prefix]` or None. The batch has the pictures of a prompt next to each other,
+        as many for each.
         """
 
         @jax.jit
@@ -88,6 +117,7 @@ class Sampler:
             prompt_ids: jax.Array,
             numbers: jax.Array,
             seed: jax.Array,
+            prefix: jax.Array | None = None,
         ) -> jax.Array:
             keys = jax.vmap(
                 lambda prompt, number: jax.random.fold_in(
@@ -102,6 +132,9 @@ class Sampler:
                 guidance_weight=self.guidance_weight,
                 temperature=self.temperature,
                 cutoff=self.cutoff,
+                top_k=self.top_k,
+                top_p=self.top_p,
+                prefix=prefix,
             )
             images = self.tokenizer.apply({"params": tokenizer_params}, tokens, method="decode")
             return jnp.round(images * 255).astype(jnp.uint8)

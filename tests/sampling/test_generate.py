@@ -1,64 +1,56 @@
 """Contract: sampling with a cache draws what the model itself says, token by token."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.objectives.losses import token_cross_entropy
-from babeldraw.sampling.generate import CachedDecoder, generate_tokens
+from babeldraw.sampling.decoder import CachedDecoder
+from babeldraw.sampling.generate import generate_tokens
+from babeldraw.sampling.schedule import make_schedule
 from tests.models import tiny
-
-
-@functools.cache
-def sampler(model, **settings):
-    """`draw(params, text, keys) -> tokens`, compiled."""
-    return tiny.jit(
-        lambda params, text, keys: generate_tokens(model, params, text, keys, **settings)
-    )
-
-
-@functools.cache
-def full(model):
-    return tiny.jit(lambda params, text, tokens: model.apply({"params": params}, text, tokens))
-
-
-def guided(conditional, unconditional, weight):
-    return unconditional + weight * (conditional - unconditional)
+from tests.sampling.by_hand import full, guided, redrawn, sampler
 
 
 @pytest.mark.parametrize(
-    ("convention", "kernel", "wrap"),
+    ("convention", "kernel", "wrap", "order"),
     [
-        ("raster", None, False),
-        ("raster", 3, True),
-        ("row_start", 3, False),
-        ("row_start_above", 3, False),
-        ("row_start_above", 5, False),
+        ("raster", None, False, "raster"),
+        ("raster", 3, True, "raster"),
+        ("row_start", 5, False, "wavefront"),
+        ("row_start_above", 3, False, "wavefront"),
+        ("row_start_above", 5, False, "raster_full_cache"),
     ],
 )
-def test_cached_logits_are_those_of_the_full_forward_pass(convention, kernel, wrap):
+def test_cached_logits_are_those_of_the_full_forward_pass(convention, kernel, wrap, order):
     model = tiny.transformer(
         decoder_inputs=convention, attention_kernel=kernel, attention_wrap=wrap
     )
     params = tiny.random_params(model)
     text, tokens = tiny.prompts(2), tiny.pictures_tokens(2, model)
+    schedule = make_schedule(model, order=order)
 
     @tiny.jit
     def cached(params, text, tokens):
-        decoder = CachedDecoder(model, params, text)
+        decoder = CachedDecoder(model, params, text[:, None], with_unconditional=False)
 
-        def step(caches, position):
-            # The token at a position and those after it are not known yet when it is drawn.
-            known = jnp.where(jnp.arange(model.num_tokens) < position, tokens, 0)
-            logits, caches = decoder.step(known, position, caches)
-            return caches, logits
+        def step(state, now):
+            logits, known, caches = state
+            positions, slots, visible = now
+            found, caches = decoder.step(
+                known, jnp.minimum(positions, model.num_tokens - 1), slots, visible, caches
+            )
+            # A token is not known before the step that draws it.
+            known = known.at[:, positions].set(tokens[:, positions], mode="drop")
+            return (logits.at[:, positions].set(found[:, 0], mode="drop"), known, caches), None
 
-        _, logits = jax.lax.scan(step, decoder.caches, jnp.arange(model.num_tokens))
-        return logits.swapaxes(0, 1)
+        logits = jnp.zeros((*tokens.shape, model.codebook_size))
+        state = logits, jnp.zeros_like(tokens), decoder.empty_caches(2, schedule.capacity)
+        tables = (schedule.positions, schedule.slots, schedule.visible)
+        return jax.lax.scan(step, state, tables)[0][0]
 
     expected = full(model)(params, text, tokens)
     found = cached(params, text, tokens)
@@ -132,6 +124,121 @@ def test_cutoff_keeps_improbable_tokens_out(weight):
 
     assert least_ratio(0.3) >= 0.3 * (1 - 1e-4)
     assert least_ratio(0.0) < 0.3
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        (1.5, -0.7),
+        pytest.param((0.25, 0.75), marks=pytest.mark.slow),
+        pytest.param((0.0, 2.0), marks=pytest.mark.slow),
+    ],
+)
+def test_several_texts_are_added_up(weights):
+    """Each token is the one its key draws from logits put together by hand."""
+    params, keys = tiny.random_params(MODEL), tiny.keys(4)
+    texts = jnp.stack([tiny.prompts(2), tiny.prompts(2, seed=1)], axis=1)
+    tokens = sampler(MODEL, guidance_weight=weights)(params, texts, keys)
+    two_each = jnp.repeat(texts, 2, axis=0)
+    without = full(MODEL)(params, jnp.zeros_like(two_each[:, 0]), tokens)
+    logits = without
+    for index, weight in enumerate(weights):
+        logits += weight * (full(MODEL)(params, two_each[:, index], tokens) - without)
+    np.testing.assert_array_equal(tokens, redrawn(keys, logits))
+
+
+@pytest.mark.slow
+def test_one_text_with_a_weight_is_guidance():
+    params, text, keys = tiny.random_params(MODEL), tiny.prompts(3), tiny.keys(3)
+    alone = sampler(MODEL, guidance_weight=1.7)(params, text, keys)
+    listed = sampler(MODEL, guidance_weight=(1.7,))(params, text[:, None], keys)
+    np.testing.assert_array_equal(alone, listed)
+    # A second text of weight 0 changes nothing either.
+    both = jnp.stack([text, text[::-1]], axis=1)
+    beside = sampler(MODEL, guidance_weight=(1.7, 0.0))(params, both, keys)
+    np.testing.assert_array_equal(alone, beside)
+
+
+@pytest.mark.slow
+def test_samples_of_a_prompt_share_its_encoding_and_nothing_else():
+    params, text, keys = tiny.random_params(MODEL), tiny.prompts(2), tiny.keys(6)
+    draw = sampler(MODEL, guidance_weight=1.5)
+    shared = draw(params, text, keys)
+    np.testing.assert_array_equal(shared, draw(params, jnp.repeat(text, 3, axis=0), keys))
+    assert len({row.tobytes() for row in np.asarray(shared)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("convention", "length"),
+    [
+        pytest.param("raster", 7, marks=pytest.mark.slow),
+        ("row_start_above", 7),
+        ("row_start", 20),
+    ],
+)
+def test_a_prefix_is_given_and_the_rest_drawn_after_it(convention, length):
+    model = tiny.transformer(decoder_inputs=convention)
+    params, text, keys = tiny.random_params(model), tiny.prompts(3), tiny.keys(3)
+    prefix = tiny.pictures_tokens(3, model)[:, :length]
+    draw = sampler(model, guidance_weight=1.5)
+    tokens = np.asarray(draw(params, text, keys, prefix))
+    np.testing.assert_array_equal(tokens[:, :length], prefix)
+    logits = guided(
+        full(model)(params, text, tokens), full(model)(params, jnp.zeros_like(text), tokens), 1.5
+    )
+    np.testing.assert_array_equal(tokens[:, length:], redrawn(keys, logits)[:, length:])
+
+
+@pytest.mark.slow
+def test_its_own_beginning_continues_a_picture_as_it_was():
+    params, text, keys = tiny.random_params(MODEL), tiny.prompts(3), tiny.keys(3)
+    draw = sampler(MODEL)
+    tokens = draw(params, text, keys)
+    np.testing.assert_array_equal(draw(params, text, keys, tokens[:, :11]), tokens)
+    np.testing.assert_array_equal(draw(params, text, keys, tokens[:, :0]), tokens)
+
+
+@pytest.mark.slow
+def test_top_k_and_top_p_draw_among_the_best():
+    params, text = tiny.random_params(MODEL, scale=0.3), tiny.prompts(2)
+    keys = tiny.keys(40)
+
+    def ranks_and_shares(**settings):
+        tokens = sampler(MODEL, temperature=2.0, guidance_weight=1.5, **settings)(
+            params, text, keys
+        )
+        many = jnp.repeat(text, 20, axis=0)
+        with_text = full(MODEL)(params, many, tokens)
+        without = full(MODEL)(params, jnp.zeros_like(many), tokens)
+        logits = np.asarray(guided(with_text, without, 1.5)) / 2.0
+        drawn = np.take_along_axis(logits, np.asarray(tokens)[..., None], axis=-1)
+        better = logits > drawn + 1e-5
+        return better.sum(-1), (np.asarray(jax.nn.softmax(logits)) * better).sum(-1)
+
+    ranks, shares = ranks_and_shares()
+    assert ranks.max() > 5 and shares.max() > 0.8
+    assert ranks_and_shares(top_k=3)[0].max() == 2
+    # A token may be drawn while those better than it have less than the share.
+    shares = ranks_and_shares(top_p=0.6)[1]
+    assert 0.3 < shares.max() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"top_k": 0}, "top_k is 0"),
+        ({"top_p": 0.0}, "top_p is 0.0"),
+        ({"cutoff": 1.0}, "cutoff is 1.0"),
+        ({"guidance_weight": (1.0, 2.0)}, "2 guidance weights for 1 texts"),
+        ({"guidance_weight": float("nan")}, "must be finite"),
+        ({"keys": tiny.keys(3)}, "3 pictures cannot be shared by 2 prompts"),
+        ({"prefix": jnp.zeros((2, 21), jnp.int32)}, "the prefix has 21 tokens"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    arguments = {"keys": tiny.keys(2), **settings}
+    with pytest.raises(UserError, match=message):
+        generate_tokens(MODEL, None, tiny.prompts(2), **arguments)
 
 
 def test_a_picture_depends_on_its_own_prompt_and_key():

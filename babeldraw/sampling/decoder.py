@@ -1,0 +1,126 @@
+"""The decoder, one step at a time, with everything that depends on the prompts computed once."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.layers import BranchKeysValues
+from babeldraw.models.transformer import KeysValues, TransformerLayer
+from babeldraw.parallel.execution import unstack_layers
+
+Caches = tuple[KeysValues, ...]
+"""Keys and values `[rows, places, heads, head_dim]` of some image tokens, one pair a layer."""
+
+
+class CachedDecoder:
+    """The decoder of an `EncoderDecoder` for pictures of some prompts.
+
+    Every picture has a row for each branch: one a text of its prompt, and last the unconditional
+    one, if any. Layers are written out one after another: a scan would copy the caches.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        params: Any,
+        text_tokens: Int[Array, "prompts texts text"],
+        with_unconditional: bool,
+    ) -> None:
+        """Encodes each text once, however many pictures it is for.
+
+        Args:
+          with_unconditional: add the branch of the empty prompt, encoded once for all prompts.
+        """
+        self._model = model
+        self._variables = {"params": params}
+        self._layer: TransformerLayer = model.decoder_layer()
+        self._layers = [{"params": layer} for layer in unstack_layers(params["decoder"]["layers"])]
+        texts = text_tokens.shape[1]
+        self.num_branches = texts + with_unconditional
+        branches = [self._branch(text_tokens[:, index]) for index in range(texts)]
+        if with_unconditional:
+            # A batch of one cannot be split over devices as the names of its axes would have it.
+            with nn.logical_axis_rules(()):
+                branches.append(self._branch(jnp.zeros((1, text_tokens.shape[2]), jnp.int32)))
+        self._branches = list(zip(*branches, strict=True))  # [layers][branches]
+
+    def _branch(self, text: Int[Array, "prompts text"]) -> list[BranchKeysValues]:
+        encoded, mask = self._model.apply(self._variables, text, method="encode")
+        return [
+            (*self._layer.apply(layer, encoded, method="encoded_keys_values"), mask)
+            for layer in self._layers
+        ]
+
+    def empty_caches(self, pictures: int, capacity: int) -> Caches:
+        """Caches with `capacity` places."""
+        model = self._model
+        rows = pictures * self.num_branches
+        empty = jnp.zeros((rows, capacity, model.num_heads, model.head_dim), model.dtype)
+        return ((empty, empty),) * model.decoder_layers
+
+    def step(
+        self,
+        tokens: Int[Array, "pictures n"],
+        positions: Int[Array, "new"],
+        slots: Int[Array, "new"],
+        visible: Bool[Array, "new capacity"],
+        caches: Caches,
+    ) -> tuple[Float[Array, "pictures branches new codebook"], Caches]:
+        """Logits at `positions`, from the tokens before them; later tokens are never read.
+
+        Args:
+          slots: their places in the caches, which are written first.
+          visible: the places that each of them attends to.
+        """
+        x, caches = self._run(tokens, positions, slots, visible, caches)
+        logits = self._model.apply(self._variables, x, method="decoder_logits")
+        return logits.reshape(-1, self.num_branches, *logits.shape[1:]), caches
+
+    def prefill(
+        self,
+        prefix: Int[Array, "pictures prefix"],
+        kept: Int[np.ndarray, "kept"],
+        kept_slots: Int[np.ndarray, "kept"],
+        capacity: int,
+    ) -> Caches:
+        """Caches after given tokens, all of them in one step.
+
+        Args:
+          kept: the positions that are still read, and their places `kept_slots`.
+        """
+        pictures, length = prefix.shape
+        positions = jnp.arange(length)
+        mask = self._model.decoder_mask()[:length, :length]
+        whole = self.empty_caches(pictures, length)
+        _, whole = self._run(prefix, positions, positions, mask, whole)
+        return tuple(
+            (
+                no_keys.at[:, kept_slots].set(keys[:, kept]),
+                no_values.at[:, kept_slots].set(values[:, kept]),
+            )
+            for (no_keys, no_values), (keys, values) in zip(
+                self.empty_caches(pictures, capacity), whole, strict=True
+            )
+        )
+
+    def _run(
+        self,
+        tokens: jax.Array,
+        positions: jax.Array,
+        slots: jax.Array,
+        visible: jax.Array,
+        caches: Caches,
+    ) -> tuple[Float[Array, "rows new d_model"], Caches]:
+        x = self._model.apply(self._variables, tokens, positions, method="decoder_input")
+        x = jnp.repeat(x, self.num_branches, axis=0)
+        mask = visible[None, None]
+        new_caches = []
+        for layer, cache, branches in zip(self._layers, caches, self._branches, strict=True):
+            x, cache = self._layer.apply(layer, x, slots, cache, mask, branches, method="decode")
+            new_caches.append(cache)
+        return x, tuple(new_caches)

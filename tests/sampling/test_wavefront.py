@@ -1,0 +1,73 @@
+"""Contract: full cache, ring and wavefront draw the same tokens, those of the uncached model."""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models import tiny
+from tests.sampling.by_hand import full, guided, redrawn, sampler
+
+WEIGHT = 1.3
+
+
+@functools.cache
+def model_of(size, kernel, convention):
+    return tiny.transformer(
+        rows=size, columns=size, attention_kernel=kernel, decoder_inputs=convention
+    )
+
+
+def check(size, kernel, convention, orders):
+    model = model_of(size, kernel, convention)
+    params, text, keys = tiny.random_params(model), tiny.prompts(2), tiny.keys(2)
+    found = {
+        order: np.asarray(
+            sampler(model, schedule=order, guidance_weight=WEIGHT)(params, text, keys)
+        )
+        for order in orders
+    }
+    for tokens in found.values():
+        with_text = full(model)(params, text, tokens)
+        without = full(model)(params, jnp.zeros_like(text), tokens)
+        expected = redrawn(keys, guided(with_text, without, WEIGHT))
+        np.testing.assert_array_equal(tokens, expected)
+        np.testing.assert_array_equal(tokens, found[orders[0]])
+    assert len(np.unique(found[orders[0]])) > 5
+
+
+ALL = ("wavefront", "raster", "raster_full_cache")
+
+
+def test_8x8():
+    check(8, 3, "row_start_above", ALL[:2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("convention", ["row_start", "row_start_above"])
+@pytest.mark.parametrize("kernel", [3, 7, 11])
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_every_size(size, kernel, convention):
+    check(size, kernel, convention, ALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [3, 11])
+def test_the_ring_serves_raster_models(kernel):
+    check(16, kernel, "raster", ALL[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [100, 128, 250])
+def test_a_prefix_under_the_wavefront(length):
+    model = model_of(16, 7, "row_start_above")
+    params, text, keys = tiny.random_params(model), tiny.prompts(2), tiny.keys(2)
+    prefix = tiny.pictures_tokens(2, model)[:, :length]
+    wavefront, raster = (
+        np.asarray(sampler(model, schedule=order)(params, text, keys, prefix)) for order in ALL[:2]
+    )
+    np.testing.assert_array_equal(wavefront, raster)
+    expected = redrawn(keys, full(model)(params, text, wavefront))
+    np.testing.assert_array_equal(wavefront[:, length:], expected[:, length:])
+    np.testing.assert_array_equal(wavefront[:, :length], prefix)
