@@ -53,11 +53,30 @@ def read_image(
       UnreadableImage: the file cannot be opened, is empty, truncated, damaged or no picture, has
         more than `MAX_PIXELS` pixels, or holds numbers that are no colours.
     """
+    try:
+        with open(path, "rb") as file:
+            return decode_image(file, path, background=background)
+    except OSError as error:
+        raise UnreadableImage(path, "unreadable file", error.strerror or str(error)) from error
+    except ValueError as error:  # a name with a zero byte
+        raise UnreadableImage(path, "damaged", str(error)) from error
+
+
+def decode_image(
+    file: BinaryIO,
+    path: str | os.PathLike[str],
+    *,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> UInt8[np.ndarray, "height width 3"]:
+    """As `read_image`, of an open file; `path` is what errors call it.
+
+    Raises:
+      UnreadableImage: as `read_image`.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata; what matters is an error below
         try:
-            with open(path, "rb") as file:
-                return _decode(path, file, background)
+            return _decode(path, file, background)
         except UnreadableImage:
             raise
         except Image.DecompressionBombError as error:
@@ -74,8 +93,9 @@ def read_image(
 def _decode(
     path: str | os.PathLike[str], file: BinaryIO, background: tuple[int, int, int]
 ) -> np.ndarray:
-    if os.fstat(file.fileno()).st_size == 0:
+    if not file.seek(0, os.SEEK_END):
         raise UnreadableImage(path, "empty", "it has 0 bytes")
+    file.seek(0)
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:

@@ -27,7 +27,8 @@ class Dataset:
     """A split of a task or mixture.
 
     Attributes:
-      mixture_or_task_name: a registered seqio task or mixture; see `babeldraw.data.tasks`.
+      mixture_or_task_name: a registered seqio task or mixture, or one's own, such as
+        ``folder:/my/pictures``; see `babeldraw.data.tasks` and `babeldraw.data.sources`.
       task_feature_lengths: ``{"text": tokens, "image": side in pixels}``.
       split: name of the split.
       batch_size: rows of the global batch.
@@ -73,7 +74,12 @@ class Dataset:
         rows = self.batch_size // process_count
         stop = None
         if num_epochs is not None:  # hosts may hold one example more or less, but stop together
-            stop = provider.num_input_examples(self.split) // process_count * num_epochs // rows
+            smallest_share = sum(
+                task.num_input_examples(self.split) // process_count
+                for task in getattr(provider, "tasks", [provider])
+                if self.split in task.splits
+            )
+            stop = smallest_share * num_epochs // rows
         if self._fits_in_memory(provider):
             steps = itertools.count(start_step) if stop is None else range(start_step, stop)
             lengths = tuple(self.task_feature_lengths.items())
@@ -86,10 +92,11 @@ class Dataset:
             shuffle=self.shuffle,
             num_epochs=num_epochs,
             seed=self.seed,
-            **_fixed_arguments(
-                self.mixture_or_task_name, self.task_feature_lengths, process_index, process_count
-            ),
+            **_fixed_arguments(provider, self.task_feature_lengths, process_index, process_count),
         )
+        if stop is not None and process_count > 1:
+            # A host with broken pictures begins again rather than stop before the others.
+            dataset = dataset.repeat()
         dataset = dataset.batch(rows, drop_remainder=True)
         if stop is not None:
             dataset = dataset.take(stop)
@@ -164,11 +171,11 @@ class Dataset:
 
 
 def _fixed_arguments(
-    name: str, lengths: Mapping[str, int], process_index: int, process_count: int
+    provider: Any, lengths: Mapping[str, int], process_index: int, process_count: int
 ) -> dict[str, Any]:
     """What every call of seqio.get_dataset has in common."""
     return {
-        "mixture_or_task_name": name,
+        "mixture_or_task_name": provider,
         "task_feature_lengths": dict(lengths),
         "feature_converter": TextToImageFeatureConverter(),
         "shard_info": seqio.ShardInfo(process_index, process_count),
@@ -191,7 +198,9 @@ def _read_all(
             dataset_split=split,
             shuffle=False,
             num_epochs=1,
-            **_fixed_arguments(name, dict(lengths), process_index, process_count),
+            **_fixed_arguments(
+                tasks.find_task(name, split), dict(lengths), process_index, process_count
+            ),
         )
     )
 

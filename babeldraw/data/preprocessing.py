@@ -31,9 +31,9 @@ def check_image_size(
 
 
 def check_vocabulary(
-    dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature]
+    dataset: tf.data.Dataset, output_features: Mapping[str, seqio.Feature], task: str = "TASK"
 ) -> tf.data.Dataset:
-    """Refuses to start without the vocabulary.
+    """Refuses to start without the vocabulary; `task` stands in the command that makes it.
 
     Raises:
       UserError: its file is missing.
@@ -42,7 +42,7 @@ def check_vocabulary(
     if not pathlib.Path(path).exists():
         raise UserError(
             f"This task's vocabulary {path} is missing: make it with "
-            f"`babeldraw vocab --task TASK --size 16000 --output {path}`."
+            f"`babeldraw vocab --task {task} --size 16000 --output {path}`."
         )
     return dataset
 

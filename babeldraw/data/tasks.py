@@ -5,6 +5,9 @@
   emoji_quickstart_SIZE  some roles of that grid   train, heldout_people
   coco_captions_256      MS-COCO 2014 captions     train, validation, test
 
+Pictures of one's own need no registration: `find_task` knows names such as folder:/my/pictures, and
+mixtures such as folder:/my/pictures:0.7+emoji_256:0.3; see `babeldraw.data.sources`.
+
 SIZE is 32 (shipped), 64, 128 or 256 (after ``babeldraw data build emoji --size SIZE``). The emoji
 set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
 """
@@ -20,7 +23,8 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from babeldraw.data import emoji, emoji_sheets, preprocessing
+from babeldraw.data import emoji, emoji_sheets, preprocessing, sources
+from babeldraw.data.pictures import PictureSource
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
 
@@ -87,19 +91,16 @@ def coco_vocabulary() -> pathlib.Path:
 
 
 def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
-    """The registered task or mixture.
+    """The registered task or mixture, or the one that the name describes.
 
     Raises:
-      UserError: there is none of this name, or it has no such split.
+      UserError: there is none of this name, it has no such split, or the tasks of a mixture have
+        different vocabularies.
     """
-    names = sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=3)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise UserError(
-            f"There is no task or mixture named {name!r}: {hint}Known are {', '.join(names)}."
-        )
-    provider = seqio.get_mixture_or_task(name)
+    if name in _registered():
+        provider = seqio.get_mixture_or_task(name)
+    else:
+        provider = _open(name, os.environ.get(sources.VOCABULARY_VARIABLE))
     if split not in provider.splits:
         raise UserError(
             f"{name} has no split {split!r}: choose one of {', '.join(provider.splits)}."
@@ -107,11 +108,62 @@ def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
     return provider
 
 
+def _registered() -> list[str]:
+    return sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
+
+
+@functools.lru_cache(maxsize=16)  # lists a folder once
+def _open(name: str, vocabulary: str | None) -> seqio.Task | seqio.Mixture:
+    del vocabulary  # part of the key only
+    if parts := sources.split_mixture(name):
+        return _mix(name, [(find_task(part, "train"), rate) for part, rate in parts])
+    task = sources.open_task(name, _TEXT, _output_features)
+    if task is None:
+        names = _registered()
+        close = difflib.get_close_matches(name, names, n=3)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        own = ", ".join(f"{kind}:PATH" for kind in sources.KINDS)
+        raise UserError(
+            f"There is no task or mixture named {name!r}: {hint}Known are {', '.join(names)}; "
+            f"for pictures of your own write {own}."
+        )
+    return task
+
+
+def _mix(name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]]) -> seqio.Mixture:
+    """Draws each example from a task with a probability as its rate; an epoch has all of them."""
+    vocabularies = [task.output_features["text"].vocabulary for task, _ in tasks]
+    paths = [str(vocabulary.sentencepiece_model_file) for vocabulary in vocabularies]
+    missing = [path for path in paths if not pathlib.Path(path).exists()]
+    if missing or any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
+        variable = sources.VOCABULARY_VARIABLE
+        raise UserError(
+            f"The tasks of {name!r} need one vocabulary, but have {', '.join(paths)}"
+            f"{f', of which {missing[0]} is missing' if missing else ''}: make one with `babeldraw "
+            f"vocab` and set {variable} to it, or to that of the registered task."
+        )
+    # Without stop_on_empty_dataset=False, an evaluation would end with the smallest task.
+    sample = functools.partial(tf.data.Dataset.sample_from_datasets, stop_on_empty_dataset=False)
+    return seqio.Mixture(sources.safe_name(name), tasks, sample_fn=sample)
+
+
 def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
-    """All captions of a split, as they are before tokenizing; pictures are not decoded."""
+    """All captions of a split, as they are before tokenizing; pictures are not decoded.
+
+    Raises:
+      UserError: as `find_task`; or the name is a mixture's.
+    """
+    if parts := sources.split_mixture(task_name):  # before a vocabulary is there to share
+        for part, _ in parts:
+            yield from task_captions(part, split)
+        return
     task = find_task(task_name, split)
     if not isinstance(task, seqio.Task):
         raise UserError(f"{task_name} is a mixture: name one of its tasks instead.")
+    if isinstance(task.source, PictureSource):
+        for picture in task.source.pictures(split):
+            yield from picture.captions
+        return
     loader = task.source.tfds_dataset
     features = loader.builder.info.features
     key = "caption" if "caption" in features else "captions"
@@ -133,12 +185,12 @@ def _output_features(vocabulary_path: str) -> dict[str, seqio.Feature]:
     }
 
 
-_TEXT = [
+_TEXT = (
     preprocessing.check_vocabulary,
     preprocessing.add_text,
     functools.partial(seqio.preprocessors.tokenize, copy_pretokenized=False),
     seqio.preprocessors.append_eos_after_trim,
-]
+)
 
 for _size in emoji.SIZES:
     for _selection, _name in (("all", ""), ("people", "people_"), ("quickstart", "quickstart_")):

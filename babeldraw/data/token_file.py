@@ -81,7 +81,9 @@ class TokenFile:
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def written_whole(
+    path: str | os.PathLike[str], advice: str = "choose another --output"
+) -> Iterator[BinaryIO]:
     """A file to write, which takes its name only at the end; makes its folder where needed.
 
     Raises:
@@ -96,7 +98,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); choose another --output."
+            f"{path} cannot be written ({error.strerror or error}); {advice}."
         ) from error
     finally:
         with contextlib.suppress(OSError):  # gone already, if all went well
