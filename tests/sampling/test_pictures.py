@@ -2,8 +2,14 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from babeldraw.errors import UserError
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
 from babeldraw.sampling.pictures import Sampler
 from tests.models import tiny
 
@@ -52,9 +58,53 @@ def test_the_seed_changes_every_picture():
     assert (other != pictures()).any((2, 3, 4)).all()
 
 
+@pytest.mark.slow
+def test_a_prefix_goes_to_every_picture_of_its_prompt():
+    draw = sampler(batch_size=4)
+    whole = np.asarray(tiny.pictures_tokens(3, MODEL))
+    images = draw(TEXT, num_samples=2, prefix=whole)
+    decoded = TOKENIZER.apply(
+        {"params": draw.tokenizer_params}, jnp.asarray(whole), method="decode"
+    )
+    expected = np.round(np.asarray(decoded) * 255).astype(np.uint8)
+    assert np.abs(images[:, 0].astype(int) - expected).max() <= 1  # compiled otherwise
+    np.testing.assert_array_equal(images[:, 0], images[:, 1])
+    with pytest.raises(UserError, match="encode the picture with this run's tokenizer"):
+        draw(TEXT, prefix=whole + 13)
+
+
+@pytest.mark.slow
+def test_several_texts_a_prompt_and_top_k():
+    both = np.stack([TEXT, TEXT[::-1]], axis=1)
+    draw = sampler(batch_size=4, guidance_weight=(1.5, -0.5), top_k=5, top_p=0.9)
+    images = draw(both, num_samples=2)
+    np.testing.assert_array_equal(draw(both[1:], num_samples=1)[:, 0], images[1:, 0])
+    # One text of weight 1 is the plain prompt, whichever way it is written.
+    np.testing.assert_array_equal(
+        sampler(batch_size=4, guidance_weight=(1.0,))(TEXT[:, None], num_samples=2), pictures()
+    )
+
+
 def test_progress_counts_to_the_number_of_pictures():
     seen = []
     sampler(batch_size=4)(
         TEXT, num_samples=2, on_progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(4, 6), (6, 6)]
+
+
+@pytest.mark.slow
+def test_a_mesh_changes_no_picture():
+    """Rows over `data` and weights over `model`, as `babeldraw plan` compiles it."""
+    draw = sampler(guidance_weight=1.5)
+    text, numbers = np.repeat(TEXT[:2], 2, axis=0), np.arange(4, dtype=np.uint32)
+    arguments = (draw.params, draw.tokenizer_params, text, numbers, numbers, 0)
+    expected = np.asarray(draw.program(*arguments))
+    mesh = make_mesh({"data": 2, "model": 2}, jax.devices()[:4])
+    on_mesh = sampler(guidance_weight=1.5, batch_size=4)  # another instance: compiled anew
+    with placing(mesh, INFERENCE_RULES):
+        rows = batch_sharding(mesh, INFERENCE_RULES)
+        whole = replicated(mesh)
+        placed = jax.device_put(arguments, (whole, whole, rows, rows, rows, whole))
+        found = np.asarray(on_mesh.program(*placed))
+    assert np.abs(found.astype(int) - expected).max() <= 1
