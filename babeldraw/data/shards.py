@@ -41,6 +41,9 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                             parts[f".{suffix.lower()}"] = place
                     elif member.isreg():
                         skipped.add("damaged shard", f"{path.name}: {member.name}")
+                end = Place(str(path), archive.offset, tarfile.BLOCKSIZE)
+            if _bytes(end) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at some damage in silence
+                skipped.add("damaged shard", path.name)
         except Exception:  # a damaged header fails in many ways; what came before it is good
             skipped.add("damaged shard", path.name)
         for key, parts in members.items():
@@ -66,11 +69,13 @@ def _without_picture(value: Any) -> str:
 
 
 def _text(place: Place | None) -> str:
-    if place is None:
-        return ""
+    return "" if place is None else _bytes(place).decode("utf-8", "surrogateescape")
+
+
+def _bytes(place: Place) -> bytes:
     with open(place.file, "rb") as file:
         file.seek(place.offset)
-        return file.read(min(place.size or 0, MAX_TEXT)).decode("utf-8", "surrogateescape")
+        return file.read(min(place.size or 0, MAX_TEXT))
 
 
 def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
