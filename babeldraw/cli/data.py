@@ -1,10 +1,12 @@
-"""``babeldraw data build emoji``: make the picture set again, at any size from 8 to 256 px."""
+"""``babeldraw data``: build the emoji set again, or look into a task before training on it."""
 
 import argparse
 import pathlib
 import time
 
-SUMMARY = "build the emoji set from its sources"
+from babeldraw.errors import UserError
+
+SUMMARY = "build the emoji set, or inspect the pictures and captions of a task"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +16,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("--size", type=int, default=32, help="side in pixels, 8 to 256")
     build.add_argument("--output", help="folder to write (default: where the task looks for it)")
     build.add_argument("--npm_dir", help="a node_modules folder to use instead of running npm")
+    inspect = commands.add_parser(
+        "inspect", help="counts, sizes, faults, near-duplicates and a contact sheet of a task"
+    )
+    inspect.add_argument("task", help="a task or mixture, e.g. folder:/my/pictures or emoji_32")
+    inspect.add_argument("--split", default="train", help="split of the task")
+    inspect.add_argument("--limit", type=int, help="read at most so many pictures")
+    inspect.add_argument(
+        "--output", default="contact_sheet.png", help="PNG to write, with pictures and captions"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    return _inspect(args) if args.data_command == "inspect" else _build(args)
+
+
+def _build(args: argparse.Namespace) -> int:
     from babeldraw.data import emoji_build, emoji_sheets
 
     start = time.time()
@@ -28,4 +43,29 @@ def run(args: argparse.Namespace) -> int:
         modules = emoji_build.install_packages(cache / "npm")
     cells = emoji_build.build(output, args.size, modules, log=print)
     print(f"wrote {len(cells)} pictures to {output} in {time.time() - start:.0f} s")
+    return 0
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    import logging
+
+    from babeldraw.data import inspection, pictures, token_file
+
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f"--limit is {args.limit}; give 1 or more.")
+    logging.getLogger(pictures.__name__).setLevel(logging.ERROR)  # all is said below
+    found = inspection.inspect_task(args.task, args.split, args.limit)
+    print(f"{args.task}, split {args.split}: {len(found.names)} pictures, ", end="")
+    print(f"{len(found.words)} captions")
+    print("shorter side, pixels:", *inspection.histogram(found.sides, inspection.SIDES), sep="\n")
+    print("words of a caption:", *inspection.histogram(found.words, inspection.WORDS), sep="\n")
+    faults = [line for skipped in found.skipped for line in pictures.named(skipped)]
+    print("left out:", *(faults or ["nothing"]), sep="\n  ")
+    copies = sum(len(group) - 1 for group in found.groups)
+    print(f"near-duplicates: {copies} pictures in {len(found.groups)} groups")
+    for group in found.groups[:10]:
+        print(f"  {', '.join(pictures.printable(name) for name in group[:6])}")
+    with token_file.written_whole(args.output) as file:
+        inspection.contact_sheet(found.shown).save(file, "PNG")
+    print(f"wrote {len(found.shown)} pictures with captions to {args.output}")
     return 0
