@@ -1,7 +1,7 @@
 """Adversarial training: does it stay finite, and what does it buy?
 
     python -m benchmarks.tokenizer_gan stability [--steps 2000] [--seeds 3]
-    python -m benchmarks.tokenizer_gan losses [--steps 3000]
+    python -m benchmarks.tokenizer_gan losses [--steps 1500]
 
 `stability`: the tiny tokenizer with all five losses on the shipped emoji, in float32 and in
 bfloat16 (both networks), from several seeds. A loss or gradient that is not finite ends a run, and
@@ -39,6 +39,8 @@ def stability(train: Runs, steps: int, seeds: int) -> str:
                 f"EVAL_EVERY = {steps // 4}",
                 f"SEED = {seed}",
                 "BATCH_SIZE = 8",
+                "VQ_WEIGHT = 0.02",
+                "REVIVE_EVERY = 20",
                 f"vit_vqgan.ViTVQGAN.dtype = {dtype!r}",
                 f"DISCRIMINATOR_DTYPE = {dtype!r}",
             ]
@@ -72,6 +74,7 @@ def losses(train: Runs, output: Path, steps: int, limit: int) -> str:
             f"TRAIN_STEPS = {steps}",
             f"EVAL_EVERY = {steps // 4}",
             "VQ_WEIGHT = 0.02",
+            "REVIVE_EVERY = 20",
             "DISCRIMINATOR_DTYPE = 'float32'",
         ]
         train(directory, settings, keep=True)
@@ -97,14 +100,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="default: runs/gan_TABLE")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=600, help="held-out pictures")
+    parser.add_argument("--limit", type=int, default=400, help="held-out pictures")
     args = parser.parse_args()
     output = args.output or Path(f"runs/gan_{args.table}")
     train = Runs(output)
     if args.table == "stability":
         table = stability(train, args.steps or 2000, args.seeds)
     else:
-        table = losses(train, output, args.steps or 3000, args.limit)
+        table = losses(train, output, args.steps or 1500, args.limit)
     print("\n" + table)
 
 

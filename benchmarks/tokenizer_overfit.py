@@ -117,12 +117,12 @@ def main() -> None:
     """Both cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("runs/overfit"))
-    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 4000))
+    parser.add_argument("--steps", type=int, nargs=2, default=(1000, 5000))
     args = parser.parse_args()
     rows = []
     for count, batch_size, steps, width in (
         (1, 1, args.steps[0], 128),
-        (64, 16, args.steps[1], 256),
+        (64, 8, args.steps[1], 256),
     ):
         psnr, seconds = overfit(count, batch_size, steps, width, args.output)
         rows.append(f"{count:>8} {steps:>6} {seconds:>9.0f} {psnr:>9.1f}")

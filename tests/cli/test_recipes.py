@@ -46,6 +46,13 @@ def test_every_tokenizer_recipe_builds(tokenizer):
     assert built.perceptual.weight == 0.1
 
 
+def test_emoji_tokenizer_recipe_builds():
+    built = objective(("runs/emoji_tokenizer_64",))
+    names = [player.name for player in built.players()]
+    assert names == ["discriminator", "code_share", "tokenizer", "tokenizer_ema"]
+    assert built.model.num_tokens == 256
+
+
 def test_decoder_finetune_recipe_builds():
     files = ("runs/decoder_finetune", "tokenizers/small_large", "tasks/coco")
     built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "EMA_DECAY = 0.99")

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from babeldraw.data import feature_weights
+from babeldraw.models import feature_networks
 from babeldraw.models.feature_networks import VGG16, SqueezeNet
 
 # ImageNet's classes, counted from 0.
@@ -85,3 +86,20 @@ def test_features_are_float32_whatever_comes():
     images = jnp.full((1, 16, 16, 3), 0.5, jnp.bfloat16)
     found = jax.eval_shape(SqueezeNet(), feature_weights.squeezenet(), images)
     assert all(x.dtype == jnp.float32 for x in found)
+
+
+@pytest.mark.parametrize(("side", "stride", "size"), [(3, 1, 8), (3, 2, 8), (3, 2, 7), (5, 2, 10)])
+def test_depthwise_slices_are_the_grouped_convolution(side, stride, size):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, size, size, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(side, side, 1, 4)), jnp.float32)
+    expected = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=4,
+    )
+    got = feature_networks._depthwise({"kernel": kernel, "bias": np.ones(4)}, x, stride)
+    np.testing.assert_allclose(got, expected + 1, rtol=1e-4, atol=1e-5)
