@@ -153,7 +153,8 @@ def _conv(
 def _depthwise(params: Mapping[str, ArrayLike], x: jax.Array, stride: int) -> jax.Array:
     """A "same" convolution of each channel alone, as a sum of shifted slices.
 
-    XLA's convolution of one group a channel makes the whole network seven times slower on two CPU cores.
+    With XLA's convolution of one group a channel the whole network is seven times slower on two CPU
+    cores.
     """
     kernel = jnp.asarray(params["kernel"], jnp.float32)  # [side, side, 1, channels]
     side = kernel.shape[0]
