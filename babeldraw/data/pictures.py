@@ -22,6 +22,9 @@ from babeldraw.errors import UserError
 VALIDATION_SHARE = 0.02
 """Of the pictures, by a hash of their names."""
 
+SMALLEST_VALIDATION = 32
+"""Pictures, so that a small set can be evaluated in batches; but at most a fifth of the set."""
+
 SAID = 5  # names of each kind that go to the log
 
 _log = logging.getLogger(__name__)
@@ -202,15 +205,16 @@ def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
 
 
 def split_pictures(pictures: list[Picture]) -> dict[str, list[Picture]]:
-    """`VALIDATION_SHARE` of them for validation, and at least one where there are two.
+    """`VALIDATION_SHARE` of them for validation, in small sets `SMALLEST_VALIDATION` pictures.
 
-    A name's split does not depend on the other pictures, so that a set may grow; the exception is
-    the one picture that a set gets which by its hashes would have none.
+    Those with the smallest hashes. Of a set beyond the latter over the former (1,600), a name's
+    split does not depend on the other pictures, so that the set may grow.
     """
     hashes = [_fraction(picture.name) for picture in pictures]
     border = VALIDATION_SHARE
     if len(pictures) > 1:
-        border = max(border, np.nextafter(min(hashes), 1.0))
+        smallest = max(1, min(SMALLEST_VALIDATION, len(pictures) // 5))
+        border = max(border, np.nextafter(sorted(hashes)[smallest - 1], 1.0))
     splits: dict[str, list[Picture]] = {"train": [], "validation": []}
     for picture, value in zip(pictures, hashes, strict=True):
         splits["validation" if value < border else "train"].append(picture)

@@ -138,7 +138,7 @@ def test_training_draws_captions_and_crops_anew_in_each_epoch(tmp_path):
 
 
 def test_order_is_another_in_each_epoch_and_for_each_seed(tmp_path):
-    name = make("folder", tmp_path, 41)  # 40 to train on
+    name = make("folder", tmp_path, 50)  # 40 to train on
     count = tasks.find_task(name, "train").num_input_examples("train")
     assert count == 40
     whole = made_pictures.colours(np.concatenate([b["image"] for b in batches(name, 10)]))
@@ -148,7 +148,7 @@ def test_order_is_another_in_each_epoch_and_for_each_seed(tmp_path):
 
 
 def test_two_hosts_are_disjoint_and_complete(tmp_path):
-    name = make("webdataset", tmp_path, 49)
+    name = make("webdataset", tmp_path, 60)
     dataset = pipeline.Dataset(name, LENGTHS, "train", batch_size=4)
     count = tasks.find_task(name, "train").num_input_examples("train")
     shares = []
@@ -177,10 +177,11 @@ def test_split_is_by_name_and_stays_when_the_set_grows():
     small, large = pictures.split_pictures(some[:4000]), pictures.split_pictures(some)
     assert {p.name for p in small["validation"]} <= {p.name for p in large["validation"]}
     assert 0.015 < len(large["validation"]) / 5000 < 0.025
-    two = pictures.split_pictures(some[:2])
-    assert len(two["train"]) == len(two["validation"]) == 1
+    for count, validation in ((1, 0), (2, 1), (20, 4), (500, 32)):
+        assert len(pictures.split_pictures(some[:count])["validation"]) == validation
 
 
+@pytest.mark.slow
 def test_mixture_has_its_rates_and_reads_all_in_an_epoch(tmp_path):
     a = make("folder", tmp_path / "a+b", 60)
     good, captions = made_pictures.good_set(300)
@@ -201,7 +202,7 @@ def test_mixture_has_its_rates_and_reads_all_in_an_epoch(tmp_path):
         == len(set(seen))
         == sum(tasks.find_task(part, "train").num_input_examples("train") for part in (a, b))
     )
-    assert len(list(tasks.task_captions(name))) > 250
+    assert set(tasks.task_captions(name)) >= set(tasks.task_captions(b))
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from babeldraw.errors import UserError
 from tests.data import made_pictures
 
 QUICK = hypothesis.settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
