@@ -40,7 +40,7 @@ _FILES: dict[str, Callable[..., Any]] = {
 }
 KINDS = (*_FOLDERS, *_FILES)
 
-_PART = re.compile(r"(.+?):(\d*\.?\d+)(?:\+|$)")
+_PART = re.compile(r"\s*(.+?):(\d*\.?\d+)\s*(?:\+|$)")
 
 
 def split_mixture(name: str) -> list[tuple[str, float]]:
