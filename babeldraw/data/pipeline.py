@@ -100,7 +100,8 @@ class Dataset:
         dataset = dataset.batch(rows, drop_remainder=True)
         if stop is not None:
             dataset = dataset.take(stop)
-        return dataset.skip(start_step).prefetch(2).as_numpy_iterator()
+        batches = dataset.skip(start_step).prefetch(2).as_numpy_iterator()
+        return batches if stop is not None else self._never_ending(batches)
 
     def examples(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The whole split (or its first `limit` examples) in order, as stacked arrays.
@@ -151,6 +152,16 @@ class Dataset:
             return False
         size = 3 * self.task_feature_lengths["image"] ** 2
         return provider.num_input_examples(self.split) * size <= IN_MEMORY_BYTES
+
+    def _never_ending(
+        self, batches: Iterator[dict[str, np.ndarray]]
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Says so if they end, as they only do where there are none."""
+        yield from batches
+        raise UserError(
+            f"{self.mixture_or_task_name} has no picture that can be read in the split "
+            f"{self.split}: `babeldraw data inspect {self.mixture_or_task_name}` says why."
+        )
 
     def _from_memory(
         self, arrays: dict[str, np.ndarray], rows: int, steps: Iterator[int] | range

@@ -171,6 +171,15 @@ def test_hosts_stop_together_whatever_is_broken(tmp_path):
     assert lengths[0] == lengths[1] > 0
 
 
+def test_nothing_readable_ends_with_a_sentence(tmp_path):
+    good, captions = made_pictures.good_set(9)
+    task = made_pictures.write("folder", tmp_path, dict.fromkeys(good, b"broken"), captions)
+    dataset = pipeline.Dataset(task, LENGTHS, "train", batch_size=2)
+    with pytest.raises(UserError, match=f"babeldraw data inspect {task}"):
+        next(dataset.batches())
+    assert list(dataset.batches(num_epochs=1)) == []
+
+
 def test_split_is_by_name_and_stays_when_the_set_grows():
     place = pictures.Place("x")
     some = [pictures.Picture(f"{i}.png", ("a",), place) for i in range(5000)]
