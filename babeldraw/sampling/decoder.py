@@ -12,6 +12,7 @@ from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.layers import BranchKeysValues
 from babeldraw.models.transformer import KeysValues, TransformerLayer
 from babeldraw.parallel.execution import unstack_layers
+from babeldraw.parallel.rules import pipeline_rules
 
 Caches = tuple[KeysValues, ...]
 """Keys and values `[rows, places, heads, head_dim]` of some image tokens, one pair a layer."""
@@ -44,8 +45,8 @@ class CachedDecoder:
         self.num_branches = texts + with_unconditional
         branches = [self._branch(text_tokens[:, index]) for index in range(texts)]
         if with_unconditional:
-            # A batch of one cannot be split over devices as the names of its axes would have it.
-            with nn.logical_axis_rules(()):
+            # A batch of one is not split over the devices.
+            with nn.logical_axis_rules(pipeline_rules(nn.get_logical_axis_rules())):
                 branches.append(self._branch(jnp.zeros((1, text_tokens.shape[2]), jnp.int32)))
         self._branches = list(zip(*branches, strict=True))  # [layers][branches]
 
