@@ -39,6 +39,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
         "pillow>=11",
+        "pyarrow>=15",
         "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
         "safetensors>=0.5",
         "sentencepiece>=0.2",
