@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="C",
         help="never draw tokens less probable than C times the best one (0: all may be drawn)",
     )
+    parser.add_argument(
+        "--top_k", type=int, metavar="K", help="draw among the K most probable tokens"
+    )
+    parser.add_argument(
+        "--top_p", type=float, metavar="P", help="draw among the fewest tokens of this probability"
+    )
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -51,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         guidance_weight=args.guidance_weight,
         temperature=args.temperature,
         cutoff=args.cutoff,
+        top_k=args.top_k,
+        top_p=args.top_p,
     )
     text = vocabulary.encode(args.prompts, opened.dataset.vocabulary, objective.model.text_length)
     images = sampler(text, num_samples=args.num_samples, seed=args.seed, on_progress=_progress)
@@ -82,6 +90,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--temperature is {args.temperature}; give 0 (most probable) or more.")
     if not 0 <= args.cutoff < 1:
         raise UserError(f"--cutoff is {args.cutoff}; give a share from 0 up to, not including, 1.")
+    if args.top_k is not None and args.top_k < 1:
+        raise UserError(f"--top_k is {args.top_k}; give 1 or more.")
+    if args.top_p is not None and not 0 < args.top_p <= 1:
+        raise UserError(f"--top_p is {args.top_p}; give a share above 0 and up to 1.")
 
 
 def _progress(done: int, total: int) -> None:

@@ -62,6 +62,14 @@ class Objective(abc.ABC):
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Global shape and dtype of each entry of the batches that it trains on."""
 
+    def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Looks at the values of each training batch before it goes to the devices.
+
+        Raises:
+          UserError: there are values that the model cannot take.
+        """
+        return
+
     @abc.abstractmethod
     def init(self, key: jax.Array) -> dict[str, Params]:
         """Fresh parameters of each player, boxed with their logical axis names."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key
 
+from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.layers import fold_keys
 from babeldraw.models.vit_vqgan import ViTVQGAN
@@ -62,6 +64,14 @@ class TextToImage(Objective):
             "text_tokens": jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32),
             "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8),
         }
+
+    def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+        largest = int(np.max(batch["text_tokens"], initial=0))
+        if largest >= self.model.text_vocab_size:  # The embedding would take its last row instead.
+            raise UserError(
+                f"The captions have text token {largest}, and the model knows "
+                f"{self.model.text_vocab_size}: set TEXT_VOCAB_SIZE to the vocabulary's size."
+            )
 
     def init(self, key: jax.Array) -> dict[str, Params]:
         text = jnp.zeros((1, self.model.text_length), jnp.int32)

@@ -2,7 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 from etils import epath
@@ -12,7 +13,7 @@ from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
-from babeldraw.training.batches import batch_layout
+from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
 from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
 from babeldraw.training.hooks import BatchSource
 from babeldraw.training.machine import Machine
@@ -109,7 +110,7 @@ def train(
             process_count=jax.process_count(),
             start_step=start,
         )
-        batches = stack.enter_context(Prefetch(map(layout.for_step, host_batches)))
+        batches = stack.enter_context(Prefetch(_checked(objective, layout, host_batches)))
 
         # 5. The step, compiled once.
         began = time.perf_counter()
@@ -158,6 +159,15 @@ def train(
                 window.exclude(time.perf_counter() - began)
         checkpoints.wait()
     return state
+
+
+def _checked(
+    objective: Objective, layout: BatchLayout, batches: Iterable[HostBatch]
+) -> Iterator[Mapping[str, Any]]:
+    for batch in batches:
+        placed = layout.for_step(batch)  # First: it says what is missing.
+        objective.check_batch(batch)
+        yield placed
 
 
 def _say(text: str) -> None:

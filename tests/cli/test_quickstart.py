@@ -103,6 +103,8 @@ def test_not_a_run_directory(tmp_path, capsys):
         ("--num_samples=0", "give 1 or more"),
         ("--temperature=-1", "give 0"),
         ("--cutoff=1", "give a share"),
+        ("--top_k=0", "give 1 or more"),
+        ("--top_p=1.5", "give a share above 0"),
     ],
 )
 def test_sample_refuses_impossible_settings(flag, says, tmp_path, capsys):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
 from tests.models import tiny
@@ -114,3 +115,9 @@ def test_token_noise_replaces_tokens_at_its_rate():
     expected = 0.25 * (1 - 1 / tiny.CODES)  # a random code may be the true one
     assert float((noisy != tokens).mean()) == pytest.approx(expected, abs=0.015)
     assert int(noisy.min()) >= 0 and int(noisy.max()) == tiny.CODES - 1
+
+
+def test_a_vocabulary_that_is_larger_than_the_models_is_refused():
+    OBJECTIVE.check_batch({"text_tokens": np.array([[0, tiny.VOCAB - 1]], np.int32)})
+    with pytest.raises(UserError, match="text token 20, and the model knows 20: set TEXT_VOCAB_S"):
+        OBJECTIVE.check_batch({"text_tokens": np.array([[0, tiny.VOCAB]], np.int32)})
