@@ -52,12 +52,15 @@ def _run(arguments: list[str]) -> int:
 
 
 def _quiet_third_parties() -> None:
-    """Leaves the errors of TFDS and Orbax on the terminal and hides their warnings."""
-    from absl import logging
+    """Leaves the errors of TFDS and Orbax on the terminal and hides their warnings, not ours."""
+    import logging
+
+    from absl import logging as absl_logging
 
     from babeldraw.planning import environment
 
-    logging.set_verbosity(logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.ERROR)  # The level of all loggers without their own.
+    logging.getLogger("babeldraw").setLevel(logging.WARNING)
     if not any(glob.glob(pattern) for pattern in ("/dev/accel*", "/dev/vfio/[0-9]*")):
         # libtpu, installed for `babeldraw plan`, would look for the TPU that is not here.
         for name, value in environment.QUIET_LIBTPU.items():
