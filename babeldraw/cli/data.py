@@ -53,8 +53,12 @@ def _inspect(args: argparse.Namespace) -> int:
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit is {args.limit}; give 1 or more.")
-    logging.getLogger(pictures.__name__).setLevel(logging.ERROR)  # all is said below
-    found = inspection.inspect_task(args.task, args.split, args.limit)
+    log = logging.getLogger(pictures.__name__)
+    log.setLevel(logging.ERROR)  # All is said below.
+    try:
+        found = inspection.inspect_task(args.task, args.split, args.limit)
+    finally:
+        log.setLevel(logging.NOTSET)
     print(f"{args.task}, split {args.split}: {len(found.names)} pictures, ", end="")
     print(f"{len(found.words)} captions")
     print("shorter side, pixels:", *inspection.histogram(found.sides, inspection.SIDES), sep="\n")
