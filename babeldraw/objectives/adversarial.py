@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from babeldraw.models.discriminator import Discriminator
 from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
+from babeldraw.objectives.losses import Terms, weighted_sum
 from babeldraw.optimizers.config import OptimizerConfig
 
 NAME = "discriminator"
@@ -51,6 +52,29 @@ class Adversary:
     def generator_loss(self, params: Params, images: Images) -> Float[Array, ""]:
         """`E softplus(-D(images))`: small when the discriminator takes them for real."""
         return jnp.mean(jax.nn.softplus(-self.discriminator.apply({"params": params}, images)))
+
+    def generator_term(
+        self,
+        params: Params,
+        step: Int[Array, ""],
+        images: Images,
+        other_terms: Callable[[Images], Terms],
+    ) -> tuple[jax.Array, jax.Array]:
+        """Weight at `step` and value of the maker's adversarial term.
+
+        Args:
+          params: of the discriminator.
+          images: the made pictures.
+          other_terms: the maker's other terms, as a function of the made pictures.
+        """
+
+        def own(images: Images) -> jax.Array:
+            return self.generator_loss(params, images)
+
+        def others(images: Images) -> jax.Array:
+            return weighted_sum(other_terms(images))
+
+        return self.generator_weight(step, others, own, images), own(images)
 
     def generator_weight(
         self,

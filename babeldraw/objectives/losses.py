@@ -1,10 +1,20 @@
 """The formulas that objectives minimise."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from babeldraw.models.vit_vqgan import LOGIT_LAPLACE_EPSILON
+
+Terms = dict[str, tuple[Any, jax.Array]]
+"""Weight and value of each term of a loss."""
+
+
+def weighted_sum(terms: Terms) -> jax.Array:
+    """The loss that `terms` make up."""
+    return jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))
 
 
 def logit_laplace(

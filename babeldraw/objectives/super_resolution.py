@@ -15,6 +15,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import adversarial, losses
 from babeldraw.objectives.adversarial import Adversary
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.objectives.tokenizer import as_float
 from babeldraw.optimizers.config import OptimizerConfig
@@ -24,8 +25,6 @@ NAME = "super_resolution"
 """The player's name."""
 
 Images = Float[Array, "batch height width 3"]
-Terms = dict[str, tuple[Any, jax.Array]]
-"""Weight and value of each term of the loss."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,17 +127,13 @@ class SuperResolution(Objective):
         made = self._enlarge(params, self.reconstruct(constants, images))
         terms = self._terms(images, made, constants)
         if self.adversary is not None:
-            adversary = self.adversary
-
-            def fool(made: Images) -> jax.Array:
-                return adversary.generator_loss(all_params[adversarial.NAME], made)
-
-            def rebuild(made: Images) -> jax.Array:
-                return _total(self._terms(images, made, constants))
-
-            weight = adversary.generator_weight(step, rebuild, fool, made)
-            terms["adversarial"] = (weight, fool(made))
-        total = _total(terms)
+            terms["adversarial"] = self.adversary.generator_term(
+                all_params[adversarial.NAME],
+                step,
+                made,
+                lambda made: self._terms(images, made, constants),
+            )
+        total = losses.weighted_sum(terms)
         return total, {
             "loss": total,
             "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
@@ -195,7 +190,3 @@ class SuperResolution(Objective):
             value = self.perceptual.distance(constants["perceptual"], images, made)
             terms["perceptual"] = (self.perceptual.weight, value)
         return terms
-
-
-def _total(terms: Terms) -> jax.Array:
-    return jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))

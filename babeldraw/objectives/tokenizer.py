@@ -13,6 +13,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import adversarial, codebook, losses
 from babeldraw.objectives.adversarial import Adversary
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.optimizers.config import OptimizerConfig
 
@@ -135,18 +136,14 @@ class Tokenizer(Objective):
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
         if self.adversary is not None:
-            adversary = self.adversary
-
-            def fool(made: Images) -> jax.Array:
-                return adversary.generator_loss(all_params[adversarial.NAME], made)
-
-            def rebuild(made: Images) -> jax.Array:
-                return _total(self._picture_terms(images, made, constants))
-
-            weight = adversary.generator_weight(step, rebuild, fool, made)
-            terms["adversarial"] = (weight, fool(made))
+            terms["adversarial"] = self.adversary.generator_term(
+                all_params[adversarial.NAME],
+                step,
+                made,
+                lambda made: self._picture_terms(images, made, constants),
+            )
         share = codebook.code_share(tokens, self.model.codebook_size)
-        total = _total(terms)
+        total = losses.weighted_sum(terms)
         metrics = {
             "loss": total,
             "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
@@ -243,7 +240,7 @@ class Tokenizer(Objective):
         z: Float[Array, "batch n code_dim"],
         codes: Float[Array, "batch n code_dim"],
         constants: Constants,
-    ) -> dict[str, tuple[Any, jax.Array]]:
+    ) -> Terms:
         """Weight and value of every term but the adversarial one."""
         terms = self._picture_terms(images, self.model.to_image(output), constants)
         if self.vq_weight:
@@ -256,11 +253,9 @@ class Tokenizer(Objective):
             )
         return terms
 
-    def _picture_terms(
-        self, images: Images, made: Images, constants: Constants
-    ) -> dict[str, tuple[Any, jax.Array]]:
+    def _picture_terms(self, images: Images, made: Images, constants: Constants) -> Terms:
         """Those of them that look at the made picture alone."""
-        terms: dict[str, tuple[Any, jax.Array]] = {}
+        terms: Terms = {}
         if self.l2_weight:
             terms["l2"] = (self.l2_weight, jnp.mean(jnp.square(images - made)))
         if self.perceptual is not None:
@@ -290,7 +285,3 @@ def as_float(images: jax.Array) -> Images:
 
 def _evaluated(params: Mapping[str, Params]) -> Params:
     return params.get(EMA_NAME, params[NAME])
-
-
-def _total(terms: Mapping[str, tuple[Any, jax.Array]]) -> jax.Array:
-    return jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))
