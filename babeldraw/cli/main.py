@@ -46,7 +46,7 @@ def _run(arguments: list[str]) -> int:
         prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
     )
     module.add_arguments(parser)
-    args = parser.parse_args(_split_gin_bindings(rest))
+    args = parser.parse_args(split_gin_bindings(rest))
     _quiet_third_parties()
     return module.run(args)
 
@@ -89,7 +89,7 @@ def _top_level_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _split_gin_bindings(arguments: list[str]) -> list[str]:
+def split_gin_bindings(arguments: list[str]) -> list[str]:
     """Rewrites `--gin.NAME=VALUE` as `--gin. NAME=VALUE`: argparse knows no option by prefix."""
     split: list[str] = []
     for argument in arguments:

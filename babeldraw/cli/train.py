@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="machine file (default: %(default)s)",
     )
+    cluster = parser.add_argument_group(
+        "several processes", "on TPUs, Kubernetes and Slurm they find each other without these"
+    )
+    cluster.add_argument("--coordinator_address", metavar="HOST:PORT", help="of process 0")
+    cluster.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
+    cluster.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
     parser.add_argument(
         "--model_dir", metavar="DIR", help="the run directory; short for --gin.MODEL_DIR='\"DIR\"'"
     )
@@ -33,12 +39,20 @@ def run(args: argparse.Namespace) -> int:
     config = load_machine_file(args.config)
     set_environment(config)
     # 2. The other processes, before anything touches a device.
-    join_processes(config)
+    join_processes(
+        config,
+        coordinator_address=args.coordinator_address,
+        num_processes=args.num_processes,
+        process_id=args.process_id,
+    )
     # 3. The recipe on the machine.
     bindings = list(args.gin_bindings)
     if args.model_dir is not None:
         bindings.append(f"MODEL_DIR = {args.model_dir!r}")
-    train_recipe(args.gin_file, bindings, config, args.gin_search_paths)
+    from babeldraw.parallel import failing
+
+    with failing.together():
+        train_recipe(args.gin_file, bindings, config, args.gin_search_paths)
     return 0
 
 
@@ -93,32 +107,57 @@ def load_machine_file(name: str) -> Any:
 
 
 def set_environment(config: Any) -> None:
-    """Puts the machine's XLA flags before those of the environment, so that the latter win."""
-    flags = f"{config.get('xla_flags', '')} {os.environ.get('XLA_FLAGS', '')}".strip()
+    """Puts the machine's XLA flags before those of the environment, so that the latter win.
+
+    Flags of the TPU compiler go to LIBTPU_INIT_ARGS: the rest of XLA refuses to start with them.
+    """
+    name = "LIBTPU_INIT_ARGS" if config.get("topology") else "XLA_FLAGS"
+    flags = f"{config.get('xla_flags', '')} {os.environ.get(name, '')}".strip()
     if flags:
-        os.environ["XLA_FLAGS"] = flags
+        os.environ[name] = flags
 
 
-def join_processes(config: Any) -> None:
-    """Connects to the run's other processes if the machine or the environment asks for it."""
+def join_processes(config: Any, **flags: Any) -> None:
+    """Connects to the run's other processes if the machine or the environment asks for it.
+
+    Args:
+      config: the machine file's.
+      flags: `coordinator_address`, `num_processes` and `process_id` of the command line, or None.
+
+    Raises:
+      UserError: there are not as many processes as the machine file says, or they do not meet.
+    """
+    from babeldraw.parallel import failing, processes
+
     hosts = config.get("launch", {}).get("hosts", 1)
-    if hosts == 1 and "JAX_COORDINATOR_ADDRESS" not in os.environ:
-        return
-    import jax
-
-    environment: dict[str, Any] = {
-        key: int(os.environ[name])
-        for key, name in (("num_processes", "JAX_NUM_PROCESSES"), ("process_id", "JAX_PROCESS_ID"))
-        if name in os.environ
-    }
-    try:
-        jax.distributed.initialize(**environment)  # TPU and Slurm say the rest themselves
-    except ValueError as error:
+    metadata = processes.cloud_metadata if hosts > 1 else None
+    cluster = processes.find_cluster(os.environ, metadata, **flags)
+    count = cluster.num_processes if cluster is not None else 1
+    if hosts > 1 and count != hosts:
         raise UserError(
-            f"the machine file is for {hosts} hosts, but there is no cluster to join here; choose "
-            "another with --config, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and "
-            "JAX_PROCESS_ID"
-        ) from error
+            f"the machine file is for {hosts} hosts, and "
+            + (f"{cluster.found_in} tells of {count}" if cluster else "there is no cluster here")
+            + "; choose another with --config, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES "
+            "and JAX_PROCESS_ID"
+        )
+    if cluster is None or count == 1:
+        return
+    seconds = os.environ.get("BABELDRAW_JOIN_SECONDS", str(processes.JOIN_SECONDS))
+    processes.join(cluster, int(seconds))
+    with failing.together():
+        failing.require_agreement(_facts())
+
+
+def _facts() -> dict[str, str]:
+    """What has to be the same on every host."""
+    import platform
+    from importlib import metadata
+
+    import babeldraw
+
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    versions = {name: metadata.version(name) for name in names}
+    return {"python": platform.python_version(), "babeldraw": babeldraw.__version__, **versions}
 
 
 def _refused_settings(message: str) -> str | None:

@@ -87,5 +87,5 @@ def test_exit_code_is_the_subcommands(monkeypatch):
 
 
 def test_gin_bindings_are_split_from_their_prefix():
-    split = cli._split_gin_bindings(["--gin.A=1", "--gin_file=x", "--gin.b.c = [1]", "--gin."])
+    split = cli.split_gin_bindings(["--gin.A=1", "--gin_file=x", "--gin.b.c = [1]", "--gin."])
     assert split == ["--gin.", "A=1", "--gin_file=x", "--gin.", "b.c = [1]", "--gin."]

@@ -12,6 +12,7 @@ from babeldraw.cli import main as cli
 from babeldraw.cli import paths
 from babeldraw.cli import train as cli_train
 from babeldraw.errors import UserError
+from babeldraw.parallel import processes
 from babeldraw.training.machine import Machine
 
 MACHINES = sorted((paths.repository_root() / "configs").glob("*.py"))
@@ -114,28 +115,33 @@ def test_no_flags_leave_the_environment_alone(monkeypatch):
     assert "XLA_FLAGS" not in os.environ
 
 
-def test_one_host_joins_nothing_and_many_do(monkeypatch):
-    import jax
+def test_flags_of_the_tpu_compiler_go_to_it(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--a=1")
+    monkeypatch.setenv("LIBTPU_INIT_ARGS", "--c=3")
+    cli_train.set_environment(ConfigDict({"topology": "v5e:4x4", "xla_flags": "--b=2"}))
+    assert os.environ["XLA_FLAGS"] == "--a=1"
+    assert os.environ["LIBTPU_INIT_ARGS"] == "--b=2 --c=3"
 
+
+def test_one_host_joins_nothing_and_many_do(monkeypatch):
     joined = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda **settings: joined.append(settings))
-    monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
-    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    monkeypatch.setattr(processes, "join", lambda cluster, seconds: joined.append(cluster))
+    monkeypatch.setattr(processes, "cloud_metadata", {}.get)
     cli_train.join_processes(ConfigDict({"launch": {"hosts": 1}}))
     assert joined == []
+    monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "a,b")
+    monkeypatch.setenv("TPU_WORKER_ID", "1")
     cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
-    assert joined == [{"num_processes": 2}]
+    assert [(c.num_processes, c.process_id) for c in joined] == [(2, 1)]
 
 
-def test_many_hosts_without_a_cluster_is_one_sentence(monkeypatch):
-    import jax
-
-    def initialize(**settings):
-        raise ValueError("coordinator_address should be defined.")
-
-    monkeypatch.setattr(jax.distributed, "initialize", initialize)
-    with pytest.raises(UserError, match="for 2 hosts, but there is no cluster"):
+def test_another_number_of_hosts_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(processes, "cloud_metadata", {}.get)
+    with pytest.raises(UserError, match="for 2 hosts, and there is no cluster here; choose"):
         cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
+    flags = {"coordinator_address": "a:1", "num_processes": 3, "process_id": 0}
+    with pytest.raises(UserError, match="for 2 hosts, and flags .* tells of 3; choose"):
+        cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}), **flags)
 
 
 @pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)

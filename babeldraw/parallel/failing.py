@@ -1,0 +1,145 @@
+"""Processes that stop together: one that fails tells the others why, and none is left hanging.
+
+A process that waits in a collective operation for one that has failed would wait for ever. So the
+first failure is written into the key-value store of the coordination service, where a thread of
+every other process waits for it.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from babeldraw.errors import UserError
+from babeldraw.parallel import processes
+
+EXIT_USER_ERROR = 2
+EXIT_CRASHED = 1
+
+_FAILURE = "babeldraw/failure"
+_LEAVE_SECONDS = 20
+_SERVE_SECONDS = 2  # Process 0 serves the store: the others have to hear of it first.
+_POLL_MILLISECONDS = 3_600_000
+
+
+def require_agreement(facts: Mapping[str, str], seconds: int = 30) -> None:
+    """Compares what must be the same in all processes, such as versions of packages.
+
+    Does nothing in a run of one process.
+
+    Args:
+      facts: name -> value of this process.
+      seconds: how long to wait for the others' facts.
+
+    Raises:
+      UserError: process 0 has others; names the first difference.
+    """
+    client = processes.client()
+    if client is None:
+        return
+    import jax
+
+    index, count = jax.process_index(), jax.process_count()
+    mine = dict(facts, host=socket.gethostname())
+    if index == 0:
+        client.key_value_set("babeldraw/facts", json.dumps(mine))
+    theirs = json.loads(client.blocking_key_value_get("babeldraw/facts", 1000 * seconds))
+    for name in facts:
+        if mine[name] != theirs.get(name):
+            raise UserError(
+                f"process {index} of {count} on {mine['host']} has {name} {mine[name]} and process "
+                f"0 on {theirs['host']} has {theirs.get(name)}: install the same on every host"
+            )
+    # Nobody goes on before everybody has agreed.
+    client.wait_at_barrier("babeldraw/agreed", 1000 * seconds)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Within it, a failure of any process ends all of them within seconds.
+
+    The process that fails leaves with its own exception; all others leave at once with the exit
+    code of the first failure, and process 0 prints what it was. Contexts may be nested: the inner
+    one reports before anything that the outer one holds is closed, which may take long.
+    """
+    client = processes.client()
+    if client is None:
+        yield
+        return
+    _watch(client)
+    try:
+        yield
+    except Exception as error:
+        _report(client, error)
+        raise
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return " ".join(str(error).split("\n  In call to configurable")[0].split())
+    return traceback.format_exception_only(error)[-1].strip()
+
+
+def _report(client: Any, error: Exception) -> None:
+    """Tells the others, and makes sure that this process leaves soon."""
+    import jax
+
+    if getattr(error, "_babeldraw_reported", False):
+        return
+    error._babeldraw_reported = True  # type: ignore[attr-defined]
+    code = EXIT_USER_ERROR if isinstance(error, UserError) else EXIT_CRASHED
+    failure = {"process": jax.process_index(), "host": socket.gethostname(), "exit": code}
+    with contextlib.suppress(Exception):  # another was first, or the service is gone
+        client.key_value_set(_FAILURE, json.dumps(failure | {"reason": _describe(error)}))
+        if jax.process_index() == 0:
+            time.sleep(_SERVE_SECONDS)
+    # Closing checkpoints and JAX's own leave-taking wait for processes that are gone.
+    timer = threading.Timer(_LEAVE_SECONDS, _leave, [code])
+    timer.daemon = True
+    timer.start()
+    atexit.register(_leave, code)
+
+
+_watching = threading.Event()
+
+
+def _watch(client: Any) -> None:
+    if _watching.is_set():
+        return
+    _watching.set()
+    threading.Thread(target=_wait_for_failure, args=[client], daemon=True).start()
+
+
+def _wait_for_failure(client: Any) -> None:
+    import jax
+
+    while True:
+        try:
+            failure = json.loads(client.blocking_key_value_get(_FAILURE, _POLL_MILLISECONDS))
+            break
+        except Exception as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                return  # the service has ended, and JAX says so itself
+    if failure["process"] == jax.process_index():
+        return
+    if jax.process_index() == 0:
+        print(
+            f"babeldraw: error: process {failure['process']} of {jax.process_count()} on "
+            f"{failure['host']} stopped: {failure['reason']}",
+            file=sys.stderr,
+        )
+        time.sleep(_SERVE_SECONDS)
+    _leave(failure["exit"])
+
+
+def _leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
