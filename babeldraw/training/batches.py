@@ -1,7 +1,7 @@
 """Batches: what an objective wants of them, and how they get onto the mesh."""
 
 import dataclasses
-import math
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,10 +18,66 @@ HostBatch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
+class Share:
+    """The rows of each batch that one process gives.
+
+    Attributes:
+      index: of the share; processes whose devices hold the same rows give the same share.
+      count: how many shares there are.
+      local_rows: (first, end) of rows of the batch on a device -> where they stand in the share.
+    """
+
+    index: int
+    count: int
+    local_rows: Mapping[tuple[int, int], slice]
+
+
+def share_of_process(
+    sharding: jax.sharding.Sharding, batch_size: int, process: int | None = None
+) -> Share:
+    """What a process (by default this one) gives of batches that lie as `sharding` says.
+
+    Where layers are split over devices of several hosts, these hosts need the same rows.
+
+    Raises:
+      UserError: the mesh gives some processes more rows than others.
+    """
+    process = jax.process_index() if process is None else process
+    held: dict[int, set[tuple[int, int]]] = {}
+    devices: Mapping[Any, Any] = sharding.devices_indices_map((batch_size,))
+    for device, index in devices.items():
+        held.setdefault(device.process_index, set()).add(_range(index, (batch_size,)))
+    shares = sorted({tuple(sorted(ranges)) for ranges in held.values()})
+    sizes = {sum(end - first for first, end in ranges) for ranges in shares}
+    if len(sizes) > 1 or len(shares) * max(sizes) != batch_size:
+        raise UserError(
+            "The mesh spreads the batch unevenly over the processes: let mesh axis 'model' divide "
+            "the devices of a process, or be a multiple of them."
+        )
+    local_rows, first_free = {}, 0
+    for first, end in sorted(held[process]):
+        local_rows[first, end] = slice(first_free, first_free + end - first)
+        first_free += end - first
+    return Share(shares.index(tuple(sorted(held[process]))), len(shares), local_rows)
+
+
+def _range(index: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+    """First and end of the rows that a device's part of an array has."""
+    first, end, _ = index[0].indices(shape[0])
+    return first, end
+
+
+@dataclasses.dataclass(frozen=True)
 class BatchLayout:
     """Global shape, dtype and sharding of each entry that an objective wants."""
 
     entries: Mapping[str, jax.ShapeDtypeStruct]
+
+    @functools.cached_property
+    def share(self) -> "Share":
+        """What this process gives of each batch."""
+        entry = next(iter(self.entries.values()))
+        return share_of_process(entry.sharding, entry.shape[0])
 
     def to_global(self, batch: HostBatch) -> dict[str, jax.Array]:
         """Global arrays, each process giving its rows.
@@ -30,10 +86,15 @@ class BatchLayout:
           UserError: the batch does not fit.
         """
         self._check(batch)
-        return {
-            name: jax.make_array_from_process_local_data(entry.sharding, np.asarray(batch[name]))
-            for name, entry in self.entries.items()
-        }
+        rows = self.share.local_rows
+
+        def place(name: str, entry: jax.ShapeDtypeStruct) -> jax.Array:
+            array = np.asarray(batch[name])
+            return jax.make_array_from_callback(
+                entry.shape, entry.sharding, lambda index: array[rows[_range(index, entry.shape)]]
+            )
+
+        return {name: place(name, entry) for name, entry in self.entries.items()}
 
     def for_step(self, batch: HostBatch) -> Mapping[str, Any]:
         """As a compiled step takes it that knows the shardings.
@@ -57,7 +118,7 @@ class BatchLayout:
                     f"The dataset's batches have no {name!r}, which this objective needs: they "
                     f"have {', '.join(sorted(batch))}; use a task that gives it."
                 )
-            shape = (want.shape[0] // jax.process_count(), *want.shape[1:])
+            shape = (want.shape[0] // self.share.count, *want.shape[1:])
             got = batch[name]
             if got.shape != shape or got.dtype != want.dtype:
                 raise UserError(
@@ -73,12 +134,11 @@ def batch_layout(objective: Objective, batch_size: int, mesh: Mesh) -> BatchLayo
     Raises:
       UserError: the rows do not divide over the devices or the processes.
     """
-    replicas, processes = mesh.shape["data"] * mesh.shape["stage"], jax.process_count()
-    parts = math.lcm(replicas, processes)
-    if batch_size < 1 or batch_size % parts:
+    replicas = mesh.shape["data"] * mesh.shape["stage"]
+    if batch_size < 1 or batch_size % replicas:
         raise UserError(
             f"The batch of {batch_size} does not divide over {replicas} devices (mesh axes 'data' "
-            f"and 'stage') and {processes} process(es): make it a multiple of {parts}."
+            f"and 'stage'): make it a multiple of {replicas}."
         )
     sharding = batch_sharding(mesh)
     return BatchLayout(
