@@ -1,0 +1,1 @@
+"""Puts a recipe on a machine: `python -m launch.run --help`."""

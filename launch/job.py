@@ -1,0 +1,129 @@
+"""What is to be run: a recipe, a machine, and a run directory."""
+
+import argparse
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from babeldraw.cli import paths
+from babeldraw.cli import train as cli_train
+from babeldraw.errors import UserError
+
+_LONGEST = 40  # Kubernetes puts "-workers-0-255-xxxxx" behind it, in a name of at most 63
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+      name: of whatever is created for it, a DNS label.
+      arguments: of `babeldraw train`.
+      model_dir: the run directory.
+      hosts: one process each.
+      accelerator: what the cloud calls the slice, "" where there is none.
+      family: of the TPU, such as "v5e"; "" for another machine.
+      topology: such as "4x4"; "" for another machine.
+      environment: name -> value, for every process.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    model_dir: str
+    hosts: int
+    accelerator: str
+    family: str
+    topology: str
+    environment: dict[str, str]
+
+    @property
+    def extra(self) -> str:
+        """Which of setup.py's extras the workers need; "" for none."""
+        if self.family:
+            return "tpu"
+        return "cuda" if self.accelerator.startswith("nvidia") else ""
+
+
+def make_job(args: argparse.Namespace) -> Job:
+    """The job that the command line describes.
+
+    Raises:
+      UserError: a file is missing or would not reach the workers, or a value cannot be used.
+    """
+    root = repository_root()
+    config: Any = cli_train.load_machine_file(args.config)
+    launch = config.get("launch", {})
+    arguments: list[str] = []
+    for option, names in (("gin_file", args.gin_file), ("config", [args.config])):
+        for name in names:
+            path = paths.find_file(name, paths.search_folders(), option)
+            arguments.append(f"--{option}={_in_checkout(path, root)}")
+    if args.gin_search_paths:
+        arguments.append(f"--gin_search_paths={args.gin_search_paths}")
+    arguments += [f"--gin.{binding}" for binding in args.gin_bindings]
+    arguments.append(f"--model_dir={args.model_dir}")
+    environment = {}
+    for pair in args.env:
+        name, equals, value = pair.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UserError(f"--env={pair} is not of the form NAME=VALUE")
+        environment[name] = value
+    family, _, topology = str(config.get("topology", "")).partition(":")
+    return Job(
+        name=resource_name(args.name or re.split("[/:]", args.model_dir.rstrip("/"))[-1]),
+        arguments=tuple(arguments),
+        model_dir=args.model_dir,
+        hosts=launch.get("hosts", 1),
+        accelerator=launch.get("accelerator", ""),
+        family=family,
+        topology=topology,
+        environment=environment,
+    )
+
+
+def repository_root() -> Path:
+    """The checkout, which is what the launchers send to the workers.
+
+    Raises:
+      UserError: the package is installed without one.
+    """
+    root = paths.repository_root()
+    if root is None:
+        raise UserError("launching needs Babeldraw's repository, which is sent to the workers")
+    return root
+
+
+def _in_checkout(path: Path, root: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(root))
+    except ValueError:
+        raise UserError(
+            f"{path} is outside of {root}, and only what is inside is sent to the workers; copy it "
+            "to gin/ or configs/"
+        ) from None
+
+
+def resource_name(name: str) -> str:
+    """A DNS label for any name. Names that differ get labels that differ."""
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not label[:1].isalpha():
+        label = f"run-{label}".strip("-")
+    if label == name and len(label) <= _LONGEST:
+        return label
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    return f"{label[: _LONGEST - 7].rstrip('-')}-{digest}"
+
+
+def require_shared_model_dir(job: Job) -> None:
+    """Refuses a directory that is another one on each host.
+
+    Raises:
+      UserError: it is local and there are several hosts.
+    """
+    if job.hosts > 1 and "://" not in job.model_dir:
+        raise UserError(
+            f"--model_dir={job.model_dir} would be another directory on each of {job.hosts} hosts: "
+            "give one that all of them reach, such as gs://BUCKET/RUN"
+        )

@@ -1,0 +1,36 @@
+# create
+true  # nothing to do
+
+# install
+true  # nothing to do
+
+# start
+mkdir -p runs/slurm
+sbatch --parsable <<'END'
+#!/bin/bash
+#SBATCH --job-name=babeldraw-350m
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --exclusive
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=runs/slurm/babeldraw-350m.log
+#SBATCH --signal=B:TERM@300
+set -euo pipefail
+cd "$SLURM_SUBMIT_DIR"
+export TFDS_DATA_DIR=gs://BUCKET/tfds
+srun bash launch/worker.sh install tpu
+exec .venv/bin/python -m launch.babysitter --max_restarts=50 --model_dir gs://BUCKET/babeldraw-350m -- srun --kill-on-bad-exit=1 --open-mode=append --output=runs/slurm/babeldraw-350m-%t.log bash launch/worker.sh run --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin --gin_file=gin/tokenizers/small_small.gin --gin_file=gin/tasks/coco.gin --config=configs/v5e_16.py --gin.BATCH_SIZE=512 '--gin.TOKENIZER_CHECKPOINT='"'"'gs://BUCKET/tokenizer'"'"'' --model_dir=gs://BUCKET/babeldraw-350m
+END
+
+# logs
+tail --retry --follow=name --lines=+1 runs/slurm/babeldraw-350m-0.log
+
+# status (later, by --do=status)
+squeue --me --name=babeldraw-350m
+
+# stop (later, by --do=stop)
+scancel --batch --signal=TERM --me --name=babeldraw-350m
+
+# delete (later, by --do=delete)
+scancel --me --name=babeldraw-350m
