@@ -1,8 +1,18 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exceptions that are meant for the person at the keyboard."""
 
 
 class UserError(Exception):
     """Something the user can mend. The message is one sentence: the cause, then the fix.
 
     The command line prints it without a traceback and exits with status 2.
+    """
+
+
+class Stopped(BaseException):
+    """A run was told to stop (SIGTERM), has saved, and goes on when it is started again.
+
+    No error, and so, like KeyboardInterrupt, no `Exception`: what handles failures lets it pass.
+
+    The command line prints the message without a traceback and exits with status 75, which
+    sysexits.h calls EX_TEMPFAIL: try again.
     """

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import babeldraw
-from babeldraw.errors import UserError
+from babeldraw.errors import Stopped, UserError
 
 # Each is a module babeldraw.cli.NAME with SUMMARY, add_arguments(parser) and run(args) -> int.
 SUBCOMMANDS = ("quickstart", "train", "sample", "tokenize", "evaluate", "plan", "data", "vocab")
 
 EXIT_USER_ERROR = 2
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: told to stop, saved; the same command goes on
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 # What gin appends to the message of every exception that passes through a configurable.
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = " ".join(str(error).split(_GIN_TAIL)[0].split())
         print(f"babeldraw: error: {sentence}", file=sys.stderr)
         return EXIT_USER_ERROR
+    except Stopped as stopped:
+        print(f"babeldraw: {stopped}", file=sys.stderr)
+        return EXIT_STOPPED
     except KeyboardInterrupt:
         print("babeldraw: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

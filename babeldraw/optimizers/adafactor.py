@@ -39,7 +39,8 @@ not be sharded; a second layer axis may be, as over the stages of a pipeline.
 **State.** Every array has the rank of its parameter, with size 1 where an axis is reduced: it is
 sharded as its parameter, and the leading layer axes of all of them can be reshaped together.
 
-**Gradients that are not finite** change nothing but the count `skipped`.
+**Gradients that are not finite** change nothing but the count `skipped`; nor does a loss that is
+not, where `update` is given it as `value`.
 """
 
 import functools
@@ -113,7 +114,7 @@ def adafactor(
     min_dim_size_to_factor: int = 32,
     layer_axes: int | Tree | Callable[[Tree], Tree] | None = None,
     weight_decay_mask: Tree | Callable[[Tree], Tree] | None = None,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Adafactor as above; updates have the parameters' dtypes, and `update` needs `params`.
 
     Args:
@@ -159,7 +160,12 @@ def adafactor(
         )
 
     def update(
-        gradients: Tree, state: AdafactorState, params: Tree | None = None
+        gradients: Tree,
+        state: AdafactorState,
+        params: Tree | None = None,
+        *,
+        value: jax.Array | None = None,
+        **unused: Any,
     ) -> tuple[Tree, AdafactorState]:
         if params is None:
             raise ValueError(
@@ -168,6 +174,8 @@ def adafactor(
         # A norm is finite when all numbers are (and their squares: 1e19 is no gradient either).
         norm = optax.tree.norm(optax.tree.cast(gradients, jnp.float32))
         finite = jnp.isfinite(norm)
+        if value is not None:
+            finite &= jnp.isfinite(value)
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
         weight = _average(b2, state.weight, jnp.float32(1))
         step = _Step(
@@ -201,7 +209,7 @@ def adafactor(
         )
         return jax.tree.unflatten(jax.tree.structure(params), updates), new_state
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def quantise(

@@ -14,9 +14,10 @@ from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training.batches import BatchLayout, HostBatch
 from babeldraw.training.checkpoints import Checkpoints
 from babeldraw.training.curves import write_curves
-from babeldraw.training.metrics import MetricWindow, Writer
+from babeldraw.training.metrics import Writer
 from babeldraw.training.pictures import write_grid
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
+from babeldraw.training.window import MetricWindow
 
 
 class BatchSource(Protocol):
@@ -83,7 +84,9 @@ class FixedBatches:
     def _host(self) -> list[HostBatch]:
         batches: list[HostBatch] = []
         source = self.dataset.batches(
-            process_index=jax.process_index(), process_count=jax.process_count(), num_epochs=1
+            process_index=self.layout.share.index,
+            process_count=self.layout.share.count,
+            num_epochs=1,
         )
         for batch in source:
             batches.append(batch)
@@ -183,11 +186,17 @@ class PlotCurves:
 
 @dataclasses.dataclass
 class SaveCheckpoint:
-    """A checkpoint, written in the background."""
+    """A checkpoint, written in the background; not while steps are skipped, but for the last one.
+
+    The state may be the cause, and would push the good ones out.
+    """
 
     every: int
     checkpoints: Checkpoints
+    window: MetricWindow
+    train_steps: int
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Starts the writing."""
-        self.checkpoints.save(step, state)
+        if step == self.train_steps or not self.window.skipped_in_a_row:
+            self.checkpoints.save(step, state)

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -8,21 +9,24 @@ from typing import Any
 import jax
 from etils import epath
 
-from babeldraw.errors import UserError
+from babeldraw.errors import Stopped, UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
 from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
+from babeldraw.training.claim import claim, writing_to
 from babeldraw.training.hooks import BatchSource
 from babeldraw.training.machine import Machine
-from babeldraw.training.metrics import MetricWindow, Writer
+from babeldraw.training.metrics import Writer
 from babeldraw.training.model_info import count_parameters
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.run_directory import open_metrics, write_run_files
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import compile_step
+from babeldraw.training.stopping import StopRequest
+from babeldraw.training.window import MetricWindow
 
 
 def train(
@@ -38,6 +42,7 @@ def train(
     eval_every: int = 0,
     eval_batches: int = 8,
     pictures_every: int = 0,
+    max_skipped_steps: int = 10,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -60,6 +65,8 @@ def train(
       eval_every: steps between evaluations; 0 for none.
       eval_batches: how many batches of `eval_dataset` are evaluated, always the same.
       pictures_every: steps between picture sheets; 0 for none.
+      max_skipped_steps: the run stops when so many steps in a row had a loss or gradient that is
+        not finite. Such steps change nothing, and are counted.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -68,14 +75,19 @@ def train(
       The state after the last step, which is also saved.
 
     Raises:
-      UserError: the mesh, the data or an earlier checkpoint does not fit the recipe, or a loss
-        is not finite.
+      UserError: the mesh, the data or an earlier checkpoint does not fit the recipe, too many
+        steps were skipped, or the directory is another run's or cannot be written to.
+      Stopped: by SIGTERM; what was done has been saved.
     """
+    began_run = time.perf_counter()
     # 1. The machine: its mesh, and the rules that place arrays on it.
     objective = objective.with_execution(machine.execution)
     mesh = make_mesh(machine.mesh, devices)
     directory = epath.Path(model_dir)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(writing_to(model_dir))
+        stack.enter_context(claim(model_dir))
+        stop = stack.enter_context(StopRequest())
         stack.enter_context(placing(mesh, machine.rules))
 
         # 2. What the state looks like, and whether this run has been here before.
@@ -85,19 +97,19 @@ def train(
             model_dir, keep=machine.checkpoint_keep, seed=seed, variables=variables
         )
         stack.callback(checkpoints.close)
-        resumed = checkpoints.latest_step()
 
         # 3. The state: resume > fresh. The constants: kept ones > the objective's.
-        if resumed is None:
+        restored = checkpoints.restore_latest(target)
+        if restored is None:
             shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
             state = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)()
             constants = objective.constants()
             save_constants(model_dir, constants)
         else:
-            state = checkpoints.restore(resumed, target)
+            state = restored
             constants = load_constants(model_dir)
-            _say(f"resumed from step {resumed} of {model_dir}")
-        start = resumed or 0
+            _say(f"resumed from step {int(state.step)} of {model_dir}")
+        start = int(state.step)
         if start >= train_steps:
             _say(f"{model_dir} has been trained to step {start} already")
             return state
@@ -106,8 +118,8 @@ def train(
         # 4. Batches, from the step that comes next.
         layout = batch_layout(objective, train_dataset.batch_size, mesh)
         host_batches = train_dataset.batches(
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            process_index=layout.share.index,
+            process_count=layout.share.count,
             start_step=start,
         )
         batches = stack.enter_context(Prefetch(_checked(objective, layout, host_batches)))
@@ -121,26 +133,42 @@ def train(
         )
 
         # 6. What is written, and when.
-        write_run_files(directory, config_text, machine, variables, mesh)
+        write_run_files(directory, config_text, machine, variables, mesh, start)
         write = open_metrics(directory, start, train_steps, on_metrics)
-        window = MetricWindow(names)
-        hooks: list[hooks_lib.Hook] = [
-            hooks_lib.LogMetrics(log_every, window, write, train_dataset.batch_size)
-        ]
         held_out = eval_dataset or train_dataset
         shown = hooks_lib.FixedBatches(
             held_out, eval_batches, batch_layout(objective, held_out.batch_size, mesh)
         )
-        common = (objective, constants, shown, seed, replicated(mesh))
         if eval_dataset is not None:
             shown.load()
+        window = MetricWindow(
+            names,
+            max_skipped_in_a_row=max_skipped_steps,
+            began=began_run,
+            describe_batch=functools.partial(_name_examples, train_dataset, layout),
+        )
+        hooks: list[hooks_lib.Hook] = [
+            hooks_lib.LogMetrics(log_every, window, write, train_dataset.batch_size)
+        ]
+        common = (objective, constants, shown, seed, replicated(mesh))
+        if eval_dataset is not None:
             hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
             hooks.append(hooks_lib.PlotCurves(eval_every, directory))
         hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
-        hooks.append(hooks_lib.SaveCheckpoint(machine.checkpoint_every or train_steps, checkpoints))
+        every = machine.checkpoint_every or train_steps
+        save = hooks_lib.SaveCheckpoint(every, checkpoints, window, train_steps)
+        hooks.append(save)
 
         # 7. The steps.
         for step in range(start + 1, train_steps + 1):
+            if stop.reached(step):
+                window.check()
+                save(step - 1, state)
+                checkpoints.wait()
+                raise Stopped(
+                    f"stopped by SIGTERM after step {step - 1}; the same command goes on from step "
+                    f"{checkpoints.latest_step()} of {model_dir}, which is saved"
+                )
             try:
                 batch = next(batches)
             except StopIteration as end:
@@ -152,7 +180,7 @@ def train(
             window.add(step, metrics)
             due = [hook for hook in hooks if hooks_lib.is_due(hook.every, step, train_steps)]
             if due:
-                window.check()  # A state that is not finite is neither shown nor saved.
+                window.check()  # A run that is to stop is neither shown nor saved.
                 began = time.perf_counter()
                 for hook in due:
                     hook(step, state)
@@ -168,6 +196,16 @@ def _checked(
         placed = layout.for_step(batch)  # First: it says what is missing.
         objective.check_batch(batch)
         yield placed
+
+
+def _name_examples(dataset: BatchSource, layout: BatchLayout, step: int) -> str:
+    """What this process's rows of a step's batch are, where the dataset can tell."""
+    example_ids = getattr(dataset, "example_ids", None)
+    if example_ids is None:
+        return ""
+    share = layout.share
+    ids = example_ids(step - 1, process_index=share.index, process_count=share.count)
+    return f" (its examples are {', '.join(ids)})"
 
 
 def _say(text: str) -> None:

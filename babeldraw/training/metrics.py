@@ -3,71 +3,12 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import jax
-import numpy as np
 from etils import epath
-
-from babeldraw.errors import UserError
 
 Writer = Callable[[int, str, dict[str, float]], None]
 """`writer(step, split, values)`; `split` is `train` or `eval`."""
-
-_STEPS_AHEAD = 2
-
-
-class MetricWindow:
-    """Metrics of the steps since the last log line. The device is not waited for at each step.
-
-    Each step gives one vector, which stays on the device until `check` or `mean` fetches it.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        must_be_finite = [name.split("/")[-1] in ("loss", "grad_norm") for name in self.names]
-        self._must_be_finite = np.array(must_be_finite)
-        self._on_device: list[tuple[int, jax.Array]] = []
-        self._on_host: list[np.ndarray] = []
-        self._started = time.perf_counter()
-
-    def add(self, step: int, values: jax.Array) -> None:
-        """Takes `float32[len(names)]`, and keeps the host at most two steps ahead."""
-        self._on_device.append((step, values))
-        if len(self._on_device) > _STEPS_AHEAD:
-            self._on_device[-1 - _STEPS_AHEAD][1].block_until_ready()
-
-    def check(self) -> None:
-        """Fetches all values.
-
-        Raises:
-          UserError: a loss or a gradient is not finite; names the first such step.
-        """
-        fetched = jax.device_get([values for _, values in self._on_device])
-        for (step, _), values in zip(self._on_device, fetched, strict=True):
-            bad = self._must_be_finite & ~np.isfinite(values)
-            if bad.any():
-                name = self.names[int(bad.argmax())]
-                raise UserError(
-                    f"Training stopped at step {step}, where {name} is {values[bad.argmax()]}: "
-                    "lower the learning rate and run again, which goes on from the last "
-                    "checkpoint, saved before that step."
-                )
-        self._on_host.extend(fetched)
-        self._on_device.clear()
-
-    def mean(self) -> dict[str, float]:
-        """Means over the steps since the last call, and `seconds_per_step`."""
-        self.check()
-        values = np.stack(self._on_host).mean(axis=0, dtype=np.float64)
-        seconds = (time.perf_counter() - self._started) / len(self._on_host)
-        self._on_host.clear()
-        self._started = time.perf_counter()
-        return {"seconds_per_step": seconds, **dict(zip(self.names, values.tolist(), strict=True))}
-
-    def exclude(self, seconds: float) -> None:
-        """Leaves time that was not spent on training out of `seconds_per_step`."""
-        self._started += seconds
 
 
 class Terminal:
@@ -82,7 +23,7 @@ class Terminal:
 
 
 def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) -> str:
-    """The line of one record; of a training record losses, skipped updates, rate, speed, time."""
+    """The line of one record; of a training record losses, skipped steps, rate, speed, time."""
     width = len(str(train_steps))
     parts = [f"step {step:0{width}d}/{train_steps} ({100 * step / train_steps:.1f}%)"]
     if split != "train":
@@ -97,16 +38,17 @@ def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) 
     ) in values.items():  # Both near 100%: the discriminator wins, and teaches little.
         if name.split("/")[-1] in ("real_accuracy", "made_accuracy"):
             parts.append(f"{name} {value:.0%}")
-    skipped = [value for name, value in values.items() if name.split("/")[-1] == "skipped_updates"]
-    if any(skipped):  # Means over the steps of a count that grows.
-        parts.append(f"{sum(map(math.ceil, skipped))} updates skipped: gradients not finite")
+    if values.get("skipped_steps"):
+        parts.append(f"{values['skipped_steps']:.0f} steps skipped: loss or gradient not finite")
     seconds = values["seconds_per_step"]
     parts += [
         f"lr {rates[0]:.1e}",
         f"{1000 * seconds:.0f} ms" if seconds >= 0.0995 else f"{1000 * seconds:.1f} ms",
         f"{values['images_per_second']:.1f} images/s",
-        f"eta {duration((train_steps - step) * seconds)}",
     ]
+    if "goodput" in values:
+        parts.append(f"goodput {values['goodput']:.0%}")
+    parts.append(f"eta {duration((train_steps - step) * seconds)}")
     return " | ".join(parts)
 
 
@@ -131,7 +73,10 @@ class JsonLines:
         if path.exists():
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= start_step]
-            path.write_text("".join(line + "\n" for line in kept))
+            if kept != lines:  # Under another name first: a kill here must not lose the history.
+                other = path.parent / f"{path.name}.new"
+                other.write_text("".join(line + "\n" for line in kept))
+                other.replace(path)
 
     def __call__(self, step: int, split: str, values: dict[str, float]) -> None:
         """Appends the record."""

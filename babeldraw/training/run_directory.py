@@ -16,10 +16,16 @@ def write_run_files(
     machine: Machine,
     variables: list[Variable],
     mesh: Mesh,
+    start_step: int = 0,
 ) -> None:
-    """config.gin (the recipe), machine.json and model-info.txt."""
+    """config.gin (the recipe), machine.json and model-info.txt.
+
+    The recipe of the steps before `start_step` is kept where it was another one.
+    """
     if jax.process_index() == 0:
         directory.mkdir(parents=True, exist_ok=True)
+        if start_step:
+            _keep_other_recipe(directory, config_text, start_step)
         (directory / "config.gin").write_text(config_text)
         (directory / "machine.json").write_text(machine.to_json())
         (directory / "model-info.txt").write_text(model_info(variables, mesh))
@@ -44,3 +50,17 @@ def open_metrics(
             writer(step, split, values)
 
     return write
+
+
+def _keep_other_recipe(directory: epath.Path, config_text: str, start_step: int) -> None:
+    """Renames config.gin to config-until-STEP.gin, and says what differs."""
+    path = directory / "config.gin"
+    before = path.read_text() if path.exists() else config_text
+    if before == config_text:
+        return
+    kept = directory / f"config-until-{start_step:06d}.gin"
+    path.rename(kept)
+    old, new = before.splitlines(), config_text.splitlines()
+    changed = [f"-{line}" for line in old if line not in new]
+    changed += [f"+{line}" for line in new if line not in old]
+    print("\n".join([f"the recipe has changed since {kept.name}:", *changed]), flush=True)

@@ -1,5 +1,6 @@
 """One training step: the players move in turn."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -20,14 +21,13 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
 
     Each player is differentiated with respect to its own parameters, and sees the parameters
     that the players before it have just updated; `objective.after_step` comes last. Player i of
-    step s draws its randomness from `fold_in(fold_in(key(seed), s), i)`.
+    step s draws its randomness from `fold_in(fold_in(key(seed), s), i)`. A player whose loss or
+    gradients are not finite does not move: its parameters and its optimizer stay as they were.
 
     Returns:
       `train_step(state, constants, batch) -> (state, metrics)`. The metrics are float32
       scalars: those of the loss, `loss`, `grad_norm` (before any clipping) and
-      `learning_rate`; of an optimizer that skips gradients that are not finite, also
-      `skipped_updates`, how many so far, with a `grad_norm` of 0 where one was skipped, so that
-      the run goes on. Of several players that are not silent, with the player's name and a slash
+      `learning_rate`. Of several players that are not silent, with the player's name and a slash
       before them.
     """
     players = objective.players()
@@ -45,23 +45,26 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             (loss, reported), gradients = gradient(
                 own, params, constants, batch, jax.random.fold_in(key, index), state.step
             )
+            norm = optax.tree.norm(gradients)
             before = optimizer_state[player.name]
-            updates, optimizer_state[player.name] = player.optimizer.update(gradients, before, own)
-            params[player.name] = optax.apply_updates(own, updates)
+            optimizer = optax.with_extra_args_support(player.optimizer)
+            updates, after = optimizer.update(gradients, before, own, value=loss)
+            moved = optax.apply_updates(own, updates)
+            if optax.tree.get(before, "skipped") is None:  # Others skip by themselves, in place.
+                finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+                moved, after = jax.tree.map(
+                    functools.partial(jnp.where, finite), (moved, after), (own, before)
+                )
+            params[player.name], optimizer_state[player.name] = moved, after
             if player.silent:
                 continue
             rate = player.learning_rate
             reported = {
                 "loss": loss,
                 **reported,
-                "grad_norm": optax.tree.norm(gradients),
+                "grad_norm": norm,
                 "learning_rate": rate(state.step) if callable(rate) else rate,
             }
-            skipped = optax.tree.get(optimizer_state[player.name], "skipped")
-            if skipped is not None:
-                is_skipped = skipped > optax.tree.get(before, "skipped")
-                reported["grad_norm"] = jnp.where(is_skipped, 0, reported["grad_norm"])
-                reported["skipped_updates"] = skipped
             prefix = f"{player.name}/" if heard > 1 else ""
             metrics |= {
                 prefix + name: jnp.asarray(value, jnp.float32) for name, value in reported.items()

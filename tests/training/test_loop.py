@@ -86,15 +86,21 @@ def test_a_checkpoint_goes_on_on_another_mesh(run):
     assert moment.addressable_shards[0].data.shape == (8, 4)
 
 
-def test_non_finite_loss_stops_and_keeps_the_last_good_checkpoint(run, tmp_path):
-    with pytest.raises(UserError, match=r"stopped at step 5, where painter/loss is nan"):
+def test_losses_that_are_not_finite_stop_the_run_and_keep_the_last_good_checkpoint(run, tmp_path):
+    with pytest.raises(
+        UserError,
+        match=r"step 7, where painter/loss is nan; 3 .* from step 5 on \(its examples are 4/0, 4/1",
+    ):
         run(
             8,
-            objective=Toy(explode_at=5),
+            objective=Toy(explode_from=5),
             machine=Machine(checkpoint_every=2),
             log_every=100,  # Nothing but the checkpoint asks for the metrics.
+            max_skipped_steps=3,
         )
-    assert latest_step(str(tmp_path / "run")) == 4
+    assert (
+        latest_step(str(tmp_path / "run")) == 4
+    )  # Not 6, which would be saved in the bad stretch.
     for leaf in jax.tree.leaves(load_params(str(tmp_path / "run"))):
         assert np.isfinite(leaf).all()
 

@@ -1,12 +1,10 @@
 import json
 import math
 
-import jax.numpy as jnp
 import pytest
 from etils import epath
 
-from babeldraw.errors import UserError
-from babeldraw.training.metrics import JsonLines, MetricWindow, duration, log_line
+from babeldraw.training.metrics import JsonLines, duration, log_line
 
 VALUES = {
     "seconds_per_step": 0.312,
@@ -34,10 +32,11 @@ def test_log_line_of_several_players_and_short_steps():
     )
 
 
-def test_log_line_says_how_many_updates_were_skipped():
-    assert "skipped" not in log_line(1, 2, "train", VALUES | {"skipped_updates": 0.0})
-    line = log_line(1, 2, "train", VALUES | {"skipped_updates": 2.5})
-    assert " | 3 updates skipped: gradients not finite | lr " in line
+def test_log_line_says_how_many_steps_were_skipped_and_the_goodput():
+    assert "skipped" not in log_line(1, 2, "train", VALUES | {"skipped_steps": 0.0})
+    line = log_line(1, 2, "train", VALUES | {"skipped_steps": 3.0, "goodput": 0.934})
+    assert " | 3 steps skipped: loss or gradient not finite | lr " in line
+    assert " images/s | goodput 93% | eta " in line
 
 
 def test_log_line_shows_a_discriminator_that_wins():
@@ -74,24 +73,3 @@ def test_json_lines_drop_what_will_be_taken_again(tmp_path):
         (3, "eval", None),
     ]
     assert all(record["time"] > 1.6e9 for record in records)
-
-
-def test_window_means_and_checks():
-    window = MetricWindow(["painter/loss", "score"])
-    for step in range(1, 5):
-        window.add(step, jnp.array([step, math.nan if step == 4 else 0.0]))
-    means = window.mean()
-    assert means["painter/loss"] == 2.5
-    assert math.isnan(means["score"])  # Only losses and gradients must be finite.
-    window.add(5, jnp.array([1.0, 0.0]))
-    window.add(6, jnp.array([math.inf, 0.0]))
-    window.add(7, jnp.array([math.nan, 0.0]))
-    with pytest.raises(UserError, match="step 6, where painter/loss is inf"):
-        window.check()
-
-
-def test_window_leaves_out_what_is_not_training():
-    window = MetricWindow(["loss"])
-    window.add(1, jnp.ones(1))
-    window.exclude(100.0)
-    assert window.mean()["seconds_per_step"] < 0

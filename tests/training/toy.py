@@ -39,11 +39,12 @@ class Painter(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Toy(Objective):
-    """Two players with AdamW; `explode_at` makes the painter's loss NaN at that step's batch."""
+    """Two players with AdamW; `explode_at` and `explode_from` make the painter's loss NaN there."""
 
     hidden: int = 16
     learning_rate: float = 1e-2
     explode_at: int = -1
+    explode_from: int = 2**30
     frozen: bool = True
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -74,7 +75,8 @@ class Toy(Objective):
         made = Painter(self.hidden).apply({"params": own}, batch["x"], rngs={"dropout": key})
         target = batch["x"] @ constants["target"] if self.frozen else -batch["x"]
         loss = jnp.mean((made - target) ** 2) - 0.01 * jnp.mean(made @ everyone["critic"]["line"])
-        loss = jnp.where(jnp.any(batch["index"] == self.explode_at), jnp.nan, loss)
+        index = batch["index"][0]
+        loss = jnp.where((index == self.explode_at) | (index >= self.explode_from), jnp.nan, loss)
         return loss, {"made": jnp.mean(jnp.abs(made))}
 
     def _critic_loss(self, own, everyone, constants, batch, key, step):
@@ -120,3 +122,7 @@ class ToyDataset:
             if self.extra:
                 batch["caption"] = np.array(["not for the device"] * len(batch["x"]), object)
             yield batch
+
+    def example_ids(self, step, *, process_index=0, process_count=1):
+        rows = self.batch_size // process_count
+        return [f"{step}/{process_index * rows + row}" for row in range(rows)]

@@ -1,0 +1,33 @@
+"""One decision for all processes of a run."""
+
+import jax
+import numpy as np
+
+_BYTES = 1024
+
+
+def first_fault(fault: str | None) -> str | None:
+    """The sentence of the first process that has one; None where none has.
+
+    All processes have to call it. Where one of them could not go on, the others would otherwise
+    wait for it in the next collective.
+    """
+    if jax.process_count() == 1:
+        return fault
+    from jax.experimental import multihost_utils
+
+    text = (fault or "").encode()[:_BYTES]
+    padded = np.frombuffer(text.ljust(_BYTES, b"\0"), np.uint8)
+    for row in np.asarray(multihost_utils.process_allgather(padded)):
+        sentence = row.tobytes().rstrip(b"\0").decode(errors="ignore")
+        if sentence:
+            return sentence
+    return None
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has called it; `name` is for error messages."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)

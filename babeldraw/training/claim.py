@@ -1,0 +1,108 @@
+"""A run directory belongs to one run at a time, and can be written to."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+import jax
+
+from babeldraw.errors import UserError
+from babeldraw.training.agreement import first_fault
+
+LOCK = "lock"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.EEXIST}
+
+
+@contextlib.contextmanager
+def claim(model_dir: str) -> Iterator[None]:
+    """Makes the directory where it is missing, and holds it until the context is left.
+
+    Process 0 locks a file in it (`fcntl.lockf`). The lock is the operating system's: it is gone
+    when the process is, however that ends. An object store (gs://) has no such lock: there,
+    nothing keeps two runs apart.
+
+    Raises:
+      UserError: another run holds it, or it cannot be written to. In all processes.
+    """
+    with contextlib.ExitStack() as stack:
+        fault = None
+        if jax.process_index() == 0:
+            try:
+                _lock(model_dir, stack)
+            except UserError as error:
+                fault = str(error)
+        fault = first_fault(fault)
+        if fault is not None:
+            raise UserError(fault)
+        yield
+
+
+def _lock(model_dir: str, stack: contextlib.ExitStack) -> None:
+    if "://" in model_dir:
+        return
+    directory = pathlib.Path(model_dir)
+    with writing_to(model_dir):
+        directory.mkdir(parents=True, exist_ok=True)
+        file = stack.enter_context((directory / LOCK).open("a+"))
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            return  # A file system without locks.
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        raise UserError(
+            f"{model_dir} is being written to by {holder}: wait for it, stop it, or give another "
+            "model_dir."
+        ) from error
+    with writing_to(model_dir):
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+
+
+@contextlib.contextmanager
+def writing_to(model_dir: str) -> Iterator[None]:
+    """Says in a sentence what the operating system has against writing.
+
+    Raises:
+      UserError: the disk is full, or the directory cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        sentence = refusal(model_dir, error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
+
+
+def refusal(model_dir: str, error: BaseException) -> str | None:
+    """The sentence for an error in writing, None for one of another kind.
+
+    Storage libraries wrap errors of the system: those are known by their text.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL or any(os.strerror(n) in str(error) for n in _FULL):
+        return (
+            f"The disk that holds {model_dir} is full: free some space and run again, which goes "
+            "on from the last whole checkpoint."
+        )
+    path = getattr(error, "filename", None)
+    if number in _REFUSED and path is not None and _is_above_or_below(str(path), model_dir):
+        return (
+            f"{model_dir} cannot be read or written ({os.strerror(number or 0)}): change its "
+            "permissions or give another model_dir."
+        )
+    return None
+
+
+def _is_above_or_below(path: str, model_dir: str) -> bool:
+    one, other = sorted((os.path.abspath(path), os.path.abspath(model_dir)), key=len)
+    return os.path.commonpath((one, other)) == one
