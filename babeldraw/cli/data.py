@@ -1,4 +1,4 @@
-"""``babeldraw data``: build the emoji set again, or look into a task before training on it."""
+"""``babeldraw data``: build a set, look into a task, drop copies, pack pictures into few files."""
 
 import argparse
 import pathlib
@@ -6,7 +6,7 @@ import time
 
 from babeldraw.errors import UserError
 
-SUMMARY = "build the emoji set, or inspect the pictures and captions of a task"
+SUMMARY = "build a set, inspect a task, drop copies of evaluation pictures, pack pictures"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +26,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", default="contact_sheet.png", help="PNG to write, with pictures and captions"
     )
 
+    dedup = commands.add_parser(
+        "dedup", help="drop training pictures that also stand in an evaluation set"
+    )
+    dedup.add_argument("task", help="your own pictures, e.g. folder:/my/pictures")
+    dedup.add_argument(
+        "--against",
+        action="append",
+        required=True,
+        metavar="TASK",
+        help="evaluation pictures: all splits of another task, the other splits of the same one; "
+        "may be given several times",
+    )
+    pack = commands.add_parser("pack", help="copy your own pictures into a few large files")
+    pack.add_argument("task", help="your own pictures, e.g. folder:/my/pictures")
+    pack.add_argument("--output", required=True, metavar="DIR", help="folder to write")
+    pack.add_argument(
+        "--format",
+        choices=["array_record", "tfrecord"],
+        default="array_record",
+        help="default: %(default)s",
+    )
+    pack.add_argument("--shard_size", type=int, default=4096, metavar="N", help="pictures a file")
+
 
 def run(args: argparse.Namespace) -> int:
-    return _inspect(args) if args.data_command == "inspect" else _build(args)
+    commands = {"inspect": _inspect, "build": _build, "dedup": _dedup, "pack": _pack}
+    return commands[args.data_command](args)
+
+
+def _dedup(args: argparse.Namespace) -> int:
+    from babeldraw.data import dropped, pictures
+
+    found, path = dropped.drop_copies(args.task, args.against)
+    for name in found[:10]:
+        print(f"  {pictures.printable(name)}")
+    print(f"{len(found)} training pictures are left out from now on; their names are in {path}")
+    return 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    if args.shard_size < 1:
+        raise UserError(f"--shard_size is {args.shard_size}; give 1 or more.")
+
+    from babeldraw.data import pictures, record_shards, tasks
+    from babeldraw.data.picture_source import PictureSource
+
+    source = getattr(tasks.find_task(args.task, "train"), "source", None)
+    if not isinstance(source, PictureSource):
+        raise UserError(
+            f"{args.task} is no task of your own pictures, such as folder:/my/pictures."
+        )
+    folder = pathlib.Path(args.output)
+    found = sorted(
+        (picture for split in source.splits for picture in source.pictures(split)),
+        key=lambda picture: picture.name,
+    )
+    count = record_shards.write_pictures(found, folder, f".{args.format}", args.shard_size)
+    faults = list(pictures.named(source.skipped))
+    print("left out:", *(faults or ["nothing"]), sep="\n  ")
+    print(f"wrote {count} pictures: train on them with the task {args.format}:{folder}")
+    return 0
 
 
 def _build(args: argparse.Namespace) -> int:

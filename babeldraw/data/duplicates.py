@@ -5,6 +5,8 @@ in a row, set where the right one is brighter. As pictures with much plain groun
 these bits, two pictures must also be alike in the colours of the 9 x 8.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -31,12 +33,19 @@ class Looks:
         self._hashes.append(difference_hash(np.asarray(small)))
         self._colours.append(np.asarray(small).reshape(-1))
 
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Pairs of near-duplicates, by their order of `add`. One may come more than once."""
+        if len(self._hashes) < 2:
+            return
+        hashes, colours = np.array(self._hashes, np.uint64), np.stack(self._colours)
+        for first, second in _candidates(hashes):
+            difference = np.abs(colours[first].astype(np.int16) - colours[second])
+            near = difference.mean(1) <= MAX_COLOUR
+            yield from zip(first[near].tolist(), second[near].tolist(), strict=True)
+
     def groups(self) -> list[list[int]]:
         """Pictures that are linked by near-duplicates, by their order of `add`, in groups."""
         count = len(self._hashes)
-        if count < 2:
-            return []
-        hashes, colours = np.array(self._hashes, np.uint64), np.stack(self._colours)
         parent = np.arange(count)
 
         def root(index: int) -> int:
@@ -45,12 +54,9 @@ class Looks:
                 index = parent[index]
             return int(index)
 
-        for first, second in _candidates(hashes):
-            difference = np.abs(colours[first].astype(np.int16) - colours[second])
-            near = difference.mean(1) <= MAX_COLOUR
-            for a, b in zip(first[near], second[near], strict=True):
-                a, b = sorted((root(a), root(b)))
-                parent[b] = a
+        for pair in self.pairs():
+            a, b = sorted(map(root, pair))
+            parent[b] = a
         members: dict[int, list[int]] = {}
         for index in range(count):
             members.setdefault(root(index), []).append(index)

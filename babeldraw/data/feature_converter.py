@@ -6,6 +6,8 @@ from typing import ClassVar
 import seqio
 import tensorflow as tf
 
+_Spec = seqio.FeatureConverter.FeatureSpec
+
 
 class TextToImageFeatureConverter(seqio.FeatureConverter):
     """``text`` becomes ``text_tokens int32[text_length]``, padded with 0; ``image`` stays uint8.
@@ -17,46 +19,69 @@ class TextToImageFeatureConverter(seqio.FeatureConverter):
     """
 
     TASK_FEATURES: ClassVar = {
-        "text": seqio.FeatureConverter.FeatureSpec(dtype=tf.int32),
-        "image": seqio.FeatureConverter.FeatureSpec(dtype=tf.uint8, rank=3),
+        "text": _Spec(dtype=tf.int32),
+        "image": _Spec(dtype=tf.uint8, rank=3),
     }
     MODEL_FEATURES: ClassVar = {
-        "text_tokens": seqio.FeatureConverter.FeatureSpec(dtype=tf.int32),
-        "image": seqio.FeatureConverter.FeatureSpec(dtype=tf.uint8, rank=3),
+        "text_tokens": _Spec(dtype=tf.int32),
+        "image": _Spec(dtype=tf.uint8, rank=3),
     }
     PACKING_FEATURE_DTYPES = None
 
     def __init__(self, described: Sequence[str] = ()) -> None:
-        self._described = {
-            key: seqio.FeatureConverter.FeatureSpec(dtype=_dtype(key), rank=0) for key in described
-        }
+        self._described = {key: _Spec(dtype=_dtype(key), rank=0) for key in described}
         # The length checks would cost two more maps over the examples; shapes are set below.
         super().__init__(pack=False, apply_length_check=False, passthrough_features=self._described)
 
     def get_model_feature_lengths(
         self, task_feature_lengths: Mapping[str, int]
     ) -> Mapping[str, int]:
-        return {
-            "text_tokens": task_feature_lengths["text"],
-            "image": task_feature_lengths["image"],
-            **{key: task_feature_lengths[key] for key in self._described},
-        }
+        lengths = dict(task_feature_lengths)
+        return {"text_tokens": lengths.pop("text"), **lengths}
 
     def _convert_features(
         self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
     ) -> tf.data.Dataset:
-        length, side = task_feature_lengths["text"], task_feature_lengths["image"]
+        lengths = dict(task_feature_lengths)
+        text = lengths.pop("text")
 
         def convert(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             tokens = example["text"]
-            tokens = tf.pad(tokens, [[0, length - tf.shape(tokens)[0]]])
+            tokens = tf.pad(tokens, [[0, text - tf.shape(tokens)[0]]])
             return {
-                "text_tokens": tf.ensure_shape(tokens, [length]),
-                "image": tf.ensure_shape(example["image"], [side, side, 3]),
+                "text_tokens": tf.ensure_shape(tokens, [text]),
+                **self._picture(example, lengths),
                 **{key: example[key] for key in self._described},
             }
 
         return ds.map(convert)
+
+    def _picture(
+        self, example: dict[str, tf.Tensor], lengths: Mapping[str, int]
+    ) -> dict[str, tf.Tensor]:
+        side = lengths["image"]
+        return {"image": tf.ensure_shape(example["image"], [side, side, 3])}
+
+
+class TextToTokensFeatureConverter(TextToImageFeatureConverter):
+    """The same for pictures that are tokens: ``image_tokens int32[tokens]`` stays as it is.
+
+    Task feature lengths: ``text`` and ``image_tokens`` are numbers of tokens.
+    """
+
+    TASK_FEATURES: ClassVar = {
+        "text": _Spec(dtype=tf.int32),
+        "image_tokens": _Spec(dtype=tf.int32),
+    }
+    MODEL_FEATURES: ClassVar = {
+        "text_tokens": _Spec(dtype=tf.int32),
+        "image_tokens": _Spec(dtype=tf.int32),
+    }
+
+    def _picture(
+        self, example: dict[str, tf.Tensor], lengths: Mapping[str, int]
+    ) -> dict[str, tf.Tensor]:
+        return {"image_tokens": tf.ensure_shape(example["image_tokens"], [lengths["image_tokens"]])}
 
 
 def _dtype(key: str) -> tf.DType:

@@ -1,6 +1,7 @@
 """What is in a task: counts, sizes, caption lengths, near-duplicates, and pictures to look at."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ import seqio
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from babeldraw.data import duplicates, tasks
-from babeldraw.data.pictures import PictureSource, Skipped
+from babeldraw.data import duplicates, raw, tasks
+from babeldraw.data.picture_source import PictureSource
+from babeldraw.data.pictures import Skipped
+from babeldraw.data.raw import RawExample
 from babeldraw.errors import UserError
 
 SIDES = (32, 64, 128, 256, 512, 1024)
@@ -49,16 +52,16 @@ def inspect_task(name: str, split: str, limit: int | None = None, shown: int = 3
       UserError: unknown task or split, or a source that cannot be read.
     """
     provider = tasks.find_task(name, split)
-    sources = [task.source for task in getattr(provider, "tasks", [provider])]
-    sources = [source for source in sources if split in source.splits]
+    sources = [task.source for task in raw.subtasks(provider, split)]
     total = sum(source.num_input_examples(split) for source in sources)
     total = total if limit is None else min(total, limit)
     found = Inspection()
     looks = duplicates.Looks()
-    for image, captions, picture_name in _read(sources, split, limit):
+    for example in _read(sources, split, limit):
+        image, captions = example.image, example.captions
         if len(found.shown) < shown and len(found.names) >= len(found.shown) * total / shown:
             found.shown.append((_thumbnail(image), captions[0] if captions else ""))
-        found.names.append(picture_name)
+        found.names.append(example.name)
         found.sides.append(min(image.shape[:2]))
         found.words += [len(caption.split()) for caption in captions]
         looks.add(image)
@@ -69,16 +72,10 @@ def inspect_task(name: str, split: str, limit: int | None = None, shown: int = 3
 
 def _read(
     sources: Sequence[seqio.DataSource], split: str, limit: int | None
-) -> Iterator[tuple[UInt8[np.ndarray, "height width 3"], list[str], str]]:
-    number = 0
-    for source in sources:
-        for example in source.get_dataset(split, shuffle=False).as_numpy_iterator():
-            if number == limit:
-                return
-            texts = example["captions"]["text"] if "captions" in example else [example["caption"]]
-            name = example.get("name", b"").decode("utf-8", "backslashreplace")
-            yield example["image"], [text.decode() for text in texts], name or f"#{number}"
-            number += 1
+) -> Iterator[RawExample]:
+    examples = (example for source in sources for example in raw.raw_examples(source, split))
+    for number, example in enumerate(itertools.islice(examples, limit)):
+        yield example if example.name else dataclasses.replace(example, name=f"#{number}")
 
 
 def _thumbnail(image: UInt8[np.ndarray, "height width 3"]) -> Image.Image:

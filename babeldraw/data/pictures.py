@@ -1,23 +1,19 @@
-"""Pictures with captions from anywhere, as a seqio source: split, sharded, read when needed.
+"""Pictures with captions from anywhere: what is known of them before they are read.
 
 What cannot be used is left out, counted by kind and named; see `Skipped`.
 """
 
 import dataclasses
-import functools
 import hashlib
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
-import seqio
-import tensorflow as tf
 from jaxtyping import UInt8
 
+from babeldraw.data import records
 from babeldraw.data.images import UnreadableImage, decode_image, read_image
-from babeldraw.errors import UserError
 
 VALIDATION_SHARE = 0.02
 """Of the pictures, by a hash of their names."""
@@ -36,7 +32,8 @@ class Skipped:
     Attributes:
       kinds: names by kind, in the order in which they were met, each once. Kinds are those of
         `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
-        `missing picture`, `path outside the folder`, `damaged shard`, `failed download`.
+        `missing picture`, `path outside the folder`, `damaged shard`, `damaged record`,
+        `failed download`, `in an evaluation set`.
     """
 
     def __init__(self) -> None:
@@ -55,11 +52,37 @@ class Skipped:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a picture's bytes are: a whole file, or `size` bytes of it from `offset` on."""
+    """Where a picture's bytes are: a whole file, or a part.
+
+    Attributes:
+      file: path of the file.
+      offset: where in the file the picture begins, in bytes; or the number of its record.
+      size: how many bytes it has; None: all.
+      in_record: whether the file is one of ArrayRecord.
+    """
 
     file: str
     offset: int = 0
     size: int | None = None
+    in_record: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture is all of the file."""
+        return self.size is None and not self.in_record
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: the record is damaged.
+        """
+        if self.in_record:
+            return records.image_of(records.decode(records.read_one(self.file, self.offset)))
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            return file.read(-1 if self.size is None else self.size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +103,15 @@ class Picture:
         Raises:
           UnreadableImage: as `read_image`.
         """
-        if self.place.size is None:
+        if self.place.whole:
             return read_image(self.place.file)
         try:
-            with open(self.place.file, "rb") as file:
-                file.seek(self.place.offset)
-                data = file.read(self.place.size)
+            data = self.place.read()
         except OSError as error:
             reason = error.strerror or str(error)
             raise UnreadableImage(self.name, "unreadable file", reason) from error
+        except ValueError as error:
+            raise UnreadableImage(self.name, "damaged", str(error)) from error
         return decode_image(io.BytesIO(data), self.name)
 
 
@@ -97,97 +120,6 @@ Entry = tuple[str, str, Place]
 
 Reader = Callable[[Skipped], Iterable[Entry]]
 """Lists a source; adds to the argument what is no picture with a caption."""
-
-
-class PictureSource(seqio.DataSource):
-    """Splits ``train`` and ``validation`` of what a reader lists, in order of the names.
-
-    Examples are ``image uint8[height, width, 3]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training. Hosts read disjoint pictures; a shuffle is one of all pictures,
-    and another in each epoch.
-
-    Attributes:
-      skipped: what was left out so far. Pictures are only tried when they are read.
-    """
-
-    def __init__(self, reader: Reader, description: str) -> None:
-        """`description` is what errors call the source."""
-        super().__init__(
-            ("train", "validation"), caching_permitted=False, performs_internal_shuffling=True
-        )
-        self._reader, self._description = reader, description
-        self.skipped = Skipped()
-
-    @functools.cached_property
-    def _pictures(self) -> dict[str, list[Picture]]:
-        pictures = collect(self._reader(self.skipped), self.skipped)
-        if not pictures:
-            kinds = ", ".join(f"{len(names)} {kind}" for kind, names in self.skipped.kinds.items())
-            raise UserError(
-                f"{self._description} has no picture with a caption"
-                f"{f' ({kinds})' if kinds else ''}: see docs/own_pictures.md for the layouts."
-            )
-        return split_pictures(pictures)
-
-    def pictures(self, split: str) -> list[Picture]:
-        """Those of a split, readable or not.
-
-        Raises:
-          UserError: the source as a whole cannot be read, or has nothing.
-        """
-        return self._pictures[split]
-
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        return True
-
-    def list_shards(self, split: str) -> list[str]:
-        return [split]
-
-    def num_input_examples(self, split: str) -> int:
-        return len(self.pictures(split))
-
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused: Any,
-    ) -> tf.data.Dataset:
-        """Examples as the class says."""
-        pictures = self.pictures(split)
-        dataset = tf.data.Dataset.range(len(pictures))
-        if shard_info:
-            dataset = dataset.shard(shard_info.num_shards, shard_info.index)
-        if shuffle:
-            dataset = dataset.shuffle(len(pictures) + 1, seed=seed, reshuffle_each_iteration=True)
-
-        def load(index: np.int64) -> tuple[np.bool_, np.ndarray, np.ndarray, bytes]:
-            picture = pictures[index]
-            captions = np.array([caption.encode() for caption in picture.captions], object)
-            try:
-                image, good = picture.read(), True
-            except UnreadableImage as error:
-                self.skipped.add(error.kind, picture.name)
-                image, good = np.zeros((1, 1, 3), np.uint8), False
-            return np.bool_(good), image, captions, _encode(picture.name)
-
-        def to_example(index: tf.Tensor) -> dict[str, Any]:
-            good, image, captions, name = tf.numpy_function(
-                load, [index], [tf.bool, tf.uint8, tf.string, tf.string]
-            )
-            return {
-                "good": tf.ensure_shape(good, []),
-                "image": tf.ensure_shape(image, [None, None, 3]),
-                "captions": {"text": tf.ensure_shape(captions, [None])},
-                "name": tf.ensure_shape(name, []),
-                "augment": tf.constant(split == "train"),
-            }
-
-        dataset = dataset.map(to_example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.filter(lambda example: example["good"])
-        return dataset.map(lambda example: {k: v for k, v in example.items() if k != "good"})
 
 
 def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
@@ -236,10 +168,11 @@ def named(skipped: Skipped, limit: int = 10) -> Iterator[str]:
 
 def _fraction(name: str) -> float:
     """In [0, 1), from a hash."""
-    return int.from_bytes(hashlib.sha256(_encode(name)).digest()[:6], "big") / 2**48
+    return int.from_bytes(hashlib.sha256(encode_name(name)).digest()[:6], "big") / 2**48
 
 
-def _encode(name: str) -> bytes:
+def encode_name(name: str) -> bytes:
+    """What is no text stays what it was."""
     return name.encode("utf-8", "surrogatepass")
 
 

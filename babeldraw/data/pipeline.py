@@ -11,7 +11,10 @@ import seqio
 import tensorflow as tf
 
 from babeldraw.data import tasks
-from babeldraw.data.feature_converter import TextToImageFeatureConverter
+from babeldraw.data.feature_converter import (
+    TextToImageFeatureConverter,
+    TextToTokensFeatureConverter,
+)
 from babeldraw.errors import UserError
 
 IN_MEMORY_BYTES = 256 * 2**20  # sets below this, without random preprocessing, are read once
@@ -53,6 +56,8 @@ class Dataset:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yields ``text_tokens int32[rows, text]`` and ``image uint8[rows, side, side, 3]``.
 
+        Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
+
         Host `process_index` of `process_count` gets rows = batch_size / process_count and reads
         examples that no other host reads. With ``start_step=k`` the iterator goes on, bit for bit,
         where one that had yielded k batches stood: at once for a set in memory; otherwise the k
@@ -82,7 +87,7 @@ class Dataset:
             stop = smallest_share * num_epochs // rows
         if self._fits_in_memory(provider):
             steps = itertools.count(start_step) if stop is None else range(start_step, stop)
-            lengths = tuple(self.task_feature_lengths.items())
+            lengths = tuple(self._lengths(provider).items())
             arrays = _read_all(
                 self.mixture_or_task_name, lengths, self.split, process_index, process_count
             )
@@ -92,7 +97,7 @@ class Dataset:
             shuffle=self.shuffle,
             num_epochs=num_epochs,
             seed=self.seed,
-            **_fixed_arguments(provider, self.task_feature_lengths, process_index, process_count),
+            **_fixed_arguments(provider, self._lengths(provider), process_index, process_count),
         )
         if stop is not None and process_count > 1:
             # A host with broken pictures begins again rather than stop before the others.
@@ -107,15 +112,16 @@ class Dataset:
         """The whole split (or its first `limit` examples) in order, as stacked arrays.
 
         Returns:
-          ``text_tokens``, ``image`` and, as arrays of str or int32, those of ``caption concept
-          style role gender tone label group duplicate_of`` that the task has.
+          ``text_tokens``, ``image`` (or ``image_tokens``) and, as arrays of str or int32, those of
+          ``caption concept style role gender tone label group duplicate_of`` that the task has.
 
         Raises:
           UserError: unknown task or split, or sizes that do not fit.
         """
         provider = self._provider()
+        feature_lengths = self._lengths(provider)
         dataset = provider.get_dataset(
-            dict(self.task_feature_lengths),
+            feature_lengths,
             split=self.split,
             shuffle=False,
             seed=self.seed,
@@ -123,8 +129,8 @@ class Dataset:
             trim_output_features=False,
         )
         described = [key for key in _DESCRIPTIONS if key in dataset.element_spec]
-        converter = TextToImageFeatureConverter(described)
-        lengths = {**self.task_feature_lengths, **dict.fromkeys(described, 1)}
+        converter = _converter(feature_lengths)(described)
+        lengths = {**feature_lengths, **dict.fromkeys(described, 1)}
         dataset = converter(dataset, lengths)
         arrays = _stack(dataset if limit is None else dataset.take(limit))
         for key in described:
@@ -145,6 +151,26 @@ class Dataset:
                 "exactly 'text' (tokens) and 'image' (pixels)."
             )
         return tasks.find_task(self.mixture_or_task_name, self.split)
+
+    @property
+    def tokenizer(self) -> str | None:
+        """`models.token_identity` of the tokenizer whose tokens the batches bring, if they do."""
+        made_by = tasks.token_maker(self._provider())
+        return None if made_by is None else made_by[0]
+
+    def _lengths(self, provider: Any) -> dict[str, int]:
+        """Feature lengths as the provider's features need them."""
+        lengths = dict(self.task_feature_lengths)
+        made_by = tasks.token_maker(provider)
+        if made_by is None:
+            return lengths
+        _, side, grid = made_by
+        if lengths["image"] != side:
+            raise UserError(
+                f"TASK_FEATURE_LENGTHS asks for images of {lengths['image']} px, but the tokens of "
+                f"{self.mixture_or_task_name} are of pictures of {side} px: set 'image' to {side}."
+            )
+        return {"text": lengths["text"], "image_tokens": grid * grid}
 
     def _fits_in_memory(self, provider: Any) -> bool:
         """Whether every epoch is the same and small."""
@@ -188,11 +214,17 @@ def _fixed_arguments(
     return {
         "mixture_or_task_name": provider,
         "task_feature_lengths": dict(lengths),
-        "feature_converter": TextToImageFeatureConverter(),
+        "feature_converter": _converter(lengths)(),
         "shard_info": seqio.ShardInfo(process_index, process_count),
         "verbose": False,
         "trim_output_features": False,  # the preprocessors do it, and keep the end id
     }
+
+
+def _converter(lengths: Mapping[str, int]) -> type[TextToImageFeatureConverter]:
+    if "image_tokens" in lengths:
+        return TextToTokensFeatureConverter
+    return TextToImageFeatureConverter
 
 
 @functools.lru_cache(maxsize=4)  # training and evaluation come back for theirs

@@ -54,7 +54,7 @@ def add_text(example: Example) -> Example:
 
 
 def square_crop_resize(image: tf.Tensor, size: int, seed: tf.Tensor | None) -> tf.Tensor:
-    """Square crop, AREA resize and crop to `size`; no flip.
+    """Square crop, AREA resize and crop to `size`; no flip. Enlarging is bicubic.
 
     With a seed: the square's offset is uniform in [3/8, 5/8] of the free margin, it is resized to a
     side uniform in [size, 9/8 size] (never above its own side, unless that is below `size`), and a
@@ -84,7 +84,12 @@ def square_crop_resize(image: tf.Tensor, size: int, seed: tf.Tensor | None) -> t
         resized = _uniform(seeds[1], tf.constant([size]), largest[tf.newaxis] + 1)[0]
         corner = _uniform(seeds[2], tf.zeros([2], tf.int32), tf.fill([2], resized - size + 1))
     image = tf.image.crop_to_bounding_box(image, offset[0], offset[1], side, side)
-    image = tf.image.resize(image, tf.stack([resized, resized]), method="area")
+    shape = tf.stack([resized, resized])
+    image = tf.cond(
+        resized > side,
+        lambda: tf.image.resize(image, shape, method="bicubic"),  # AREA would repeat pixels
+        lambda: tf.image.resize(image, shape, method="area"),
+    )
     image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
     image = tf.slice(image, tf.concat([corner, [0]], 0), [size, size, 3])
     return tf.ensure_shape(image, [size, size, 3])
@@ -108,17 +113,35 @@ def caption_image(
 
     def convert(example: Example, seed: tf.Tensor) -> Example:
         seeds = tf.random.experimental.stateless_split(seed, 2)
-        captions = example["captions"]["text"]
         augment = example[augment_key]
-        drawn = _uniform(seeds[0], tf.constant([0]), tf.shape(captions))[0]
         image = tf.cond(
             augment,
             lambda: square_crop_resize(example["image"], size, seeds[1]),
             lambda: square_crop_resize(example["image"], size, None),
         )
         return {
-            "caption": captions[tf.where(augment, drawn, 0)],
+            "caption": _draw(example["captions"]["text"], augment, seeds[0]),
             "image": tf.ensure_shape(image, [size, size, 3]),
         }
 
     return seqio.map_over_dataset(convert, num_seeds=1)(dataset)
+
+
+@seqio.map_over_dataset(num_seeds=1)
+def caption_tokens(example: Example, seed: tf.Tensor) -> Example:
+    """As `caption_image`, of pictures that are tokens: one caption, and one crop's tokens.
+
+    For an example at the same place of the order, the caption drawn is the same.
+    """
+    seeds = tf.random.experimental.stateless_split(seed, 2)
+    augment = example["augment"]
+    return {
+        "caption": _draw(example["captions"]["text"], augment, seeds[0]),
+        "image_tokens": _draw(example["image_tokens"], augment, seeds[1]),
+    }
+
+
+def _draw(rows: tf.Tensor, augment: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """One of the rows at random where `augment` is true, elsewhere the first."""
+    drawn = _uniform(seed, tf.constant([0]), tf.shape(rows)[:1])[0]
+    return rows[tf.where(augment, drawn, 0)]

@@ -19,7 +19,7 @@ _ENDINGS = "jpg jpeg jpe png webp gif bmp tif tiff jp2 avif ppm pgm pnm"
 SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split(" "))
 """Of picture files that are found by their own name; those named in a captions file need none."""
 
-CAPTION_KEYS = ("caption", "captions", "text")
+CAPTION_KEYS = ("caption", "captions", "text", "txt")
 NAME_KEYS = ("file_name", "image")
 
 

@@ -26,7 +26,7 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     Raises:
       UserError: the folder has no .tar file.
     """
-    for path in _shards(folder, ".tar"):
+    for path in find_shards(folder, ".tar"):
         members: dict[str, dict[str, Place]] = {}
         size = path.stat().st_size
         try:
@@ -90,7 +90,7 @@ def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """
     from pyarrow import parquet  # comes with tensorflow-datasets
 
-    for path in _shards(folder, ".parquet"):
+    for path in find_shards(folder, ".parquet"):
         try:
             file = parquet.ParquetFile(path)
             names = file.schema_arrow.names
@@ -155,8 +155,18 @@ class _Copy:
         return place
 
 
-def _shards(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
-    found = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
+def find_shards(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+    """Files of a folder and its subfolders by suffix, or by what stands before ``-00000-of-``.
+
+    Raises:
+      UserError: there is none.
+    """
+    found = sorted(
+        path
+        for pattern in (f"*{suffix}", f"*{suffix}-*-of-*")
+        for path in folder.rglob(pattern)
+        if path.is_file() and not path.name.startswith(".")
+    )
     if not found:
         raise UserError(f"{folder} has no {suffix} file: give the folder that holds the shards.")
     return found

@@ -5,6 +5,10 @@
   narratives:FILE.jsonl[,FOLDER] Localized Narratives and the pictures that they name
   webdataset:FOLDER              img2dataset's .tar shards
   parquet:FOLDER                 img2dataset's .parquet shards, with the pictures in them
+  tfrecord:FOLDER                .tfrecord files, img2dataset's and those of `babeldraw data pack`
+  array_record:FOLDER            .array_record files of `babeldraw data pack`
+  tfds:NAME                      a TFDS set of pictures with texts, prepared by `tfds build NAME`
+  tokens:FOLDER                  what `babeldraw tokenize-dataset` wrote
   NAME:RATE+NAME:RATE[+...]      a mixture of these or of registered tasks
 
 FOLDER of the pictures is by default where the captions are. Each has the splits train and
@@ -22,23 +26,38 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
-from babeldraw.data import preprocessing, readers, shards
-from babeldraw.data.pictures import PictureSource, Reader
+from babeldraw.data import (
+    emoji_sheets,
+    features,
+    preprocessing,
+    readers,
+    record_shards,
+    shards,
+    tfds_source,
+    token_set,
+)
+from babeldraw.data.picture_source import PictureSource
+from babeldraw.data.pictures import Reader
 from babeldraw.errors import UserError
 
 VOCABULARY_VARIABLE = "BABELDRAW_VOCABULARY"
 VOCABULARY_NAME = "vocabulary.model"
+DROPPED_NAME = "dropped.json"
 
 _FOLDERS: dict[str, Callable[..., Any]] = {
     "folder": readers.read_folder,
     "webdataset": shards.read_webdataset,
     "parquet": shards.read_parquet,
+    "tfrecord": record_shards.read_tfrecord,
+    "array_record": record_shards.read_array_record,
 }
 _FILES: dict[str, Callable[..., Any]] = {
     "coco": readers.read_coco,
     "narratives": readers.read_narratives,
 }
-KINDS = (*_FOLDERS, *_FILES)
+TOKENS, TFDS = "tokens", "tfds"
+KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS)
+SHUFFLE_BUFFER = 2_000  # pictures that come in an order of their own: 0.4 GB at 256 px
 
 _PART = re.compile(r"\s*(.+?):(\d*\.?\d+)\s*(?:\+|$)")
 
@@ -58,27 +77,38 @@ def split_mixture(name: str) -> list[tuple[str, float]]:
     return parts
 
 
-def open_task(name: str, text_steps: tuple[Any, ...], features: Callable[[str], Any]) -> Any:
+def open_task(name: str) -> Any:
     """The task of a name such as ``folder:/my/pictures``, or None if it is none of these.
-
-    Args:
-      text_steps: the preprocessors from ``caption`` on; the first is `check_vocabulary`.
-      features: the output features, from the path of a vocabulary.
 
     Raises:
       UserError: there is no such file or folder.
     """
-    if name.partition(":")[0] not in KINDS:
+    kind, _, where = name.partition(":")
+    if kind not in KINDS:
         return None
-    reader, home = _reader(name)
+    output_features, buffer = features.with_pictures, None  # the source shuffles
+    if kind == TFDS:
+        source, first = tfds_source.TfdsPictures(where), _to_size
+        home, buffer = emoji_sheets.cache_dir() / "vocabulary" / safe_name(name), SHUFFLE_BUFFER
+    elif kind == TOKENS:
+        home = _folder(where, name)
+        source, first = token_set.TokenSource(home), preprocessing.caption_tokens
+        output_features = features.with_tokens
+    else:
+        reader, path = _reader(name)
+        if path.is_dir():
+            home, dropped = path, path / DROPPED_NAME
+        else:  # of several captions files, perhaps, in one folder
+            home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
+        source, first = PictureSource(reader, name, dropped), _to_size
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
-    check_vocabulary = functools.partial(text_steps[0], task=name)
-    return PictureTask(
+    check_vocabulary, *text_steps = features.TEXT_STEPS
+    return SourceTask(
         safe_name(name),
-        source=PictureSource(reader, name),
-        preprocessors=[_to_size, check_vocabulary, *text_steps[1:]],
-        output_features=features(vocabulary),
-        shuffle_buffer_size=None,  # the source does it
+        source=source,
+        preprocessors=[first, functools.partial(check_vocabulary, task=name), *text_steps],
+        output_features=output_features(vocabulary),
+        shuffle_buffer_size=buffer,
     )
 
 
@@ -88,7 +118,7 @@ def safe_name(name: str) -> str:
     return f"{kind[0] if kind else ''}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
 
 
-class PictureTask(seqio.Task):
+class SourceTask(seqio.Task):
     """Never keeps decoded pictures: seqio would, of any set below 10,000, at any size."""
 
     def get_dataset(self, *args: Any, **kwargs: Any) -> tf.data.Dataset:
@@ -101,12 +131,10 @@ def _to_size(dataset: tf.data.Dataset, sequence_length: Any) -> tf.data.Dataset:
 
 
 def _reader(name: str) -> tuple[Reader, pathlib.Path]:
-    """What lists the pictures, and the folder where the vocabulary is looked for."""
+    """What lists the pictures, and the folder or file that it reads."""
     kind, _, where = name.partition(":")
     if kind in _FOLDERS:
-        folder = _existing(where, name)
-        if not folder.is_dir():
-            raise UserError(f"{where} in {name!r} is not a folder; give one that holds pictures.")
+        folder = _folder(where, name)
         return functools.partial(_FOLDERS[kind], folder), folder
     file, comma, images = where.partition(",")
     if comma and _path(where).exists():  # the comma is the path's own
@@ -115,7 +143,14 @@ def _reader(name: str) -> tuple[Reader, pathlib.Path]:
     if not path.is_file():
         raise UserError(f"{file} in {name!r} is not a file; give the one with the captions.")
     folder = _existing(images, name) if images else path.parent
-    return functools.partial(_FILES[kind], path, folder), path.parent
+    return functools.partial(_FILES[kind], path, folder), path
+
+
+def _folder(where: str, name: str) -> pathlib.Path:
+    folder = _existing(where, name)
+    if not folder.is_dir():
+        raise UserError(f"{where} in {name!r} is not a folder; give one that holds pictures.")
+    return folder
 
 
 def _path(text: str) -> pathlib.Path:

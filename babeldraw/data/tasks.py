@@ -4,6 +4,7 @@
   emoji_people_SIZE      gender x tone x role      train, heldout_people
   emoji_quickstart_SIZE  some roles of that grid   train, heldout_people
   coco_captions_256      MS-COCO 2014 captions     train, validation, test
+  coco_captions_512      the same for super-resolution
 
 Pictures of one's own need no registration: `find_task` knows names such as folder:/my/pictures, and
 mixtures such as folder:/my/pictures:0.7+emoji_256:0.3; see `babeldraw.data.sources`.
@@ -23,17 +24,17 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from babeldraw.data import emoji, emoji_sheets, preprocessing, sources
-from babeldraw.data.pictures import PictureSource
+from babeldraw.data import emoji, emoji_sheets, features, preprocessing, sources
+from babeldraw.data.tfds_source import TfdsPictures
+from babeldraw.data.token_set import TokenSource
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator's memory belongs to JAX
 
-COCO_TASK = "coco_captions_256"
+COCO_SIZES = (256, 512)
 COCO_TFDS = "coco_captions:1.1.0"
 COCO_SPLITS = {"train": "train+restval", "validation": "val", "test": "test"}
-SHUFFLE_BUFFER = 2_000  # pictures: 0.4 GB at 256 px
 
 
 class EmojiSource(seqio.TfdsDataSource):
@@ -58,30 +59,18 @@ class EmojiSource(seqio.TfdsDataSource):
         del shuffle  # a split is one file, in order; the task's buffer shuffles it as a whole
         return super().get_dataset(split=split, shuffle=False, **kwargs)
 
+    def captions(self, split: str) -> Iterator[str]:
+        """All captions of a split; pictures are not decoded."""
+        loader = self.tfds_dataset
+        decoders = tfds.decode.PartialDecoding({"caption": True})
+        dataset = loader.builder.as_dataset(split=split, decoders=decoders)
+        yield from (example["caption"].decode() for example in dataset.as_numpy_iterator())
+
 
 @functools.cache
 def _prepare_once(config_name: str, data_dir: str | None) -> pathlib.Path:
     del data_dir  # part of the key only
     return emoji.prepare(config_name)
-
-
-class CocoSource(seqio.TfdsDataSource):
-    """MS-COCO as its user prepared it, with ``augment`` true in the training split."""
-
-    @property
-    def tfds_dataset(self) -> Any:
-        loader = self._tfds_dataset
-        if not loader.builder.is_prepared():
-            raise UserError(
-                f"{COCO_TFDS} is not prepared under {loader.builder.data_dir}: run "
-                f"`tfds build {COCO_TFDS.split(':')[0]}` (a large download), or point "
-                "TFDS_DATA_DIR at the folder that holds it."
-            )
-        return loader
-
-    def get_dataset(self, split: str | None = None, **kwargs: Any) -> tf.data.Dataset:
-        dataset = super().get_dataset(split=split, **kwargs)
-        return dataset.map(lambda example: {**example, "augment": split == "train"})
 
 
 def coco_vocabulary() -> pathlib.Path:
@@ -117,7 +106,7 @@ def _open(name: str, vocabulary: str | None) -> seqio.Task | seqio.Mixture:
     del vocabulary  # part of the key only
     if parts := sources.split_mixture(name):
         return _mix(name, [(find_task(part, "train"), rate) for part, rate in parts])
-    task = sources.open_task(name, _TEXT, _output_features)
+    task = sources.open_task(name)
     if task is None:
         names = _registered()
         close = difflib.get_close_matches(name, names, n=3)
@@ -132,6 +121,12 @@ def _open(name: str, vocabulary: str | None) -> seqio.Task | seqio.Mixture:
 
 def _mix(name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]]) -> seqio.Mixture:
     """Draws each example from a task with a probability as its rate; an epoch has all of them."""
+    made_by = {token_maker(task) for task, _ in tasks}
+    if len(made_by) > 1:
+        raise UserError(
+            f"The tasks of {name!r} must all have pictures, or all have tokens of one tokenizer: "
+            "tokenize the others with it, too."
+        )
     vocabularies = [task.output_features["text"].vocabulary for task, _ in tasks]
     paths = [str(vocabulary.sentencepiece_model_file) for vocabulary in vocabularies]
     missing = [path for path in paths if not pathlib.Path(path).exists()]
@@ -147,6 +142,17 @@ def _mix(name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]]) -> se
     return seqio.Mixture(sources.safe_name(name), tasks, sample_fn=sample)
 
 
+def token_maker(provider: seqio.Task | seqio.Mixture) -> tuple[str, int, int] | None:
+    """Of tasks of tokens: the tokenizer's identity, the pictures' side, tokens a row; else None."""
+    source = getattr(provider, "source", None)
+    if isinstance(provider, seqio.Mixture):  # `_mix` has seen to it that they agree
+        source = provider.tasks[0].source
+    if not isinstance(source, TokenSource):
+        return None
+    manifest = source.manifest
+    return manifest.tokenizer, manifest.image_size, manifest.grid
+
+
 def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
     """All captions of a split, as they are before tokenizing; pictures are not decoded.
 
@@ -160,46 +166,17 @@ def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
     task = find_task(task_name, split)
     if not isinstance(task, seqio.Task):
         raise UserError(f"{task_name} is a mixture: name one of its tasks instead.")
-    if isinstance(task.source, PictureSource):
-        for picture in task.source.pictures(split):
-            yield from picture.captions
-        return
-    loader = task.source.tfds_dataset
-    features = loader.builder.info.features
-    key = "caption" if "caption" in features else "captions"
-    decoders = tfds.decode.PartialDecoding({key: features[key]})
-    dataset = loader.builder.as_dataset(split=loader._map_split(split), decoders=decoders)
-    for example in dataset.as_numpy_iterator():
-        texts = [example["caption"]] if key == "caption" else example["captions"]["text"]
-        yield from (text.decode() for text in texts)
+    yield from task.source.captions(split)
 
-
-def _output_features(vocabulary_path: str) -> dict[str, seqio.Feature]:
-    return {
-        "text": seqio.Feature(
-            seqio.SentencePieceVocabulary(vocabulary_path), add_eos=True, dtype=tf.int32
-        ),
-        "image": seqio.Feature(
-            seqio.PassThroughVocabulary(256), add_eos=False, dtype=tf.uint8, rank=3
-        ),
-    }
-
-
-_TEXT = (
-    preprocessing.check_vocabulary,
-    preprocessing.add_text,
-    functools.partial(seqio.preprocessors.tokenize, copy_pretokenized=False),
-    seqio.preprocessors.append_eos_after_trim,
-)
 
 for _size in emoji.SIZES:
     for _selection, _name in (("all", ""), ("people", "people_"), ("quickstart", "quickstart_")):
         seqio.TaskRegistry.add(
             f"emoji_{_name}{_size}",
             source=EmojiSource(f"{_selection}_{_size}"),
-            preprocessors=[preprocessing.check_image_size, *_TEXT],
-            output_features=_output_features(str(EMOJI_VOCABULARY)),
-            shuffle_buffer_size=SHUFFLE_BUFFER,
+            preprocessors=[preprocessing.check_image_size, *features.TEXT_STEPS],
+            output_features=features.with_pictures(str(EMOJI_VOCABULARY)),
+            shuffle_buffer_size=sources.SHUFFLE_BUFFER,
         )
 
 
@@ -211,13 +188,17 @@ def add_coco_task(name: str, source: seqio.DataSource, vocabulary_path: str, siz
         preprocessors=[
             functools.partial(preprocessing.caption_image, size=size),
             preprocessing.check_image_size,
-            *_TEXT,
+            *features.TEXT_STEPS,
         ],
-        output_features=_output_features(vocabulary_path),
-        shuffle_buffer_size=SHUFFLE_BUFFER,
+        output_features=features.with_pictures(vocabulary_path),
+        shuffle_buffer_size=sources.SHUFFLE_BUFFER,
     )
 
 
-add_coco_task(
-    COCO_TASK, CocoSource(COCO_TFDS, splits=COCO_SPLITS), str(coco_vocabulary()), size=256
-)
+for _size in COCO_SIZES:
+    add_coco_task(
+        f"coco_captions_{_size}",
+        TfdsPictures(COCO_TFDS, splits=COCO_SPLITS),
+        str(coco_vocabulary()),
+        size=_size,
+    )

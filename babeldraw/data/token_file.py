@@ -89,12 +89,22 @@ def written_whole(
     Raises:
       UserError: it cannot be written.
     """
+    with renamed_when_whole(path, advice) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def renamed_when_whole(path: str | os.PathLike[str], advice: str) -> Iterator[pathlib.Path]:
+    """The path of a file to write, beside `path`, whose name it takes at the end.
+
+    Raises:
+      UserError: it cannot be written; `advice` ends the sentence.
+    """
     path = pathlib.Path(path)
     temporary = path.with_name(f".partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         raise UserError(

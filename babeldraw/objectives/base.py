@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import optax
 
+from babeldraw.errors import UserError
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import is_box, layer_axes
 
@@ -61,6 +62,14 @@ class Objective(abc.ABC):
     @abc.abstractmethod
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """Global shape and dtype of each entry of the batches that it trains on."""
+
+    def check_dataset(self, dataset: Any, constants: Constants) -> None:
+        """Looks at a dataset before the first step; `constants` are the run's, as host arrays.
+
+        Raises:
+          UserError: it does not go with this objective's networks.
+        """
+        return
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         """Looks at the values of each training batch before it goes to the devices.
@@ -129,3 +138,17 @@ class Objective(abc.ABC):
     ) -> dict[str, jax.Array]:
         """Sheets to look at: name -> `uint8[N, columns, H, W, 3]`, a row each. Traceable."""
         return {}
+
+
+def check_text_tokens(batch: Mapping[str, np.ndarray], text_vocab_size: int) -> None:
+    """For `Objective.check_batch`: whether the model knows the batch's text tokens.
+
+    Raises:
+      UserError: it does not know all of them.
+    """
+    largest = int(np.max(batch["text_tokens"], initial=0))
+    if largest >= text_vocab_size:  # The embedding would take its last row instead.
+        raise UserError(
+            f"The captions have text token {largest}, and the model knows {text_vocab_size}: set "
+            "TEXT_VOCAB_SIZE to the vocabulary's size."
+        )

@@ -12,19 +12,28 @@ from jaxtyping import Array, Int, Key
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.layers import fold_keys
+from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
-from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Metrics,
+    Objective,
+    Params,
+    Player,
+    check_text_tokens,
+)
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextToImage(Objective):
-    """Next-token cross-entropy over image tokens; the frozen tokenizer runs inside the step.
+    """Next-token cross-entropy over image tokens.
 
     Attributes:
-      tokenizer: the frozen ViT-VQGAN; it is not run on batches that bring `image_tokens`.
+      tokenizer: the frozen ViT-VQGAN, which runs inside the step on batches that bring `image`.
       tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.load_tokenizer` of a
         run directory; called once, at the start of a run.
       prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
@@ -32,6 +41,7 @@ class TextToImage(Objective):
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
         otherwise learns to continue the pictures that it has seen before it learns to read the
         prompt. Beyond the patent.
+      tokens_beforehand: whether batches bring `image_tokens`, made by `babeldraw tokenize-dataset`.
     """
 
     model: EncoderDecoder
@@ -40,6 +50,7 @@ class TextToImage(Objective):
     optimizer: OptimizerConfig
     prompt_dropout_rate: float = 0.0
     token_noise_rate: float = 0.0
+    tokens_beforehand: bool = False
 
     @property
     def network(self) -> EncoderDecoder:
@@ -59,18 +70,39 @@ class TextToImage(Objective):
         return {"tokenizer": unbox(boxes["params"])}
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        text = jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32)
+        if self.tokens_beforehand:
+            tokens = jax.ShapeDtypeStruct((batch_size, self.model.num_tokens), jnp.int32)
+            return {"text_tokens": text, "image_tokens": tokens}
         size = self.tokenizer.image_size
-        return {
-            "text_tokens": jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32),
-            "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8),
-        }
+        image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+        return {"text_tokens": text, "image": image}
+
+    def check_dataset(self, dataset: Any, constants: Constants) -> None:
+        made_by = getattr(dataset, "tokenizer", None)
+        if (made_by is not None) != self.tokens_beforehand:
+            brings = "pictures" if made_by is None else "tokens made beforehand"
+            raise UserError(
+                f"The dataset brings {brings}, and TOKENS_BEFOREHAND is {self.tokens_beforehand}: "
+                "set it to the other, or choose another task."
+            )
+        if made_by is None:
+            return
+        own = token_identity(constants["tokenizer"])
+        if made_by != own:
+            raise UserError(
+                "The dataset's tokens were made by another tokenizer (its encoder and codebook are "
+                f"{made_by[:12]}, those of this run {own[:12]}): tokenize the pictures with this "
+                "run's, or start a run with the other."
+            )
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
-        largest = int(np.max(batch["text_tokens"], initial=0))
-        if largest >= self.model.text_vocab_size:  # The embedding would take its last row instead.
+        check_text_tokens(batch, self.model.text_vocab_size)
+        largest = int(np.max(batch.get("image_tokens", 0), initial=0))
+        if largest >= self.model.codebook_size:
             raise UserError(
-                f"The captions have text token {largest}, and the model knows "
-                f"{self.model.text_vocab_size}: set TEXT_VOCAB_SIZE to the vocabulary's size."
+                f"The pictures have token {largest}, and the model knows "
+                f"{self.model.codebook_size}: make the tokens again, they are damaged."
             )
 
     def init(self, key: jax.Array) -> dict[str, Params]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +11,8 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from babeldraw.errors import UserError
+from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
-
-_READS_PICTURES = ("encoder", "to_code", "quantizer")
-"""The parameters that say which tokens a picture has and what they mean; the rest only draws."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,17 +78,8 @@ class Codec:
 
     @functools.cached_property
     def identity(self) -> str:
-        """SHA-256 (hex) of the parameters of encoder and codebook.
-
-        Tokenizers that share it share their tokens, even where their decoders differ.
-        """
-        digest = hashlib.sha256()
-        kept = {name: self.params[name] for name in _READS_PICTURES}
-        for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
-            array = np.ascontiguousarray(leaf, dtype="<f4")
-            digest.update(f"{jax.tree_util.keystr(path)} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        """As `token_identity`."""
+        return token_identity(self.params)
 
     def _in_batches(
         self, program: Callable[..., jax.Array], rows: np.ndarray, none: np.ndarray

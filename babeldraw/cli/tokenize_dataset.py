@@ -1,0 +1,180 @@
+"""`babeldraw tokenize-dataset`: a task's pictures to tokens that a run can train on."""
+
+import argparse
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from babeldraw.cli.tokenize import MAX_CODEBOOK, in_batches
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from babeldraw.data.token_set import Manifest
+    from babeldraw.sampling.codec import Codec
+
+SUMMARY = "Turn the pictures of a task into tokens to train on."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `babeldraw tokenize-dataset` to `parser`."""
+    add = parser.add_argument
+    add("--checkpoint", required=True, metavar="DIR", help="run directory of a tokenizer run")
+    add("--task", required=True, metavar="NAME", help="task or mixture; all its splits are done")
+    add("--output", required=True, metavar="DIR", help="folder to write, or to go on with")
+    add("--workers", type=int, default=1, metavar="N", help="processes that share the work")
+    add(
+        "--worker",
+        type=int,
+        metavar="I",
+        help="do the part of worker I of N (from 0) alone: for several hosts or devices that share "
+        "the folder (default: start all N here)",
+    )
+    add(
+        "--crops",
+        type=int,
+        default=1,
+        metavar="N",
+        help="squares of each training picture: 1 is the centre, more are cut at random as in "
+        "training on pictures",
+    )
+    add("--shard_size", type=int, default=4096, metavar="N", help="pictures a file, at most")
+    add("--batch_size", type=int, default=16, metavar="N", help="pictures at a time")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the shards of OUTPUT that are not there yet."""
+    for name in ("workers", "crops", "shard_size", "batch_size"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
+    if args.worker is not None and not 0 <= args.worker < args.workers:
+        raise UserError(f"--worker is {args.worker}; give 0 to {args.workers - 1}.")
+    codec = _open_codec(args)
+    folder = pathlib.Path(args.output)
+    manifest = _agree_on_manifest(args, codec, folder)
+    if args.workers > 1 and args.worker is None:
+        _start_workers(args)
+    else:
+        _work(args, codec, manifest, folder)
+    missing = [part for part in manifest.all_shards() if not manifest.shard(folder, *part).exists()]
+    if missing:
+        print(f"{folder} lacks {len(missing)} shards, which are other workers'")
+    else:
+        print(f"{folder} is whole: train on it with the task tokens:{folder}")
+    return 0
+
+
+def _open_codec(args: argparse.Namespace) -> "Codec":
+    from babeldraw.cli.runs import open_tokenizer
+    from babeldraw.sampling.codec import Codec
+
+    opened = open_tokenizer(args.checkpoint)
+    model = opened.objective.model
+    if model.codebook_size > MAX_CODEBOOK:
+        raise UserError(
+            f"This tokenizer has {model.codebook_size} codes, and token records hold "
+            f"{MAX_CODEBOOK} at most; use a tokenizer with a smaller codebook."
+        )
+    return Codec(model, opened.params, args.batch_size)
+
+
+def _agree_on_manifest(
+    args: argparse.Namespace, codec: "Codec", folder: pathlib.Path
+) -> "Manifest":
+    """The manifest of `folder`: written by the first worker, compared by the others."""
+    from babeldraw.data import raw, sources, tasks, token_set
+
+    pictures = {}
+    provider = tasks.find_task(args.task, "train")
+    for split in provider.splits:
+        parts = raw.subtasks(provider, split)
+        pictures[split] = sum(task.source.num_input_examples(split) for task in parts)
+    pictures = {split: count for split, count in pictures.items() if count}
+    manifest = token_set.Manifest(
+        tokenizer=codec.identity,
+        task=args.task,
+        image_size=codec.model.image_size,
+        grid=codec.model.grid,
+        crops=args.crops,
+        pictures=pictures,
+        shards={split: -(-count // args.shard_size) for split, count in pictures.items()},
+    )
+    if not (folder / token_set.MANIFEST).exists():
+        manifest.write(folder)
+        vocabulary = provider.output_features["text"].vocabulary.sentencepiece_model_file
+        if pathlib.Path(vocabulary).is_file():
+            shutil.copyfile(vocabulary, folder / sources.VOCABULARY_NAME)
+    found = token_set.Manifest.read(folder)
+    for name, ours in vars(manifest).items():
+        if getattr(found, name) != ours:
+            raise UserError(
+                f"{folder} was begun with {name} {_short(getattr(found, name))}, and this is "
+                f"{_short(ours)}: give another --output, or what it was begun with."
+            )
+    return found
+
+
+def _short(value: Any) -> str:
+    return value[:80] if isinstance(value, str) else str(value)
+
+
+def _start_workers(args: argparse.Namespace) -> None:
+    """Runs this command once a worker."""
+    settings = vars(args).items()
+    arguments = [f"--{key}={value}" for key, value in settings if key != "worker"]
+    command = [sys.executable, "-m", "babeldraw.cli.main", "tokenize-dataset", *arguments]
+    workers = [subprocess.Popen([*command, f"--worker={i}"]) for i in range(args.workers)]
+    try:
+        failed = [i for i, worker in enumerate(workers) if worker.wait()]
+    finally:
+        for worker in workers:
+            worker.terminate()
+    if failed:
+        raise UserError(
+            f"Workers {failed} failed, as said above: give the command again, which goes on."
+        )
+
+
+def _work(
+    args: argparse.Namespace, codec: "Codec", manifest: "Manifest", folder: pathlib.Path
+) -> None:
+    from babeldraw.data import records, tasks
+
+    provider = tasks.find_task(args.task, "train")
+    for number, (split, index) in enumerate(manifest.all_shards()):
+        path = manifest.shard(folder, split, index)
+        if number % args.workers != (args.worker or 0) or path.exists():
+            continue
+        began = time.perf_counter()
+        examples = _records(provider, split, index, codec, manifest)
+        count = records.write(path, examples, "choose another --output")
+        speed = count / (time.perf_counter() - began)
+        print(f"{path.name}: {count} pictures, {speed:.1f} a second", flush=True)
+
+
+def _records(
+    provider: Any, split: str, index: int, codec: "Codec", manifest: "Manifest"
+) -> Iterator[bytes]:
+    """The records of one shard."""
+    import numpy as np
+
+    from babeldraw.data import raw, token_set
+
+    examples = (
+        example
+        for task in raw.subtasks(provider, split)
+        for example in raw.raw_examples(task.source, split, index, manifest.shards[split])
+    )
+    crops = manifest.crops if split == "train" else 1
+    for batch in in_batches(examples, max(1, codec.batch_size // crops)):
+        squares = [
+            raw.square(example, manifest.image_size, crop if crops > 1 else None)
+            for example in batch
+            for crop in range(crops)
+        ]
+        tokens = codec.encode(np.stack(squares)).astype(np.uint16)
+        for example, rows in zip(batch, np.split(tokens, len(batch)), strict=True):
+            yield token_set.encode_example(rows, example.captions, example.name)

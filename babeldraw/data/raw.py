@@ -1,0 +1,64 @@
+"""Examples of any task's source as the files have them: pictures uncropped, captions as text."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+from jaxtyping import UInt8
+
+from babeldraw.data import preprocessing
+from babeldraw.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class RawExample:
+    """A picture with its captions; `name` is empty where the source gives none."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    captions: tuple[str, ...]
+    name: str
+
+
+def raw_examples(
+    source: seqio.DataSource, split: str, shard: int = 0, num_shards: int = 1
+) -> Iterator[RawExample]:
+    """Every `num_shards`-th example of a split, in order; together the shards are the split.
+
+    Raises:
+      UserError: the source cannot be read, or has tokens in the place of pictures.
+    """
+    dataset = _shard_of(source, split, shard, num_shards)
+    if "image" not in dataset.element_spec:
+        raise UserError("This task has tokens, no pictures: name the task that they were made of.")
+    for example in dataset.as_numpy_iterator():
+        captions = example["captions"]["text"] if "captions" in example else [example["caption"]]
+        yield RawExample(
+            example["image"],
+            tuple(caption.decode("utf-8", "backslashreplace") for caption in captions),
+            example.get("name", b"").decode("utf-8", "backslashreplace"),
+        )
+
+
+def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray, "size size 3"]:
+    """A square of the picture: the centre, or random crop `crop`, the same each time."""
+    seed = None
+    if crop is not None:
+        digest = hashlib.sha256(f"{example.name}\0{crop}".encode()).digest()
+        seed = tf.constant(np.frombuffer(digest[:8], np.int32))
+    return preprocessing.square_crop_resize(tf.constant(example.image), size, seed).numpy()
+
+
+def _shard_of(source: seqio.DataSource, split: str, shard: int, num_shards: int) -> Any:
+    if source.supports_arbitrary_sharding:
+        info = seqio.ShardInfo(shard, num_shards)
+        return source.get_dataset(split, shuffle=False, shard_info=info)
+    return source.get_dataset(split, shuffle=False).shard(num_shards, shard)
+
+
+def subtasks(provider: Any, split: str) -> list[Any]:
+    """The tasks of a task or mixture that have the split."""
+    return [task for task in getattr(provider, "tasks", [provider]) if split in task.splits]
