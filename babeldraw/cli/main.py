@@ -12,8 +12,12 @@ from types import ModuleType
 import babeldraw
 from babeldraw.errors import Stopped, UserError
 
-# Each is a module babeldraw.cli.NAME with SUMMARY, add_arguments(parser) and run(args) -> int.
-SUBCOMMANDS = ("quickstart", "train", "sample", "tokenize", "evaluate", "plan", "data", "vocab")
+# Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
+# run(args) -> int.
+SUBCOMMANDS = (
+    *("quickstart", "train", "sample", "tokenize", "tokenize-dataset", "evaluate", "plan"),
+    *("data", "vocab"),
+)
 
 EXIT_USER_ERROR = 2
 EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: told to stop, saved; the same command goes on
@@ -76,7 +80,7 @@ def _subcommand(name: str) -> ModuleType:
         close = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
         advice = f"did you mean {close[0]!r}?" if close else f"choose {', '.join(SUBCOMMANDS)}"
         raise UserError(f"there is no subcommand {name!r}; {advice}")
-    return importlib.import_module(f"babeldraw.cli.{name}")
+    return importlib.import_module(f"babeldraw.cli.{name.replace('-', '_')}")
 
 
 def _top_level_parser() -> argparse.ArgumentParser:

@@ -113,6 +113,8 @@ def train(
         if start >= train_steps:
             _say(f"{model_dir} has been trained to step {start} already")
             return state
+        for dataset in filter(None, (train_dataset, eval_dataset)):
+            objective.check_dataset(dataset, constants)
         constants = jax.device_put(constants, replicated(mesh))
 
         # 4. Batches, from the step that comes next.
