@@ -81,7 +81,7 @@ def ours(model, params, pictures: int, order: str) -> tuple[Callable[[], object]
             guidance_weight=WEIGHT,
             temperature=0.0,
             schedule=order,
-        )
+        )[0]
 
     schedule = make_schedule(model, order=order)
     steps = len(schedule.positions)

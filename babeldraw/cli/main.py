@@ -15,7 +15,16 @@ from babeldraw.errors import Stopped, UserError
 # Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
 # run(args) -> int.
 SUBCOMMANDS = (
-    *("quickstart", "train", "sample", "tokenize", "tokenize-dataset", "evaluate", "plan"),
+    *(
+        "quickstart",
+        "train",
+        "sample",
+        "caption",
+        "tokenize",
+        "tokenize-dataset",
+        "evaluate",
+        "plan",
+    ),
     *("data", "vocab"),
 )
 

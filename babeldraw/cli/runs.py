@@ -10,6 +10,7 @@ from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     from babeldraw.data.pipeline import Dataset
+    from babeldraw.objectives.coca import ContrastiveCaptioner
     from babeldraw.objectives.text_to_image import TextToImage
     from babeldraw.objectives.tokenizer import Tokenizer
     from babeldraw.sampling.upscale import Upscaler
@@ -41,6 +42,20 @@ class TokenizerRun:
     """
 
     objective: "Tokenizer"
+    params: Mapping[str, Any]
+    dataset: "Dataset"
+
+
+@dataclasses.dataclass(frozen=True)
+class CoCaRun:
+    """What `config.gin` and the latest checkpoint of a CoCa run say.
+
+    Attributes:
+      params: of its CoCa, host arrays.
+      dataset: the training dataset, whose vocabulary its texts are in.
+    """
+
+    objective: "ContrastiveCaptioner"
     params: Mapping[str, Any]
     dataset: "Dataset"
 
@@ -86,6 +101,28 @@ def open_tokenizer(model_dir: str) -> TokenizerRun:
     return TokenizerRun(
         objective, checkpoints.load_tokenizer(model_dir), configured("eval_dataset")
     )
+
+
+def open_coca(model_dir: str) -> CoCaRun:
+    """Opens a run directory of a CoCa, as `open_text_to_image`.
+
+    Raises:
+      UserError: there is no run, no checkpoint, or its objective is another one.
+    """
+    configured = _open(model_dir)
+
+    from babeldraw.objectives.coca import NAME, ContrastiveCaptioner
+    from babeldraw.training import checkpoints
+
+    objective = configured("objective")
+    if not isinstance(objective, ContrastiveCaptioner):
+        raise _wrong_objective(
+            model_dir,
+            objective,
+            "compares no pictures with texts",
+            "a CoCa run (gin/runs/coca.gin)",
+        )
+    return CoCaRun(objective, checkpoints.load_params(model_dir)[NAME], configured("train_dataset"))
 
 
 def open_upscaler(model_dir: str) -> "Upscaler":

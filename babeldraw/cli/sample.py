@@ -1,24 +1,41 @@
 """`babeldraw sample`: pictures from prompts, with a trained text-to-image run."""
 
 import argparse
-import re
-import sys
-from pathlib import Path
+import math
+from typing import TYPE_CHECKING
 
 from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from babeldraw.cli.drawing import Drawing
 
 SUMMARY = "Draw pictures of prompts with a trained text-to-image model."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw sample` to `parser`."""
-    parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="what to draw")
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to draw")
     parser.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="run directory of a text-to-image run"
     )
     parser.add_argument("--output", default="samples", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--num_samples", type=int, default=4, metavar="N", help="per prompt")
-    parser.add_argument("--guidance_weight", type=float, default=1.0, metavar="W")
+    parser.add_argument(
+        "--guidance_weight",
+        type=float,
+        default=1.0,
+        metavar="W",
+        help="of the prompt: above 1 follows it more, 0 draws without text (default: 1)",
+    )
+    parser.add_argument(
+        "--and",
+        dest="terms",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("TEXT", "WEIGHT"),
+        help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain)',
+    )
     parser.add_argument("--temperature", type=float, default=1.0, metavar="T")
     parser.add_argument(
         "--cutoff",
@@ -34,59 +51,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top_p", type=float, metavar="P", help="draw among the fewest tokens of this probability"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="pictures at once")
+    parser.add_argument(
+        "--start", metavar="FILE", help="a picture to go on from; with --rows or --redraw"
+    )
+    parser.add_argument("--rows", type=int, metavar="N", help="keep its first N rows of tokens")
+    parser.add_argument(
+        "--redraw",
+        metavar="LEFT,TOP,WIDTH,HEIGHT",
+        help="keep all of it but this box, in pixels of the drawn picture",
+    )
+    parser.add_argument(
+        "--rerank", metavar="DIR", help="order the samples of a prompt with this CoCa run"
+    )
+    parser.add_argument("--upscale", metavar="DIR", help="enlarge with this super-resolution run")
+    parser.add_argument(
+        "--interactive", action="store_true", help="then read prompts from the terminal, one a line"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt."""
     _check(args)
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
+    from babeldraw.cli.drawing import Drawing
 
-    from babeldraw.cli.runs import open_text_to_image
-    from babeldraw.data import vocabulary
-    from babeldraw.sampling.pictures import Sampler
-    from babeldraw.training.pictures import write_grid
-
-    opened = open_text_to_image(args.checkpoint)
-    objective = opened.objective
-    sampler = Sampler(
-        objective.model,
-        opened.params["text_to_image"],
-        objective.tokenizer,
-        opened.constants["tokenizer"],
-        guidance_weight=args.guidance_weight,
-        temperature=args.temperature,
-        cutoff=args.cutoff,
-        top_k=args.top_k,
-        top_p=args.top_p,
-    )
-    text = vocabulary.encode(args.prompts, opened.dataset.vocabulary, objective.model.text_length)
-    images = sampler(text, num_samples=args.num_samples, seed=args.seed, on_progress=_progress)
-
-    output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
-    for prompt, samples in zip(args.prompts, images, strict=True):
-        for number, image in enumerate(samples):
-            metadata = PngInfo()
-            metadata.add_itxt("prompt", prompt)
-            metadata.add_itxt("seed", str(args.seed))
-            metadata.add_itxt("model", args.checkpoint)
-            path = output / f"{file_stem(prompt)}-{number:02d}.png"
-            Image.fromarray(image).save(path, pnginfo=metadata)
-    write_grid(output / "grid.png", images)
-    print(f"{images.shape[0] * images.shape[1]} pictures and grid.png are in {output}")
+    drawing = Drawing(args)
+    if args.prompts:
+        drawing.draw(args.prompts)
+    if args.interactive:
+        _converse(drawing)
     return 0
 
 
-def file_stem(prompt: str) -> str:
-    """A file name for a prompt: its letters and digits in lower case, at most 60 of them."""
-    return re.sub(r"\W+", "-", prompt.lower()).strip("-")[:60] or "prompt"
+def _converse(drawing: "Drawing") -> None:
+    print("A prompt a line; an empty line ends.")
+    while True:
+        try:
+            prompt = input("prompt> ").strip()
+        except EOFError:
+            return
+        if not prompt:
+            return
+        try:
+            drawing.draw([prompt])
+        except UserError as error:  # Of this prompt; the next one may be better.
+            print(error)
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.num_samples < 1:
-        raise UserError(f"--num_samples is {args.num_samples}; give 1 or more.")
-    if args.temperature < 0:
+    if not args.prompts and not args.interactive:
+        raise UserError("there is no prompt; say what to draw, or give --interactive.")
+    for name in ("num_samples", "batch_size"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
+    if not 0 <= args.temperature < math.inf:
         raise UserError(f"--temperature is {args.temperature}; give 0 (most probable) or more.")
     if not 0 <= args.cutoff < 1:
         raise UserError(f"--cutoff is {args.cutoff}; give a share from 0 up to, not including, 1.")
@@ -94,8 +112,23 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--top_k is {args.top_k}; give 1 or more.")
     if args.top_p is not None and not 0 < args.top_p <= 1:
         raise UserError(f"--top_p is {args.top_p}; give a share above 0 and up to 1.")
+    if not 0 <= args.seed < 2**31:
+        raise UserError(f"--seed is {args.seed}; give a whole number from 0 to {2**31 - 1}.")
+    args.terms = [(text, _weight(text, weight)) for text, weight in args.terms]
+    if (args.rows is not None) + (args.redraw is not None) != (args.start is not None):
+        raise UserError(
+            "--start FILE needs one of --rows and --redraw, and they need it: say which part of "
+            "the picture stays."
+        )
 
 
-def _progress(done: int, total: int) -> None:
-    end = "\n" if done == total else ""
-    print(f"\r{done}/{total} pictures", end=end, file=sys.stderr, flush=True)
+def _weight(text: str, weight: str) -> float:
+    try:
+        number = float(weight)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(
+            f"--and {text!r} has the weight {weight!r}; give a number, as --and rain -1"
+        )
+    return number

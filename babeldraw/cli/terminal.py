@@ -31,6 +31,9 @@ class Progress:
         speed = done / max(time.perf_counter() - self._began, 1e-9)
         total = "" if self._total is None else f"/{self._total}"
         line = f"\r{done}{total} pictures | {speed:.1f} images/s"
+        if self._total is not None and 0 < done < self._total:
+            line += f" | {(self._total - done) / speed:.0f} s left"
+        line += " " * 8  # Over what a longer line has left.
         print(line, end=end, file=sys.stderr, flush=True)
 
 

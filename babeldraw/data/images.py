@@ -137,6 +137,16 @@ def _too_large(path: str | os.PathLike[str], reason: str) -> UnreadableImage:
     return UnreadableImage(path, "too large", f"{reason}, and the limit is {MAX_PIXELS:,} pixels")
 
 
+def read_square(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """The centre square of a picture, resized as for evaluation on the seqio tasks.
+
+    Raises:
+      UnreadableImage: as `read_image`.
+    """
+    image = tf.constant(read_image(path))
+    return preprocessing.square_crop_resize(image, size, None).numpy()
+
+
 class ImageFolder:
     """The pictures of a folder and its subfolders, in order of their names, square and resized.
 
@@ -173,12 +183,11 @@ class ImageFolder:
             self._skip(kind, name)
         for name in self._names:
             try:
-                image = read_image(self._root / name)
+                image = read_square(self._root / name, self._size)
             except UnreadableImage as error:
                 self._skip(error.kind, name)
                 continue
-            square = preprocessing.square_crop_resize(tf.constant(image), self._size, None)
-            yield name, square.numpy()
+            yield name, image
 
     def _skip(self, kind: str, name: str) -> None:
         self.skipped.setdefault(kind, []).append(name)

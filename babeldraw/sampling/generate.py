@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
@@ -21,6 +22,9 @@ from babeldraw.sampling.filters import check_filters, keep_likely, keep_top_k, k
 from babeldraw.sampling.schedule import Order, make_schedule
 
 Weights = float | Sequence[float]
+
+_State = tuple[jax.Array, jax.Array, Caches]
+"""Tokens so far, the log-probability of each of them, and the caches."""
 
 
 def generate_tokens(
@@ -35,8 +39,9 @@ def generate_tokens(
     top_k: int | None = None,
     top_p: float | None = None,
     prefix: Int[Array, "pictures prefix"] | None = None,
+    redraw: Sequence[int] = (),
     schedule: Order | None = None,
-) -> Int[Array, "pictures n"]:
+) -> tuple[Int[Array, "pictures n"], Float[Array, "pictures"]]:
     """Draws the image tokens of pictures of each prompt. Traceable; settings are static.
 
     Args:
@@ -55,7 +60,15 @@ def generate_tokens(
       top_k: draw among the most probable tokens, this many.
       top_p: draw among the fewest tokens that have this probability together, after `top_k`.
       prefix: the first tokens, in raster order, of each picture: given, not drawn.
+      redraw: positions of the prefix to draw all the same. Such a token sees those before it
+        only; the given ones after it stay as they are.
       schedule: for comparisons; by default the fastest that is exact (see `schedule`).
+
+    Returns:
+      The tokens, and a score of each picture: the mean log-probability, in nats a token, of those
+      from the first drawn one on, given ones among them. It is that of the model with the prompt,
+      before guidance, temperature and filters (of several texts, that of `cutoff`). 0 where
+      nothing is drawn.
 
     Raises:
       UserError: settings out of range, or lengths that do not fit each other.
@@ -63,13 +76,16 @@ def generate_tokens(
     text_tokens = text_tokens.reshape(text_tokens.shape[0], -1, text_tokens.shape[-1])
     weights = _as_tuple(guidance_weight)
     check_filters(cutoff, top_k, top_p)
-    _check(model, text_tokens.shape[:2], keys.shape[0], weights, prefix)
-    given = 0 if prefix is None else prefix.shape[1]
+    _check(model, text_tokens.shape[:2], keys.shape[0], weights, prefix, redraw)
+    length = 0 if prefix is None else prefix.shape[1]
+    kept = np.isin(np.arange(model.num_tokens), redraw, invert=True)
+    kept[length:] = False
+    given = min(redraw, default=length)
     plan = make_schedule(model, given, schedule)
     decoder = CachedDecoder(model, params, text_tokens, with_unconditional=sum(weights) != 1)
 
-    def step(index: jax.Array, state: tuple[jax.Array, Caches]) -> tuple[jax.Array, Caches]:
-        tokens, caches = state
+    def step(index: jax.Array, state: _State) -> _State:
+        tokens, likely, caches = state
         positions = jnp.asarray(plan.positions)[index]
         logits, caches = decoder.step(
             tokens,
@@ -79,23 +95,33 @@ def generate_tokens(
             jnp.asarray(plan.visible)[index],
             caches,
         )
-        logits = keep_likely(*combine(logits, weights), cutoff)
-        logits = keep_top_k(logits, top_k)
+        logits, conditional = combine(logits, weights)
+        logits = keep_top_k(keep_likely(logits, conditional, cutoff), top_k)
         if temperature == 0:
             drawn = jnp.argmax(logits, axis=-1)
         else:
             drawn = _draw(keys, positions, keep_top_p(logits / temperature, top_p))
-        return tokens.at[:, positions].set(drawn.astype(jnp.int32), mode="drop"), caches
+        drawn = drawn.astype(jnp.int32)
+        if redraw:  # The picture so far holds what is given.
+            here = jnp.minimum(positions, model.num_tokens - 1)
+            drawn = jnp.where(jnp.asarray(kept)[here], tokens[:, here], drawn)
+        nats = jax.nn.log_softmax(conditional, axis=-1)
+        picked = jnp.take_along_axis(nats, drawn[..., None], axis=-1)[..., 0]
+        tokens = tokens.at[:, positions].set(drawn, mode="drop")
+        return tokens, likely.at[:, positions].set(picked, mode="drop"), caches
 
     tokens = jnp.zeros((keys.shape[0], model.num_tokens), jnp.int32)
-    if given == model.num_tokens:
-        return tokens.at[:].set(prefix)
-    caches = decoder.empty_caches(keys.shape[0], plan.capacity)
-    if prefix is not None and given:
-        tokens = tokens.at[:, :given].set(prefix)
-        caches = decoder.prefill(prefix, plan.kept, plan.kept_slots, plan.capacity)
-    tokens, _ = jax.lax.fori_loop(0, len(plan.positions), step, (tokens, caches))
-    return tokens
+    likely = jnp.zeros(tokens.shape, jnp.float32)
+    if prefix is not None:
+        tokens = tokens.at[:, :length].set(prefix)
+    if given < model.num_tokens:
+        if prefix is not None and given:
+            caches = decoder.prefill(prefix[:, :given], plan.kept, plan.kept_slots, plan.capacity)
+        else:
+            caches = decoder.empty_caches(keys.shape[0], plan.capacity)
+        state = tokens, likely, caches
+        tokens, likely, _ = jax.lax.fori_loop(0, len(plan.positions), step, state)
+    return tokens, jnp.sum(likely, axis=1) / max(model.num_tokens - given, 1)
 
 
 def combine(
@@ -142,6 +168,7 @@ def _check(
     pictures: int,
     weights: tuple[float, ...],
     prefix: Int[Array, "pictures prefix"] | None,
+    redraw: Sequence[int],
 ) -> None:
     if texts[1] != len(weights):
         raise UserError(
@@ -159,4 +186,10 @@ def _check(
         raise UserError(
             f"the prefix has {prefix.shape[1]} tokens and a picture {model.num_tokens}; give the "
             "first of them only."
+        )
+    length = 0 if prefix is None else prefix.shape[1]
+    if redraw and not 0 <= min(redraw) <= max(redraw) < length:
+        raise UserError(
+            f"positions {min(redraw)} to {max(redraw)} are to be drawn again and {length} tokens "
+            "are given; give positions of the prefix."
         )

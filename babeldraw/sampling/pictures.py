@@ -5,17 +5,29 @@ import functools
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.sampling.generate import Weights, generate_tokens
+
+
+class Samples(NamedTuple):
+    """Pictures of some prompts, and what they were made from.
+
+    Attributes:
+      scores: mean log-probability of the drawn tokens; see `generate.generate_tokens`.
+    """
+
+    images: UInt8[np.ndarray, "prompts samples height width 3"]
+    tokens: Int[np.ndarray, "prompts samples n"]
+    scores: Float[np.ndarray, "prompts samples"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Sampler:
 
     Attributes:
       params, tokenizer_params: trained parameters, unboxed.
-      guidance_weight, temperature, cutoff, top_k, top_p: see `generate.generate_tokens`.
+      guidance_weight, temperature, cutoff, top_k, top_p, redraw: see `generate.generate_tokens`.
       batch_size: pictures drawn at a time; changes speed and memory, never a picture.
     """
 
@@ -37,9 +49,14 @@ class Sampler:
     cutoff: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    redraw: tuple[int, ...] = ()
     batch_size: int = 16
 
-    def __call__(
+    def __call__(self, *args: Any, **kwargs: Any) -> UInt8[np.ndarray, "prompts samples h w 3"]:
+        """The pictures of `generate`, which has the same arguments."""
+        return self.generate(*args, **kwargs).images
+
+    def generate(
         self,
         text_tokens: Int[np.ndarray, "prompts *texts text"],
         *,
@@ -47,7 +64,7 @@ class Sampler:
         seed: int = 0,
         on_progress: Callable[[int, int], None] | None = None,
         prefix: Int[np.ndarray, "prompts prefix"] | None = None,
-    ) -> UInt8[np.ndarray, "prompts samples height width 3"]:
+    ) -> Samples:
         """Draws `num_samples` pictures of each prompt.
 
         A picture depends on its prompt, its number among the prompt's samples, and `seed`.
@@ -68,7 +85,7 @@ class Sampler:
         batch_size = min(self.batch_size, total)
         # So many pictures next to each other share their prompt, and its encoding, in every batch.
         shared = math.gcd(num_samples, batch_size)
-        images = []
+        parts = []
         for start in range(0, total, batch_size):
             # The last batch is filled up with its own first row, so that one program serves all.
             rows = np.arange(start, start + batch_size)
@@ -81,11 +98,11 @@ class Sampler:
                 seed,
                 None if given is None else given[of],
             )
-            images.append(np.asarray(batch)[: total - start])
+            parts.append([np.asarray(part)[: total - start] for part in batch])
             if on_progress:
                 on_progress(min(start + batch_size, total), total)
-        stacked = np.concatenate(images)
-        return stacked.reshape(prompts, num_samples, *stacked.shape[1:])
+        stacked = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return Samples(*(part.reshape(prompts, num_samples, *part.shape[1:]) for part in stacked))
 
     def _checked(self, prefix: Int[np.ndarray, "prompts prefix"]) -> Int[np.ndarray, "..."]:
         if prefix.size and not 0 <= prefix.min() <= prefix.max() < self.model.codebook_size:
@@ -96,12 +113,12 @@ class Sampler:
         return np.asarray(prefix, np.int32)
 
     @functools.cached_property
-    def _draw(self) -> Callable[..., jax.Array]:
+    def _draw(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
         return functools.partial(self.program, self.params, self.tokenizer_params)
 
     @functools.cached_property
     def program(self) -> jax.stages.Wrapped:
-        """The whole of it as one function to be compiled, for one batch of pictures.
+        """The whole of it as one function to be compiled, for one batch: pictures, tokens, scores.
 
         Its arguments: `params`, `tokenizer_params`, `text int32[prompts, text]` or `[prompts,
         texts, text]`, `prompt_ids uint32[batch]`, `numbers uint32[batch]`, the seed, and `prefix
@@ -118,13 +135,13 @@ class Sampler:
             numbers: jax.Array,
             seed: jax.Array,
             prefix: jax.Array | None = None,
-        ) -> jax.Array:
+        ) -> tuple[jax.Array, jax.Array, jax.Array]:
             keys = jax.vmap(
                 lambda prompt, number: jax.random.fold_in(
                     jax.random.fold_in(jax.random.key(seed), prompt), number
                 )
             )(prompt_ids, numbers)
-            tokens = generate_tokens(
+            tokens, scores = generate_tokens(
                 self.model,
                 params,
                 text,
@@ -135,8 +152,9 @@ class Sampler:
                 top_k=self.top_k,
                 top_p=self.top_p,
                 prefix=prefix,
+                redraw=self.redraw,
             )
             images = self.tokenizer.apply({"params": tokenizer_params}, tokens, method="decode")
-            return jnp.round(images * 255).astype(jnp.uint8)
+            return jnp.round(images * 255).astype(jnp.uint8), tokens, scores
 
         return draw

@@ -6,9 +6,9 @@ import numpy as np
 
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.parallel.rules import unbox
-from babeldraw.training.checkpoints import Checkpoints
+from babeldraw.training.checkpoints import Checkpoints, save_constants
 from babeldraw.training.state import TrainState, Variable, variable_name
-from tests.models import tiny
+from tests.models import tiny, tiny_coca
 
 TASK = "pictures_of_a_test"
 
@@ -76,6 +76,87 @@ model.SuperResolver:
   num_blocks = 1
   channels = 4
 """
+
+
+TEXT_TO_IMAGE = """
+from babeldraw.models import encoder_decoder
+from babeldraw.objectives import text_to_image
+from babeldraw.training import checkpoints
+
+loop.train.objective = @text_to_image.TextToImage()
+pipeline.Dataset:
+  mixture_or_task_name = 'emoji_quickstart_32'
+  task_feature_lengths = {'text': 16, 'image': 32}
+text_to_image.TextToImage:
+  model = @encoder_decoder.EncoderDecoder()
+  tokenizer = @vit_vqgan.ViTVQGAN()
+  tokenizer_params = @checkpoints.load_tokenizer
+  optimizer = @optimizers.Adam()
+encoder_decoder.EncoderDecoder:
+  text_vocab_size = 2048
+  codebook_size = 13
+  text_length = 16
+  rows = 4
+  columns = 4
+  d_model = 16
+  num_heads = 2
+  head_dim = 8
+  mlp_dim = 24
+  encoder_layers = 1
+  decoder_layers = 1
+  attention_kernel = 3
+  decoder_inputs = 'row_start_above'
+  dtype = 'float32'
+"""
+
+COCA = """
+from babeldraw.models import coca
+from babeldraw.objectives import coca as objectives
+
+loop.train.objective = @objectives.ContrastiveCaptioner()
+pipeline.Dataset:
+  mixture_or_task_name = 'emoji_quickstart_32'
+  task_feature_lengths = {'text': 16, 'image': 32}
+objectives.ContrastiveCaptioner:
+  model = @coca.CoCa()
+  optimizer = @optimizers.Adam()
+coca.CoCa:
+  image_size = 16
+  patch_size = 4
+  text_vocab_size = 2048
+  text_length = 16
+  d_model = 16
+  num_heads = 2
+  mlp_dim = 24
+  image_layers = 1
+  text_layers = 1
+  multimodal_layers = 1
+  num_queries = 3
+  dtype = 'float32'
+"""
+
+
+def write_text_to_image(folder):
+    """Weights of noise, and a frozen tokenizer of 16 px; returns the run directory, as a str."""
+    model = tiny.transformer(
+        text_vocab_size=2048,
+        text_length=16,
+        rows=4,
+        columns=4,
+        encoder_layers=1,
+        decoder_layers=1,
+        decoder_inputs="row_start_above",
+    )
+    params = {"text_to_image": tiny.random_params(model)}
+    run = _write(folder / "text_to_image", RECIPE + TEXT_TO_IMAGE, params)
+    save_constants(run, {"tokenizer": tiny.random_params(tiny.tokenizer(), seed=2)})
+    return run
+
+
+def write_coca(folder):
+    """The same of a CoCa for those pictures."""
+    model = tiny_coca.coca(image_size=16, text_vocab_size=2048, text_length=16)
+    return _write(folder / "coca", RECIPE + COCA, {"coca": tiny_coca.random_params(model)})
 
 
 def write_tokenizer(folder):

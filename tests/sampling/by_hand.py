@@ -13,6 +13,13 @@ from tests.models import tiny
 @functools.cache
 def sampler(model, **settings):
     """`draw(params, text, keys, prefix=None) -> tokens`, compiled."""
+    draw = scored_sampler(model, **settings)
+    return lambda *arguments: draw(*arguments)[0]
+
+
+@functools.cache
+def scored_sampler(model, **settings):
+    """`draw(params, text, keys, prefix=None) -> (tokens, scores)`, compiled."""
     return tiny.jit(
         lambda params, text, keys, prefix=None: generate_tokens(
             model, params, text, keys, prefix=prefix, **settings

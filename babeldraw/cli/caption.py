@@ -1,0 +1,53 @@
+"""`babeldraw caption`: a text for each picture, with a trained CoCa run."""
+
+import argparse
+import pathlib
+import sys
+
+from babeldraw.errors import UserError
+
+SUMMARY = "Write a caption for each picture with a trained CoCa model."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `babeldraw caption` to `parser`."""
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="run directory of a CoCa run"
+    )
+    parser.add_argument(
+        "--images", required=True, metavar="DIR|FILE", help="pictures of any kind and size"
+    )
+    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="pictures at once")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a line a picture: its name, a tab, its caption. What was skipped goes to stderr."""
+    if args.batch_size < 1:
+        raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
+    import numpy as np
+
+    from babeldraw.cli.runs import open_coca
+    from babeldraw.cli.terminal import printable, skipped_summary
+    from babeldraw.cli.tokenize import in_batches
+    from babeldraw.data.images import ImageFolder, read_square
+    from babeldraw.sampling.rerank import Reranker
+
+    opened = open_coca(args.checkpoint)
+    size = opened.objective.model.image_size
+    captioner = Reranker(opened.objective.model, opened.params, batch_size=args.batch_size)
+    vocabulary = opened.dataset.vocabulary
+    path = pathlib.Path(args.images)
+    folder = None if path.is_file() else ImageFolder(path, size)
+    pictures = [(path.name, read_square(path, size))] if folder is None else folder
+    count = 0
+    for batch in in_batches(pictures, args.batch_size):
+        count += len(batch)
+        tokens = captioner.caption(np.stack([image for _, image in batch]))
+        for (name, _), row in zip(batch, tokens, strict=True):
+            caption = vocabulary.decode([int(token) for token in row if token])
+            print(f"{printable(name)}\t{printable(caption)}")
+    if folder is not None and folder.skipped:
+        print(skipped_summary(folder.skipped), file=sys.stderr)
+    if not count:
+        raise UserError(f"{args.images} holds no picture that can be read; give one that does.")
+    return 0

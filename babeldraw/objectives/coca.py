@@ -1,0 +1,126 @@
+"""Contrastive and captioning losses on the pictures and texts of stage 2 (arXiv 2205.01917)."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from babeldraw.models.coca import CoCa
+from babeldraw.models.encoder_decoder import example_keys
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Metrics,
+    Objective,
+    Params,
+    Player,
+    check_text_tokens,
+)
+from babeldraw.objectives.tokenizer import as_float
+from babeldraw.optimizers.config import OptimizerConfig
+
+NAME = "coca"
+"""The player's name."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContrastiveCaptioner(Objective):
+    """Each picture is to find its text among those of the whole batch, each text its picture, and
+    each text is to be predicted from its picture. The paper's weights are 1 and 2.
+    """
+
+    model: CoCa
+    optimizer: OptimizerConfig
+    contrastive_weight: float = 1.0
+    captioning_weight: float = 2.0
+
+    @property
+    def network(self) -> CoCa:
+        """The model, executed as the machine file says; data parallel over pipeline stages."""
+        return self.model.clone(execution=self.execution.sequential)
+
+    def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        size = self.model.image_size
+        return {
+            "text_tokens": jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32),
+            "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8),
+        }
+
+    def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+        check_text_tokens(batch, self.model.text_vocab_size)
+
+    def init(self, key: jax.Array) -> dict[str, Params]:
+        size = self.model.image_size
+        text = jnp.zeros((1, self.model.text_length), jnp.int32)
+        variables = self.network.init(key, jnp.zeros((1, size, size, 3)), text)
+        return {NAME: variables["params"]}
+
+    def players(self) -> tuple[Player, ...]:
+        optimizer = self.optimizer.make(self.layer_axes(NAME))
+        return (Player(NAME, self.train_loss, optimizer, self.optimizer.learning_rate),)
+
+    def train_loss(
+        self,
+        params: Params,
+        all_params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: jax.Array,
+        step: jax.Array,
+    ) -> tuple[jax.Array, Metrics]:
+        """The weighted sum, with dropout drawn from `key`."""
+        metrics = self._measure(params, batch, example_keys(key, batch["image"].shape[0]))
+        return metrics["loss"], metrics
+
+    def evaluate(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+    ) -> Metrics:
+        """The losses without dropout, and the share that is right of three kinds of choice:
+
+        the text of a picture among those of the batch, the picture of a text, and the next token of
+        a text with its picture and the tokens before.
+        """
+        return self._measure(params[NAME], batch, None)
+
+    def _measure(self, params: Params, batch: Batch, keys: jax.Array | None) -> Metrics:
+        network, variables = self.network, {"params": params}
+        images, text = as_float(batch["image"]), batch["text_tokens"]
+        of_image, of_text, logits = network.apply(variables, images, text, keys)
+        scale = network.apply(variables, method="similarity_scale")
+        # Every device has its pictures' rows, of all texts of the batch.
+        of_text = nn.with_logical_constraint(of_text, (None, None))
+        scores = nn.with_logical_constraint(scale * of_image @ of_text.T, ("batch", None))
+        contrastive = contrastive_loss(scores)
+        captioning = caption_loss(logits, text)
+        total = self.contrastive_weight * contrastive + self.captioning_weight * captioning
+        own, real = jnp.arange(scores.shape[0]), text != 0
+        return {
+            "loss": total,
+            "contrastive": contrastive,
+            "captioning": captioning,
+            "image_to_text": jnp.mean(jnp.argmax(scores, axis=1) == own),
+            "text_to_image": jnp.mean(jnp.argmax(scores, axis=0) == own),
+            "caption_accuracy": jnp.sum((jnp.argmax(logits, axis=-1) == text) & real)
+            / jnp.sum(real),
+        }
+
+
+def contrastive_loss(scores: Float[Array, "images texts"]) -> Float[Array, ""]:
+    """Cross-entropy of each row's own column, plus that of each column's own row (paper, eq. 2)."""
+    rows = jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=1)))
+    columns = jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=0)))
+    return -(rows + columns)
+
+
+def caption_loss(
+    logits: Float[Array, "batch text vocab"], text_tokens: Int[Array, "batch text"]
+) -> Float[Array, ""]:
+    """Mean cross-entropy in nats a token, over all tokens but padding."""
+    nats = jax.nn.log_softmax(logits, axis=-1)
+    picked = jnp.take_along_axis(nats, text_tokens[..., None], axis=-1)[..., 0]
+    real = text_tokens != 0
+    return -jnp.sum(picked * real) / jnp.sum(real)

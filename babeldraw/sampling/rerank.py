@@ -1,0 +1,125 @@
+"""How well pictures fit their prompts, as a trained CoCa sees it; and what it calls pictures."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from babeldraw.errors import UserError
+from babeldraw.models.coca import CoCa
+
+Images = UInt8[np.ndarray, "n height width 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reranker:
+    """A trained CoCa.
+
+    Attributes:
+      params: trained parameters, unboxed.
+      eos_id: the text token that ends a caption (see `data.vocabulary`).
+      batch_size: pictures or texts at a time; changes speed and memory, no more. The last batch is
+        filled up, so that one program serves all.
+    """
+
+    model: CoCa
+    params: Any
+    eos_id: int = 1
+    batch_size: int = 16
+
+    def __call__(
+        self,
+        text_tokens: Int[np.ndarray, "prompts text"],
+        images: UInt8[np.ndarray, "prompts samples height width 3"],
+    ) -> Float[np.ndarray, "prompts samples"]:
+        """Cosine of each picture's embedding and its prompt's: from -1 to 1, higher fits better."""
+        of_images = self.embed_images(images.reshape(-1, *images.shape[2:]))
+        of_texts = self.embed_texts(text_tokens)
+        return np.einsum("psd,pd->ps", of_images.reshape(*images.shape[:2], -1), of_texts)
+
+    def embed_images(self, images: Images) -> Float[np.ndarray, "n d_model"]:
+        """Embeddings of length 1.
+
+        Raises:
+          UserError: the pictures are not of the size that the model was trained on.
+        """
+        self.check_size(images.shape[1])
+        return self._in_batches(self._images, images)
+
+    def embed_texts(self, text_tokens: Int[np.ndarray, "n text"]) -> Float[np.ndarray, "n d_model"]:
+        """Embeddings of length 1."""
+        return self._in_batches(self._texts, text_tokens)
+
+    def caption(self, images: Images) -> Int[np.ndarray, "n text"]:
+        """The most probable next token, one after another: text tokens, then padding (0).
+
+        Raises:
+          UserError: see `embed_images`.
+        """
+        self.check_size(images.shape[1])
+        return self._in_batches(self._captions, images)
+
+    def check_size(self, side: int) -> None:
+        """Raises a `UserError` if pictures of this side are not what the model was trained on."""
+        if side != self.model.image_size:
+            raise UserError(
+                f"The pictures have {side} px a side and this CoCa was trained on "
+                f"{self.model.image_size} px; use one that was trained on {side} px."
+            )
+
+    def _in_batches(self, program: Callable[..., jax.Array], rows: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, max(len(rows), 1), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            filled = np.resize(batch, (self.batch_size, *batch.shape[1:]))
+            parts.append(np.asarray(program(self._on_device, filled))[: len(batch)])
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def _on_device(self) -> Any:
+        return jax.device_put(self.params)
+
+    @functools.cached_property
+    def _images(self) -> Callable[..., jax.Array]:
+        @jax.jit
+        def embed(params: Any, images: jax.Array) -> jax.Array:
+            pictures = images.astype(jnp.float32) / 255
+            return self.model.apply({"params": params}, pictures, method="encode_image")[0]
+
+        return embed
+
+    @functools.cached_property
+    def _texts(self) -> Callable[..., jax.Array]:
+        @jax.jit
+        def embed(params: Any, text_tokens: jax.Array) -> jax.Array:
+            return self.model.apply({"params": params}, text_tokens, method="encode_text")[0]
+
+        return embed
+
+    @functools.cached_property
+    def _captions(self) -> Callable[..., jax.Array]:
+        model = self.model
+
+        @jax.jit
+        def caption(params: Any, images: jax.Array) -> jax.Array:
+            variables = {"params": params}
+            pictures = images.astype(jnp.float32) / 255
+            _, seen = model.apply(variables, pictures, method="encode_image")
+
+            def step(index: jax.Array, text: Int[Array, "n text"]) -> Int[Array, "n text"]:
+                # The whole text again at each token: captions are short, and this needs no cache.
+                _, read = model.apply(variables, text, method="encode_text")
+                logits = model.apply(variables, read, seen, method="caption_logits")[:, index]
+                best = jnp.argmax(logits.at[:, 0].set(-jnp.inf), axis=-1).astype(text.dtype)
+                ended = jnp.any(text == self.eos_id, axis=1)
+                return text.at[:, index].set(jnp.where(ended, 0, best))
+
+            none = jnp.zeros((images.shape[0], model.text_length), jnp.int32)
+            return jax.lax.fori_loop(0, model.text_length, step, none)
+
+        return caption

@@ -1,0 +1,214 @@
+"""Contract: a run and some prompts make files that say what they are; mistakes are one sentence."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from babeldraw.cli import drawing
+from babeldraw.cli.drawing import file_stems
+from babeldraw.cli.main import main
+from babeldraw.cli.prompts import encode_prompts
+from babeldraw.cli.runs import open_text_to_image
+from babeldraw.sampling.codec import Codec
+from tests.cli import runs
+from tests.models import tiny
+
+PROMPTS = ["a red apple 🍎", "تفاحة حمراء"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return runs.write_text_to_image(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def coca(tmp_path_factory):
+    return runs.write_coca(tmp_path_factory.mktemp("runs"))
+
+
+def sample(*arguments):
+    return main(["sample", *map(str, arguments)])
+
+
+def metadata(path):
+    with Image.open(path) as picture:
+        return picture.text
+
+
+def refused(capsys, *arguments):
+    assert sample(*arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("babeldraw: error: ")
+    return lines[-1]
+
+
+@pytest.fixture(scope="module")
+def drawn(run, coca, tmp_path_factory):
+    """Two prompts, two further texts, three samples each, in the order of a CoCa, enlarged."""
+    output = tmp_path_factory.mktemp("drawn")
+    upscaler = runs.write_super_resolution(tmp_path_factory.mktemp("runs"))
+    further = ("--and", "sunny", "0.5", "--and", "rain", "-1")
+    settings = ("--num_samples=3", "--seed=7", "--guidance_weight=1.5", "--batch_size=4")
+    orders = ("--rerank", coca, "--upscale", upscaler)
+    assert (
+        sample(*PROMPTS, "--checkpoint", run, *further, *settings, *orders, "--output", output) == 0
+    )
+    return output
+
+
+def test_files_and_their_metadata(drawn, run):
+    stems = ["a-red-apple", "تفاحة-حمراء"]
+    expected = {f"{stem}-{number:02d}.png" for stem in stems for number in range(3)}
+    assert {path.name for path in drawn.iterdir()} == expected | {"grid.png"}
+    for prompt, stem in zip(PROMPTS, stems, strict=True):
+        texts = [metadata(drawn / f"{stem}-{number:02d}.png") for number in range(3)]
+        assert {text["prompt"] for text in texts} == {prompt}
+        assert {text["seed"] for text in texts} == {"7"}
+        assert {text["model"] for text in texts} == {run}
+        assert {text["step"] for text in texts} == {"1"}
+        assert sorted(text["sample"] for text in texts) == ["0", "1", "2"]
+        settings = json.loads(texts[0]["settings"])
+        assert settings["and"] == [["sunny", 0.5], ["rain", -1.0]]
+        assert settings["guidance_weight"] == 1.5
+        assert all(float(text["score"]) < 0 for text in texts)
+
+
+def test_a_coca_orders_the_samples(drawn):
+    for stem in ("a-red-apple", "تفاحة-حمراء"):
+        texts = [metadata(drawn / f"{stem}-{number:02d}.png") for number in range(3)]
+        found = [float(text["similarity"]) for text in texts]
+        assert found == sorted(found, reverse=True)
+        assert found[0] > found[-1]
+
+
+def test_an_upscaler_doubles_the_side(drawn):
+    with Image.open(drawn / "a-red-apple-00.png") as picture:
+        assert picture.size == (32, 32)
+
+
+def test_prompts_from_the_terminal(run, tmp_path, monkeypatch, capsys):
+    """One mistake does not end it; the same prompt is drawn as it is without a conversation."""
+    said = ["a " * 300, "a cook", ""]
+    answers = iter(said)
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    arguments = ("--checkpoint", run, "--num_samples=1", "--output", tmp_path)
+    assert sample("--interactive", *arguments) == 0
+    error = capsys.readouterr().err
+    assert "text tokens; the model reads the first 15." in error
+    assert (tmp_path / "a-cook-00.png").is_file()
+    with pytest.raises(StopIteration):
+        next(answers)
+
+
+def test_a_picture_to_start_from(run, tmp_path, capsys):
+    """Its tokens are given: all but those of the box, or its first rows."""
+    picture = tiny.images(1, seed=9)[0]
+    path = tmp_path / "start.png"
+    Image.fromarray(picture).save(path)
+    opened = open_text_to_image(run)
+    tokenizer = opened.objective.tokenizer
+    tokens = Codec(tokenizer, opened.constants["tokenizer"]).encode(picture[None])
+
+    def start(**settings):
+        defaults = {"start": str(path), "rows": None, "redraw": None}
+        return drawing._start(argparse.Namespace(**(defaults | settings)), opened)
+
+    given, redraw = start(rows=3)
+    np.testing.assert_array_equal(given, tokens[:, :12])
+    assert redraw == ()
+    given, redraw = start(redraw="4,4,8,5")
+    np.testing.assert_array_equal(given, tokens)
+    assert redraw == (5, 6, 9, 10)
+
+    arguments = ("--checkpoint", run, "--num_samples=2", "--output", tmp_path / "out")
+    box = ("--start", path, "--redraw=4,4,8,5", "--guidance_weight=0")
+    assert sample("a cook", *arguments, *box) == 0
+    with Image.open(tmp_path / "out" / "a-cook-01.png") as picture:
+        assert picture.size == (16, 16)
+    for wrong, says in (
+        (("--rows=0",), "give 1 to 3"),
+        (("--rows=4",), "give 1 to 3"),
+        (("--redraw=1,2,3",), "give LEFT,TOP,WIDTH,HEIGHT"),
+        (("--redraw=0,0,17,2",), "not inside the picture of 16 x 16 px"),
+        (("--redraw=0,0,4,4", "--rows=1"), "needs one of --rows and --redraw"),
+        ((), "needs one of --rows and --redraw"),
+    ):
+        assert says in refused(capsys, "a cook", *arguments, "--start", path, *wrong)
+    assert "cannot be read (not an image)" in refused(
+        capsys, "a cook", *arguments, "--start", __file__, "--rows=1"
+    )
+
+
+def test_a_prompt_of_ten_thousand_characters_is_cut_with_a_warning(run, capsys):
+    long = "woman " * 1667
+    tokens = encode_prompts([long], open_text_to_image(run))
+    assert tokens.shape == (1, 16)
+    assert tokens[0, -1] == 1
+    assert (tokens[0] > 0).all()
+    error = capsys.readouterr().err
+    assert 'warning: "woman woman' in error
+    assert "text tokens; the model reads the first 15." in error
+    assert len(error) < 1000
+    assert len(file_stems([long])[0]) <= 60
+
+
+@pytest.mark.parametrize("empty", ["", "  \t"])
+def test_an_empty_prompt_is_refused(run, empty, capsys):
+    assert "Prompt 2 is empty: say what to draw" in refused(
+        capsys, "a cook", empty, "--checkpoint", run
+    )
+
+
+def test_bytes_that_are_no_text_are_refused(run, capsys):
+    assert "is not valid UTF-8" in refused(capsys, "a \udcff cook", "--checkpoint", run)
+
+
+def test_no_prompt_at_all(run, capsys):
+    assert "there is no prompt" in refused(capsys, "--checkpoint", run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--and", "rain", "no"), "has the weight 'no'; give a number"),
+        (("--and", "rain", "inf"), "has the weight 'inf'; give a number"),
+        (("--seed=-1",), "--seed is -1"),
+        (("--batch_size=0",), "--batch_size is 0; give 1 or more"),
+        (("--temperature=nan",), "--temperature is nan"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(run, arguments, says, capsys):
+    assert says in refused(capsys, "a cook", "--checkpoint", run, *arguments)
+
+
+def test_a_run_of_another_objective_is_refused(run, coca, capsys):
+    assert "ContrastiveCaptioner, which draws no pictures from text" in refused(
+        capsys, "a cook", "--checkpoint", coca
+    )
+    assert "TextToImage, which compares no pictures with texts" in refused(
+        capsys, "a cook", "--checkpoint", run, "--rerank", run
+    )
+    assert "TextToImage, which enlarges no pictures" in refused(
+        capsys, "a cook", "--checkpoint", run, "--upscale", run
+    )
+
+
+def test_another_vocabulary_is_refused(tmp_path, capsys):
+    run = runs.write_text_to_image(tmp_path)
+    config = tmp_path / "text_to_image" / "config.gin"
+    config.write_text(config.read_text().replace("vocab_size = 2048", "vocab_size = 1000"))
+    assert "has 2048 tokens and the model knows 1000: it is not the one" in refused(
+        capsys, "a cook", "--checkpoint", run
+    )
+
+
+def test_prompts_that_look_alike_get_files_of_their_own():
+    assert file_stems(["A cook!", "🍎", "a cook", "🍐"]) == [
+        "a-cook",
+        "prompt",
+        "a-cook-2",
+        "prompt-2",
+    ]

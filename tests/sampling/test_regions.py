@@ -1,0 +1,18 @@
+import pytest
+
+from babeldraw.errors import UserError
+from babeldraw.sampling.regions import positions_of_box
+
+
+def test_every_token_that_the_box_touches():
+    # A grid of 4 x 4 tokens of 8 px: pixels 7 to 16 touch columns 0, 1, 2.
+    assert positions_of_box((7, 16, 10, 8), 4, 8) == (8, 9, 10)
+    assert positions_of_box((8, 8, 8, 16), 4, 8) == (5, 9)
+    assert positions_of_box((0, 0, 32, 32), 4, 8) == tuple(range(16))
+    assert positions_of_box((31, 31, 1, 1), 4, 8) == (15,)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 4), (-1, 0, 4, 4), (30, 0, 4, 4), (0, 30, 4, 4)])
+def test_a_box_outside_is_refused(box):
+    with pytest.raises(UserError, match="not inside the picture of 32 x 32 px"):
+        positions_of_box(box, 4, 8)
