@@ -15,17 +15,8 @@ from babeldraw.errors import Stopped, UserError
 # Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
 # run(args) -> int.
 SUBCOMMANDS = (
-    *(
-        "quickstart",
-        "train",
-        "sample",
-        "caption",
-        "tokenize",
-        "tokenize-dataset",
-        "evaluate",
-        "plan",
-    ),
-    *("data", "vocab"),
+    *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
+    *("evaluate", "plan", "data", "vocab"),
 )
 
 EXIT_USER_ERROR = 2
