@@ -26,7 +26,7 @@ EXIT_CRASHED = 1
 _FAILURE = "babeldraw/failure"
 _LEAVE_SECONDS = 20
 _SERVE_SECONDS = 2  # Process 0 serves the store: the others have to hear of it first.
-_POLL_MILLISECONDS = 3_600_000
+_POLL_MILLISECONDS = 1000
 
 
 def require_agreement(facts: Mapping[str, str], seconds: int = 30) -> None:
@@ -44,18 +44,16 @@ def require_agreement(facts: Mapping[str, str], seconds: int = 30) -> None:
     client = processes.client()
     if client is None:
         return
-    import jax
-
-    index, count = jax.process_index(), jax.process_count()
-    mine = dict(facts, host=socket.gethostname())
+    index, count = processes.index_and_count()
+    mine = {**facts, "num_processes": str(count), "host": socket.gethostname()}
     if index == 0:
         client.key_value_set("babeldraw/facts", json.dumps(mine))
     theirs = json.loads(client.blocking_key_value_get("babeldraw/facts", 1000 * seconds))
-    for name in facts:
+    for name in mine.keys() - {"host"}:
         if mine[name] != theirs.get(name):
             raise UserError(
                 f"process {index} of {count} on {mine['host']} has {name} {mine[name]} and process "
-                f"0 on {theirs['host']} has {theirs.get(name)}: install the same on every host"
+                f"0 on {theirs['host']} has {theirs.get(name)}: make it the same on every host"
             )
     # Nobody goes on before everybody has agreed.
     client.wait_at_barrier("babeldraw/agreed", 1000 * seconds)
@@ -73,12 +71,12 @@ def together() -> Iterator[None]:
     if client is None:
         yield
         return
-    _watch(client)
-    try:
-        yield
-    except Exception as error:
-        _report(client, error)
-        raise
+    with _watched(client):
+        try:
+            yield
+        except Exception as error:
+            _report(client, error)
+            raise
 
 
 def _describe(error: Exception) -> str:
@@ -89,16 +87,15 @@ def _describe(error: Exception) -> str:
 
 def _report(client: Any, error: Exception) -> None:
     """Tells the others, and makes sure that this process leaves soon."""
-    import jax
-
     if getattr(error, "_babeldraw_reported", False):
         return
     error._babeldraw_reported = True  # type: ignore[attr-defined]
     code = EXIT_USER_ERROR if isinstance(error, UserError) else EXIT_CRASHED
-    failure = {"process": jax.process_index(), "host": socket.gethostname(), "exit": code}
+    index, _ = processes.index_and_count()
+    failure = {"process": index, "host": socket.gethostname(), "exit": code}
     with contextlib.suppress(Exception):  # another was first, or the service is gone
         client.key_value_set(_FAILURE, json.dumps(failure | {"reason": _describe(error)}))
-        if jax.process_index() == 0:
+        if index == 0:
             time.sleep(_SERVE_SECONDS)
     # Closing checkpoints and JAX's own leave-taking wait for processes that are gone.
     timer = threading.Timer(_LEAVE_SECONDS, _leave, [code])
@@ -107,32 +104,45 @@ def _report(client: Any, error: Exception) -> None:
     atexit.register(_leave, code)
 
 
-_watching = threading.Event()
+_is_watching = False
 
 
-def _watch(client: Any) -> None:
-    if _watching.is_set():
+@contextlib.contextmanager
+def _watched(client: Any) -> Iterator[None]:
+    """Has a thread wait for others' failures; in a nested context the outer one's goes on."""
+    global _is_watching
+    if _is_watching:
+        yield
         return
-    _watching.set()
-    threading.Thread(target=_wait_for_failure, args=[client], daemon=True).start()
+    _is_watching, end = True, threading.Event()
+    thread = threading.Thread(target=_wait_for_failure, args=[client, end], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        # It must not be inside the client when the interpreter ends, which would abort.
+        end.set()
+        thread.join()
+        _is_watching = False
 
 
-def _wait_for_failure(client: Any) -> None:
-    import jax
-
+def _wait_for_failure(client: Any, end: threading.Event) -> None:
+    index, count = processes.index_and_count()
     while True:
+        if end.is_set():
+            return
         try:
             failure = json.loads(client.blocking_key_value_get(_FAILURE, _POLL_MILLISECONDS))
             break
         except Exception as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 return  # the service has ended, and JAX says so itself
-    if failure["process"] == jax.process_index():
+    if failure["process"] == index:
         return
-    if jax.process_index() == 0:
+    if index == 0:
         print(
-            f"babeldraw: error: process {failure['process']} of {jax.process_count()} on "
-            f"{failure['host']} stopped: {failure['reason']}",
+            f"babeldraw: error: process {failure['process']} of {count} on {failure['host']} "
+            f"stopped: {failure['reason']}",
             file=sys.stderr,
         )
         time.sleep(_SERVE_SECONDS)

@@ -5,8 +5,11 @@ them it is. `find_cluster` reads them from whatever started it; `join` meets the
 """
 
 import dataclasses
+import os
 import re
 import socket
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -158,28 +161,41 @@ def join(cluster: Cluster, seconds: int = JOIN_SECONDS) -> None:
       seconds: how long to wait for all of them.
 
     Raises:
-      UserError: they do not all come, or this one is not welcome.
+      UserError: this one is not welcome. Where the others do not come in time, the same sentence is
+        printed and the process ends with status 2: JAX would abort with a stack trace.
     """
     import jax
 
+    def sentence() -> str:
+        host = socket.gethostname()
+        return (
+            f"process {cluster.process_id} of {cluster.num_processes} on {host} has not met all "
+            f"others at {cluster.coordinator_address} within {seconds} s (by {cluster.found_in}); "
+            f"check that all {cluster.num_processes} are started, and that each reaches the address"
+        )
+
+    def give_up() -> None:
+        print(f"babeldraw: error: {sentence()}", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
             cluster.coordinator_address,
             cluster.num_processes,
             cluster.process_id,
             cluster_detection_method="deactivate",
-            initialization_timeout=seconds,
+            initialization_timeout=2 * seconds,  # the timer comes first
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except Exception as error:
-        host = socket.gethostname()
-        raise UserError(
-            f"process {cluster.process_id} of {cluster.num_processes} on {host} could not join the "
-            f"others at {cluster.coordinator_address} within {seconds} s (by {cluster.found_in}): "
-            f"check that all {cluster.num_processes} are started and that the address can be "
-            f"reached from each; {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{sentence()}: {type(error).__name__}: {reason}") from error
+    finally:
+        timer.cancel()
 
 
 def client() -> Any:
@@ -188,3 +204,10 @@ def client() -> Any:
     from jax._src import distributed
 
     return distributed.global_state.client
+
+
+def index_and_count() -> tuple[int, int]:
+    """Of this process, as it has joined; unlike `jax.process_index()` this touches no device."""
+    from jax._src import distributed
+
+    return distributed.global_state.process_id, distributed.global_state.num_processes
