@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "--xla_gpu_enable_latency_hiding_scheduler=true",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,
+            "peak_flops": 989e12,  # bfloat16, dense: NVIDIA's data sheet of the H100 SXM
             "launch": {"hosts": 1, "accelerator": "nvidia-h100"},
         }
     )

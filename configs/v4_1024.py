@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 500,  # a step takes longer here, and so does losing one
             "checkpoint_keep": 3,
+            "peak_flops": 275e12,  # bfloat16, a chip
             "launch": {"hosts": 256, "accelerator": "v4-2048", "topology": "8x8x16"},
         }
     )

@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,
+            "peak_flops": 275e12,  # bfloat16, a chip
             "launch": {"hosts": 128, "accelerator": "v4-1024", "topology": "8x8x8"},
         }
     )

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,
+            "peak_flops": 197e12,  # bfloat16, a chip
             "launch": {"hosts": 32, "accelerator": "v5litepod-128", "topology": "8x16"},
         }
     )

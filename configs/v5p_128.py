@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,
+            "peak_flops": 459e12,  # bfloat16, a chip
             "launch": {"hosts": 32, "accelerator": "v5p-256", "topology": "4x4x8"},
         }
     )

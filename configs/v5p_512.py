@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 500,
             "checkpoint_keep": 3,
+            "peak_flops": 459e12,  # bfloat16, a chip
             "launch": {"hosts": 128, "accelerator": "v5p-1024", "topology": "8x8x8"},
         }
     )

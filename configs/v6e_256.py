@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 500,
             "checkpoint_keep": 3,
+            "peak_flops": 920e12,  # bfloat16, a chip
             "launch": {"hosts": 64, "accelerator": "v6e-256", "topology": "16x16"},
         }
     )

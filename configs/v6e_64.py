@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
             "xla_flags": "",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,
+            "peak_flops": 920e12,  # bfloat16, a chip
             "launch": {"hosts": 16, "accelerator": "v6e-64", "topology": "8x8"},
         }
     )

@@ -71,6 +71,7 @@ def train_recipe(
     config_text = gin_config.parse_gin(gin_files, bindings, search_paths)
     import gin
 
+    from babeldraw.planning.flops import model_flops
     from babeldraw.training.loop import train
     from babeldraw.training.machine import Machine
 
@@ -82,7 +83,9 @@ def train_recipe(
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"
         ) from None
     try:
-        configured_train(machine=Machine.from_config(config), config_text=config_text)
+        configured_train(
+            machine=Machine.from_config(config), config_text=config_text, model_flops=model_flops
+        )
     except (TypeError, ValueError) as error:
         sentence = _refused_settings(str(error))
         if sentence is None:

@@ -91,6 +91,12 @@ def count_flops(objective: Objective) -> Flops | None:
     return None
 
 
+def model_flops(objective: Objective, batch_size: int) -> float | None:
+    """Of a train step, by `COUNTING_RULE`; None where there is no closed form."""
+    flops = count_flops(objective)
+    return None if flops is None else float(flops.model(batch_size))
+
+
 def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
     text, image = model.text_length, model.num_tokens
     width, inner = model.d_model, model.num_heads * model.head_dim

@@ -14,6 +14,7 @@ from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training.batches import BatchLayout, HostBatch
 from babeldraw.training.checkpoints import Checkpoints
 from babeldraw.training.curves import write_curves
+from babeldraw.training.hosts import SlowestHost
 from babeldraw.training.metrics import Writer
 from babeldraw.training.pictures import write_grid
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
@@ -60,11 +61,17 @@ class LogMetrics:
     window: MetricWindow
     write: Writer
     batch_size: int
+    slowest_host: SlowestHost
+    seconds_at_peak: float | None = None
+    """What a step would take if the devices did nothing but its matrix products, if known."""
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes a `train` record."""
         values = self.window.mean()
         values["images_per_second"] = self.batch_size / values["seconds_per_step"]
+        values |= self.slowest_host.since_last()
+        if self.seconds_at_peak is not None:
+            values["mfu"] = self.seconds_at_peak / values["seconds_per_step"]
         self.write(step, "train", values)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from etils import epath
 
 from babeldraw.errors import Stopped, UserError
 from babeldraw.objectives.base import Objective
+from babeldraw.parallel import failing
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
@@ -18,14 +19,17 @@ from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
 from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
 from babeldraw.training.claim import claim, writing_to
 from babeldraw.training.hooks import BatchSource
+from babeldraw.training.hosts import SlowestHost
 from babeldraw.training.machine import Machine
 from babeldraw.training.metrics import Writer
 from babeldraw.training.model_info import count_parameters
 from babeldraw.training.prefetch import Prefetch
+from babeldraw.training.profiler import Profiler
 from babeldraw.training.run_directory import open_metrics, write_run_files
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import compile_step
 from babeldraw.training.stopping import StopRequest
+from babeldraw.training.watchdog import Watchdog
 from babeldraw.training.window import MetricWindow
 
 
@@ -43,6 +47,10 @@ def train(
     eval_batches: int = 8,
     pictures_every: int = 0,
     max_skipped_steps: int = 10,
+    profile_steps: str = "",
+    stuck_seconds: float = 1200.0,
+    wandb_project: str = "",
+    model_flops: Callable[[Objective, int], float | None] | None = None,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -67,6 +75,10 @@ def train(
       pictures_every: steps between picture sheets; 0 for none.
       max_skipped_steps: the run stops when so many steps in a row had a loss or gradient that is
         not finite. Such steps change nothing, and are counted.
+      profile_steps: the first and the last step of a trace, as "10:15"; see profiler.py.
+      stuck_seconds: a step that takes longer has every process print its stacks; 0 for never.
+      wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
+      model_flops: floating-point operations of one step, from the objective and the batch size.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -136,7 +148,7 @@ def train(
 
         # 6. What is written, and when.
         write_run_files(directory, config_text, machine, variables, mesh, start)
-        write = open_metrics(directory, start, train_steps, on_metrics)
+        write = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
         held_out = eval_dataset or train_dataset
         shown = hooks_lib.FixedBatches(
             held_out, eval_batches, batch_layout(objective, held_out.batch_size, mesh)
@@ -149,8 +161,17 @@ def train(
             began=began_run,
             describe_batch=functools.partial(_name_examples, train_dataset, layout),
         )
+        flops = model_flops(objective, train_dataset.batch_size) if model_flops else None
+        peak = machine.peak_flops * mesh.size
         hooks: list[hooks_lib.Hook] = [
-            hooks_lib.LogMetrics(log_every, window, write, train_dataset.batch_size)
+            hooks_lib.LogMetrics(
+                log_every,
+                window,
+                write,
+                train_dataset.batch_size,
+                SlowestHost(lambda: batches.waited),
+                flops / peak if flops and peak else None,
+            )
         ]
         common = (objective, constants, shown, seed, replicated(mesh))
         if eval_dataset is not None:
@@ -161,7 +182,11 @@ def train(
         save = hooks_lib.SaveCheckpoint(every, checkpoints, window, train_steps)
         hooks.append(save)
 
-        # 7. The steps.
+        profiler = stack.enter_context(Profiler(profile_steps, directory / "profile"))
+        watchdog = stack.enter_context(Watchdog(stuck_seconds))
+
+        # 7. The steps. A failure is told to other processes before anything is closed.
+        stack.enter_context(failing.together())
         for step in range(start + 1, train_steps + 1):
             if stop.reached(step):
                 window.check()
@@ -171,6 +196,8 @@ def train(
                     f"stopped by SIGTERM after step {step - 1}; the same command goes on from step "
                     f"{checkpoints.latest_step()} of {model_dir}, which is saved"
                 )
+            watchdog.beat()
+            profiler.before(step)
             try:
                 batch = next(batches)
             except StopIteration as end:
@@ -180,6 +207,7 @@ def train(
                 ) from end
             state, metrics = train_step(state, constants, batch)
             window.add(step, metrics)
+            profiler.after(step, metrics)
             due = [hook for hook in hooks if hooks_lib.is_due(hook.every, step, train_steps)]
             if due:
                 window.check()  # A run that is to stop is neither shown nor saved.

@@ -30,6 +30,8 @@ class Machine:
       xla_flags: given to XLA before JAX starts.
       checkpoint_every: steps between checkpoints; 0 saves the last step only.
       checkpoint_keep: how many of the latest checkpoints stay on disk.
+      peak_flops: matrix products of one device, in floating-point operations a second; 0: not
+        known, and then no model FLOPs utilisation (MFU) is reported.
       launch: resources for the launchers. The loop does not read it.
     """
 
@@ -47,6 +49,7 @@ class Machine:
     xla_flags: str = ""
     checkpoint_every: int = 1000
     checkpoint_keep: int = 3
+    peak_flops: float = 0.0
     launch: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod

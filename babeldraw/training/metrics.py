@@ -1,4 +1,4 @@
-"""Metrics: from device scalars to the terminal, metrics.jsonl and TensorBoard."""
+"""Metrics: one log line, and a line of metrics.jsonl; see also trackers.py."""
 
 import json
 import math
@@ -46,6 +46,8 @@ def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) 
         f"{1000 * seconds:.0f} ms" if seconds >= 0.0995 else f"{1000 * seconds:.1f} ms",
         f"{values['images_per_second']:.1f} images/s",
     ]
+    if "mfu" in values:
+        parts.append(f"mfu {values['mfu']:.1%}")
     if "goodput" in values:
         parts.append(f"goodput {values['goodput']:.0%}")
     parts.append(f"eta {duration((train_steps - step) * seconds)}")
@@ -92,20 +94,3 @@ def _step_of(line: str) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return math.inf
-
-
-class TensorBoard:
-    """Scalars under model_dir/tensorboard."""
-
-    def __init__(self, directory: epath.Path, start_step: int) -> None:
-        import tensorboardX  # Only the writing process needs it.
-
-        self._writer = tensorboardX.SummaryWriter(
-            str(directory), purge_step=start_step + 1 if start_step else None
-        )
-
-    def __call__(self, step: int, split: str, values: dict[str, float]) -> None:
-        """Adds the record's values."""
-        for name, value in values.items():
-            self._writer.add_scalar(f"{split}/{name}", value, step)
-        self._writer.flush()

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,8 @@ class Prefetch:
         self._source = batches
         self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(depth)
         self._ended: BaseException | None = None
+        self.waited = 0.0
+        """Seconds that `next` has waited for batches so far."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="prefetch", daemon=True)
         self._thread.start()
@@ -45,7 +48,9 @@ class Prefetch:
 
     def __next__(self) -> Any:
         if self._ended is None:
+            began = time.perf_counter()
             batch, self._ended = self._queue.get()
+            self.waited += time.perf_counter() - began
             if self._ended is None:
                 return batch
         raise self._ended

@@ -5,9 +5,10 @@ from etils import epath
 from jax.sharding import Mesh
 
 from babeldraw.training.machine import Machine
-from babeldraw.training.metrics import JsonLines, TensorBoard, Terminal, Writer
+from babeldraw.training.metrics import JsonLines, Terminal, Writer
 from babeldraw.training.model_info import model_info
 from babeldraw.training.state import Variable
+from babeldraw.training.trackers import TensorBoard, WeightsAndBiases
 
 
 def write_run_files(
@@ -32,9 +33,17 @@ def write_run_files(
 
 
 def open_metrics(
-    directory: epath.Path, start_step: int, train_steps: int, on_metrics: Writer | None
+    directory: epath.Path,
+    start_step: int,
+    train_steps: int,
+    on_metrics: Writer | None,
+    wandb_project: str = "",
 ) -> Writer:
-    """One writer to the terminal, metrics.jsonl, TensorBoard and `on_metrics`."""
+    """One writer to the terminal, metrics.jsonl, TensorBoard, W&B if asked for, and `on_metrics`.
+
+    Raises:
+      UserError: W&B is asked for and not installed.
+    """
     writers: list[Writer] = []
     if jax.process_index() == 0:
         writers = [
@@ -42,6 +51,8 @@ def open_metrics(
             JsonLines(directory / "metrics.jsonl", start_step),
             TensorBoard(directory / "tensorboard", start_step),
         ]
+        if wandb_project:
+            writers.append(WeightsAndBiases(wandb_project, directory))
         if on_metrics is not None:
             writers.append(on_metrics)
 

@@ -34,7 +34,7 @@ def fake_loop(toyhouse, monkeypatch):
     """Puts a loop that only records its settings in the place of the real one."""
     calls = []
 
-    def train(objective, *, model_dir, train_steps, machine, train_dataset, config_text):
+    def train(objective, *, model_dir, train_steps, machine, train_dataset, config_text, **more):
         calls.append(dict(locals()))
 
     import babeldraw.training
@@ -95,7 +95,7 @@ def test_a_setting_that_its_owner_refuses_is_one_sentence(fake_loop, toyhouse, c
 
 
 def test_an_error_inside_the_loop_keeps_its_traceback(fake_loop, monkeypatch):
-    def train(objective, *, model_dir, train_steps, machine, config_text):
+    def train(objective, *, model_dir, train_steps, machine, config_text, **more):
         raise ValueError("a bug")
 
     monkeypatch.setattr(sys.modules["babeldraw.training.loop"], "train", train)
