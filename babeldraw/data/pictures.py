@@ -79,7 +79,8 @@ class Place:
           ValueError: the record is damaged.
         """
         if self.in_record:
-            return records.image_of(records.decode(records.read_one(self.file, self.offset)))
+            features = records.decode(records.read_one(self.file, self.offset))
+            return records.image_of(features) or b""
         with open(self.file, "rb") as file:
             file.seek(self.offset)
             return file.read(-1 if self.size is None else self.size)

@@ -36,7 +36,7 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                 start = end + FRAME[0]
                 end = start + len(record) + FRAME[1]
                 features = records.decode(record)
-                image = records.image_of(features)
+                image = records.image_of(features) or b""
                 place = Place(str(path), start + record.find(image), len(image))
                 yield from _captions(f"{path.name}/{number}", features, place, skipped)
         except tf.errors.OpError:  # a checksum, or the end; the records before are good
@@ -66,7 +66,7 @@ def _captions(
     name = given[0].decode("utf-8", "surrogateescape") if given else default_name
     if not features:
         skipped.add("damaged record", default_name)
-    elif not records.image_of(features):
+    elif records.image_of(features) is None:
         skipped.add("missing picture", name)
     else:
         found = next((features[key] for key in CAPTION_KEYS if features.get(key)), [])

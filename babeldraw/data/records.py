@@ -25,7 +25,7 @@ def encode(features: Mapping[str, Sequence[bytes]]) -> bytes:
     example = tf.train.Example()
     for name, values in features.items():
         example.features.feature[name].bytes_list.value.extend(values)
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)  # maps have no order of their own
 
 
 def decode(record: bytes) -> dict[str, list[bytes]]:
@@ -37,9 +37,9 @@ def decode(record: bytes) -> dict[str, list[bytes]]:
     return {name: list(feature.bytes_list.value) for name, feature in features.items()}
 
 
-def image_of(features: Mapping[str, list[bytes]]) -> bytes:
-    """The picture file among a record's features; empty where there is none."""
-    return next((features[key][0] for key in IMAGE_KEYS if features.get(key)), b"")
+def image_of(features: Mapping[str, list[bytes]]) -> bytes | None:
+    """The picture file among a record's features, if there is one."""
+    return next((features[key][0] for key in IMAGE_KEYS if features.get(key)), None)
 
 
 def write(path: pathlib.Path, records: Iterable[bytes], advice: str) -> int:

@@ -3,6 +3,7 @@
 Which features are the picture and its captions is seen from their types and names.
 """
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -31,8 +32,16 @@ class TfdsPictures(seqio.TfdsDataSource):
         tfds_data_dir: str | None = None,
         splits: Mapping[str, str] | list[str] | None = None,
     ) -> None:
-        """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``."""
+        """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``.
+
+        Raises:
+          UserError: the name has no version, and TFDS knows no such set.
+        """
         self.name, self._own_splits = tfds_name, splits
+        if ":" not in tfds_name:  # seqio wants a version
+            with self._explained():
+                version = tfds.builder(tfds_name, data_dir=tfds_data_dir).info.version
+                tfds_name = f"{tfds_name}:{version}"
         super().__init__(tfds_name, tfds_data_dir=tfds_data_dir, splits=splits)
 
     @property
@@ -50,13 +59,8 @@ class TfdsPictures(seqio.TfdsDataSource):
           UserError: there is no such set, or it is not prepared.
         """
         loader = self._tfds_dataset
-        try:
+        with self._explained():
             builder = loader.builder
-        except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
-            raise UserError(
-                f"TFDS has no data set {self.name!r}: see https://www.tensorflow.org/datasets for "
-                "the names."
-            ) from error
         if not builder.is_prepared():
             raise UserError(
                 f"{self.name} is not prepared under {builder.data_dir}: run `tfds build "
@@ -66,6 +70,16 @@ class TfdsPictures(seqio.TfdsDataSource):
         if self._own_splits is None and tuple(builder.info.splits) == ("train",):
             loader._split_map = VALIDATION
         return loader
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+            raise UserError(
+                f"TFDS has no data set {self.name!r}: see https://www.tensorflow.org/datasets for "
+                "the names."
+            ) from error
 
     @functools.cached_property
     def _keys(self) -> tuple[str, tuple[str, ...]]:

@@ -7,10 +7,18 @@ import zlib
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 from PIL import Image
 from pyarrow import parquet
 
-KINDS = ("folder", "csv", "sidecar", "coco", "narratives", "webdataset", "parquet")
+from babeldraw.data import records
+
+KINDS = (
+    *("folder", "csv", "sidecar", "coco", "narratives"),
+    *("webdataset", "parquet", "tfrecord", "array_record"),
+)
+NO_FILES = ("webdataset", "parquet", "tfrecord", "array_record")
+"""Layouts in which a picture is no file, and so cannot stand outside the folder."""
 
 
 def picture(index, width=40, height=30):
@@ -35,8 +43,14 @@ def captions_of(index):
 def write(kind, folder, pictures, captions):
     """Writes {name: bytes} and {name: [captions, str or bytes]} and returns the task's name."""
     folder.mkdir(parents=True, exist_ok=True)
-    if kind in ("webdataset", "parquet"):
-        return {"webdataset": _tar, "parquet": _parquet}[kind](folder, pictures, captions)
+    writers = {
+        "webdataset": _tar,
+        "parquet": _parquet,
+        "tfrecord": _tfrecord,
+        "array_record": _array_record,
+    }
+    if kind in writers:
+        return writers[kind](folder, pictures, captions)
     for name, data in pictures.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -136,6 +150,43 @@ def _parquet(folder, pictures, captions):
     )
     parquet.write_table(table, folder / "00000.parquet")
     return f"parquet:{folder}"
+
+
+def example(**features):
+    """A serialized `tf.train.Example`."""
+    made = tf.train.Example()
+    for key, values in features.items():
+        kind = "int64_list" if isinstance(values[0], int) else "bytes_list"
+        getattr(made.features.feature[key], kind).value.extend(values)
+    return made.SerializeToString()
+
+
+def _tfrecord(folder, pictures, captions):
+    """As img2dataset does: one caption, beside features that say other things."""
+    with tf.io.TFRecordWriter(str(folder / "00000.tfrecord")) as writer:
+        for name in sorted({*pictures, *captions}):
+            features = {"key": [name.encode()], "width": [40], "url": [b"http://x/"]}
+            if name in pictures:
+                features["jpg"] = [pictures[name]]
+            if captions.get(name):
+                text = captions[name][0]
+                features["txt"] = [text if isinstance(text, bytes) else text.encode()]
+            writer.write(example(**features))
+    return f"tfrecord:{folder}"
+
+
+def _array_record(folder, pictures, captions):
+    names = sorted({*pictures, *captions})
+    for shard in range(2):
+        encoded = []
+        for name in names[shard::2]:
+            texts = [t if isinstance(t, bytes) else t.encode() for t in captions.get(name, ())]
+            features = {"name": [name.encode()], "captions": texts}
+            if name in pictures:
+                features["image"] = [pictures[name]]
+            encoded.append(records.encode(features))
+        records.write(folder / f"{shard}.array_record", encoded, "")
+    return f"array_record:{folder}"
 
 
 def good_set(count, width=40, height=30):

@@ -7,7 +7,8 @@ import pytest
 import seqio
 import tensorflow_datasets as tfds
 
-from babeldraw.data import pipeline, tasks, tfds_source, vocabulary
+from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data.tfds_source import TfdsPictures
 from babeldraw.errors import UserError
 
 LENGTHS = {"text": 16, "image": 64}
@@ -50,7 +51,7 @@ def fake_builder(folder):
 def task(tmp_path_factory):
     folder = tmp_path_factory.mktemp("coco")
     fake_builder(folder).download_and_prepare()
-    source = tfds_source.TfdsPictures(tasks.COCO_TFDS, tfds_data_dir=str(folder), splits=tasks.COCO_SPLITS)
+    source = TfdsPictures(tasks.COCO_TFDS, tfds_data_dir=str(folder), splits=tasks.COCO_SPLITS)
     name = "coco_test_64"
     tasks.add_coco_task(name, source, str(vocabulary.EMOJI_VOCABULARY), size=64)
     yield name
@@ -88,7 +89,7 @@ def test_captions_for_a_vocabulary(task):
 
 
 def test_missing_dataset_names_the_command(tmp_path):
-    source = tfds_source.TfdsPictures(tasks.COCO_TFDS, tfds_data_dir=str(tmp_path), splits=["train"])
+    source = TfdsPictures(tasks.COCO_TFDS, tfds_data_dir=str(tmp_path), splits=["train"])
     with pytest.raises(UserError, match="tfds build coco_captions"):
         source.num_input_examples("train")
 

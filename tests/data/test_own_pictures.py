@@ -37,7 +37,7 @@ def from_source(name, split="train"):
 @pytest.mark.parametrize("kind", made_pictures.KINDS)
 def test_every_layout_gives_every_picture_with_its_captions(kind, tmp_path):
     name = make(kind, tmp_path)
-    first_only = kind in ("webdataset", "parquet")
+    first_only = kind in ("webdataset", "parquet", "tfrecord")
     seen = []
     for split in ("train", "validation"):
         for example in from_source(name, split):
@@ -72,7 +72,7 @@ def test_two_percent_broken_lose_nothing_good(kind, tmp_path, caplog):
     expected = {}
     for name, (data, texts, fault) in FAULTS.items():
         absent = {"narratives": {"../outside.png"}, "sidecar": {"../outside.png", "gone.png"}}
-        absent["webdataset"] = absent["parquet"] = {"../outside.png"}
+        absent |= {layout: {"../outside.png"} for layout in made_pictures.NO_FILES}
         if name in absent.get(kind, ()):
             continue
         expected[fault] = 1
