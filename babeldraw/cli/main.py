@@ -16,7 +16,7 @@ from babeldraw.errors import Stopped, UserError
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
-    *("evaluate", "plan", "data", "vocab"),
+    *("evaluate", "plan", "data", "vocab", "doctor"),
 )
 
 EXIT_USER_ERROR = 2

@@ -1,7 +1,9 @@
 """Where metrics go besides the terminal and metrics.jsonl: TensorBoard, Weights & Biases."""
 
 import hashlib
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from etils import epath
@@ -20,11 +22,12 @@ class TensorBoard:
         import tensorboardX  # Only the writing process needs it.
 
         self._directory = directory
-        self._here: tempfile.TemporaryDirectory[str] | None = None
+        self._here: Path | None = None
         if "://" in str(directory):
-            self._here = tempfile.TemporaryDirectory()
+            self._here = Path(tempfile.mkdtemp())
+            weakref.finalize(self, shutil.rmtree, self._here, ignore_errors=True)
         self._writer = tensorboardX.SummaryWriter(
-            self._here.name if self._here else str(directory),
+            str(self._here or directory),
             purge_step=start_step + 1 if start_step else None,
         )
 
@@ -35,7 +38,7 @@ class TensorBoard:
         self._writer.flush()
         if self._here is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
-            for path in Path(self._here.name).iterdir():
+            for path in self._here.iterdir():
                 (self._directory / path.name).write_bytes(path.read_bytes())
 
 
