@@ -59,7 +59,8 @@ class Dataset:
         Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
 
         Host `process_index` of `process_count` gets rows = batch_size / process_count and reads
-        examples that no other host reads. With ``start_step=k`` the iterator goes on, bit for bit,
+        examples that no other host reads. Of a set in memory, the batches of all hosts together are
+        the same for any number of hosts. With ``start_step=k`` the iterator goes on, bit for bit,
         where one that had yielded k batches stood: at once for a set in memory; otherwise the k
         batches are read again and dropped.
 
@@ -88,10 +89,8 @@ class Dataset:
         if self._fits_in_memory(provider):
             steps = itertools.count(start_step) if stop is None else range(start_step, stop)
             lengths = tuple(self._lengths(provider).items())
-            arrays = _read_all(
-                self.mixture_or_task_name, lengths, self.split, process_index, process_count
-            )
-            return self._from_memory(arrays, rows, steps)
+            arrays = _read_all(self.mixture_or_task_name, lengths, self.split)
+            return self._from_memory(arrays, process_index * rows, rows, steps)
         dataset = seqio.get_dataset(
             dataset_split=self.split,
             shuffle=self.shuffle,
@@ -107,6 +106,17 @@ class Dataset:
             dataset = dataset.take(stop)
         batches = dataset.skip(start_step).prefetch(2).as_numpy_iterator()
         return batches if stop is not None else self._never_ending(batches)
+
+    def example_ids(
+        self, step: int, *, process_index: int = 0, process_count: int = 1
+    ) -> list[str]:
+        """What the rows of batch `step` are, counted from 0: their captions.
+
+        The batches before it are read again, as `batches` does.
+        """
+        share = {"process_index": process_index, "process_count": process_count}
+        batch = next(self.batches(start_step=step, **share))
+        return [self.vocabulary.decode(row.tolist()) for row in batch["text_tokens"]]
 
     def examples(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The whole split (or its first `limit` examples) in order, as stacked arrays.
@@ -190,9 +200,13 @@ class Dataset:
         )
 
     def _from_memory(
-        self, arrays: dict[str, np.ndarray], rows: int, steps: Iterator[int] | range
+        self, arrays: dict[str, np.ndarray], first: int, rows: int, steps: Iterator[int] | range
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Batch `step` holds positions [step rows, (step + 1) rows) of the epochs end to end."""
+        """Rows [first, first + rows) of each batch.
+
+        Batch `step` holds positions [step batch_size, (step + 1) batch_size) of the epochs end to
+        end.
+        """
         size = len(arrays["image"])
 
         @functools.lru_cache(maxsize=2)  # a batch may span two epochs
@@ -202,7 +216,8 @@ class Dataset:
             return np.random.default_rng([self.seed, epoch]).permutation(size)
 
         for step in steps:
-            positions = range(step * rows, (step + 1) * rows)
+            start = step * self.batch_size + first
+            positions = range(start, start + rows)
             chosen = [order(position // size)[position % size] for position in positions]
             yield {key: values[chosen] for key, values in arrays.items()}
 
@@ -232,18 +247,14 @@ def _read_all(
     name: str,
     lengths: tuple[tuple[str, int], ...],
     split: str,
-    process_index: int,
-    process_count: int,
 ) -> dict[str, np.ndarray]:
-    """One host's part of a split, in order."""
+    """A split, in order."""
     return _stack(
         seqio.get_dataset(
             dataset_split=split,
             shuffle=False,
             num_epochs=1,
-            **_fixed_arguments(
-                tasks.find_task(name, split), dict(lengths), process_index, process_count
-            ),
+            **_fixed_arguments(tasks.find_task(name, split), dict(lengths), 0, 1),
         )
     )
 

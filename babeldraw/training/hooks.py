@@ -12,11 +12,11 @@ from etils import epath
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training.batches import BatchLayout, HostBatch
-from babeldraw.training.checkpoints import Checkpoints
 from babeldraw.training.curves import write_curves
 from babeldraw.training.hosts import SlowestHost
 from babeldraw.training.metrics import Writer
 from babeldraw.training.pictures import write_grid
+from babeldraw.training.saving import Checkpoints
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
 from babeldraw.training.window import MetricWindow
 

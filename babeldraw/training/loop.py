@@ -16,7 +16,7 @@ from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
-from babeldraw.training.checkpoints import Checkpoints, load_constants, save_constants
+from babeldraw.training.checkpoints import load_constants, save_constants
 from babeldraw.training.claim import claim, writing_to
 from babeldraw.training.hooks import BatchSource
 from babeldraw.training.hosts import SlowestHost
@@ -26,6 +26,7 @@ from babeldraw.training.model_info import count_parameters
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.profiler import Profiler
 from babeldraw.training.run_directory import open_metrics, write_run_files
+from babeldraw.training.saving import Checkpoints
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import compile_step
 from babeldraw.training.stopping import StopRequest

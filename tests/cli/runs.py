@@ -6,7 +6,8 @@ import numpy as np
 
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.parallel.rules import unbox
-from babeldraw.training.checkpoints import Checkpoints, save_constants
+from babeldraw.training.checkpoints import save_constants
+from babeldraw.training.saving import Checkpoints
 from babeldraw.training.state import TrainState, Variable, variable_name
 from tests.models import tiny, tiny_coca
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.training import checkpoints as checkpoints_lib
+from babeldraw.training import checkpoint_files
 from babeldraw.training.checkpoints import latest_step, load_params
 from babeldraw.training.machine import Machine
 from tests.training.test_loop import assert_bitwise_equal
@@ -153,7 +153,7 @@ def test_rights_are_no_damage(directory, run, monkeypatch):
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(checkpoints_lib.files, "read_run", refuse)
+    monkeypatch.setattr(checkpoint_files, "read_run", refuse)
     with pytest.raises(UserError, match=r"run cannot be read or written \(Permission denied\)"):
         run(6, machine=MACHINE)
     assert latest_step(str(directory)) == 4
