@@ -10,6 +10,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from babeldraw.models.block_attention import Blocks
 from babeldraw.models.layers import (
     Activation,
     Attention,
@@ -75,7 +76,7 @@ class TransformerLayer(nn.Module):
         self,
         x: Float[Array, "batch length d_model"],
         *,
-        mask: Bool[Array, "#batch 1 #length #length"] | None = None,
+        mask: Bool[Array, "#batch 1 #length #length"] | Blocks | None = None,
         encoded: Float[Array, "batch text d_model"] | None = None,
         encoded_mask: Bool[Array, "batch 1 1 text"] | None = None,
         keys: Keys = None,
@@ -148,7 +149,7 @@ class Stack(nn.Module):
         self,
         x: Float[Array, "batch length d_model"],
         shared: Mapping[str, Any],
-        mask: Bool[Array, "1 1 length length"] | None = None,
+        mask: Bool[Array, "1 1 length length"] | Blocks | None = None,
     ) -> Float[Array, "batch length d_model"]:
         """Runs the stack.
 

@@ -1,0 +1,117 @@
+"""Attention under the conv-shaped mask that skips most of what the mask forbids.
+
+The grid is cut into blocks of rows x columns. The queries of a block attend to the keys of its own
+rows and columns and of those around them that the window reaches: as many for each query whatever
+the size of the grid, so that the cost grows with the number of tokens and not with its square.
+Plain batched products, for any backend and with their own gradient.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from babeldraw.models.masks import conv_mask
+
+Grid = jax.Array | np.ndarray
+"""`[batch, heads, n, d]`, n in raster order."""
+
+QUERIES_A_SIDE = 8
+"""Rows and columns of a block, at most. Smaller blocks compute less of what the mask forbids, and
+copy more keys for each query."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """The conv-shaped mask without wrap of a grid, in the place of a dense mask."""
+
+    rows: int
+    columns: int
+    kernel_size: int
+    block_rows: int
+    block_columns: int
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "blocks queries keys"]:
+        """What the dense mask says of each block's queries and the keys around them."""
+        position = np.arange(1, self.rows * self.columns + 1).reshape(1, 1, -1, 1)
+        query, key = self._cut(position)[0, 0, :, :, 0], self._around(position)[0, 0, :, :, 0]
+        dense = np.pad(conv_mask(self.rows, self.columns, self.kernel_size), ((1, 0), (1, 0)))
+        return dense[query[:, :, None], key[:, None, :]]  # 0: outside, which nobody sees
+
+    def attend(
+        self,
+        query: Float[Array, "batch heads n d"],
+        keys: Float[Array, "batch heads n d"],
+        values: Float[Array, "batch heads n d"],
+    ) -> Float[Array, "batch heads n d"]:
+        """What dense attention under the same mask gives, in the dtype of `values`.
+
+        Args:
+          query: scaled.
+        """
+        scores = self._cut(query) @ jnp.swapaxes(self._around(keys), 3, 4)
+        scores = scores.astype(jnp.float32)
+        scores = jnp.where(jnp.asarray(self.mask), scores, jnp.finfo(jnp.float32).min)
+        weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
+        return self._together(weights @ self._around(values))
+
+    def _cut(self, x: Grid) -> Any:
+        """The grid as its blocks: `[batch, heads, blocks, queries, d]`."""
+        return self._windows(x, (0, 0), (0, 0))
+
+    def _around(self, x: Grid) -> Any:
+        """Each block with what it may see around it, zeros outside: `[.., blocks, keys, d]`."""
+        half = (self.kernel_size - 1) // 2
+        return self._windows(x, (min(half, self.rows - 1), 0), (half, half))
+
+    def _windows(self, x: Grid, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
+        """`[batch, heads, n, d]` to `[batch, heads, blocks, positions of a window, d]`."""
+        batch, heads, _, features = x.shape
+        if self.block_columns == self.columns:
+            columns = (0, 0)
+        x = x.reshape(batch, heads, self.rows, self.columns, features)
+        x = _windows(x, 2, self.block_rows, *rows)  # [.., row blocks, rows, columns, d]
+        x = _windows(x, 4, self.block_columns, *columns)
+        x = x.swapaxes(3, 4)  # [.., row blocks, column blocks, rows, columns, d]
+        blocks = x.shape[2] * x.shape[3]
+        return x.reshape(batch, heads, blocks, -1, features)
+
+    def _together(self, x: jax.Array) -> jax.Array:
+        """The inverse of `_cut`."""
+        batch, heads, _, _, features = x.shape
+        split = (self.rows // self.block_rows, self.columns // self.block_columns)
+        x = x.reshape(batch, heads, *split, self.block_rows, self.block_columns, features)
+        return x.swapaxes(3, 4).reshape(batch, heads, -1, features)
+
+
+def make_blocks(rows: int, columns: int, kernel_size: int) -> Blocks:
+    """Blocks that divide the grid, at most `QUERIES_A_SIDE` rows and columns each."""
+
+    def side(size: int) -> int:
+        return max(part for part in range(1, QUERIES_A_SIDE + 1) if size % part == 0)
+
+    return Blocks(rows, columns, kernel_size, side(rows), side(columns))
+
+
+def _windows(x: Any, axis: int, block: int, before: int, after: int) -> Any:
+    """Cuts `axis` into blocks, each with its neighbours before and after: two axes in its place."""
+    blocks = x.shape[axis] // block
+    left, right = -(-before // block), -(-after // block)  # blocks that hold the neighbours
+    xp = np if isinstance(x, np.ndarray) else jnp
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (left * block, right * block)
+    x = xp.pad(x, padding)
+    x = x.reshape(*x.shape[:axis], left + blocks + right, block, *x.shape[axis + 1 :])
+    index = (slice(None),) * axis
+    # A slice for each place in the window, and not one for each block: the gradient of a slice is a
+    # padded array of all blocks.
+    parts = [x[(*index, slice(place, place + blocks))] for place in range(left + 1 + right)]
+    inner = (slice(None),) * (axis + 1)
+    parts[0] = parts[0][(*inner, slice(left * block - before, None))]
+    if right:
+        parts[-1] = parts[-1][(*inner, slice(0, block - (right * block - after)))]
+    return xp.concatenate(parts, axis=axis + 1)

@@ -1,0 +1,50 @@
+"""What the benchmarks of sampling share: a quickstart's run, its prompts and its real pictures."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from babeldraw.cli.runs import TextToImageRun, open_text_to_image
+from babeldraw.evaluation.retrieval import Gallery
+from babeldraw.sampling.pictures import Sampler
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quickstart:
+    """A text-to-image run of the quickstart, with the whole splits of its task.
+
+    Attributes:
+      gallery: all real pictures: those of `train`, then those of `heldout`.
+    """
+
+    run: TextToImageRun
+    train: Columns
+    heldout: Columns
+    gallery: Gallery
+
+    def sampler(self, **settings: Any) -> Sampler:
+        """Draws with the run's model."""
+        return Sampler(
+            self.run.objective.model,
+            self.run.params["text_to_image"],
+            self.run.objective.tokenizer,
+            self.run.constants["tokenizer"],
+            **{"batch_size": 48, **settings},
+        )
+
+
+def open_quickstart(model_dir: str) -> Quickstart:
+    """Opens `QUICKSTART/text_to_image`, as `babeldraw quickstart` leaves it."""
+    run = open_text_to_image(model_dir)
+    train, heldout = (
+        dataclasses.replace(run.dataset, split=split).examples()
+        for split in ("train", "heldout_people")
+    )
+    columns = [
+        np.concatenate([train[name], heldout[name]]) for name in ("image", "concept", "style")
+    ]
+    return Quickstart(run, train, heldout, Gallery(*columns))
