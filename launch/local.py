@@ -150,7 +150,7 @@ def _start(
 
 
 def _copy(source: IO[bytes], file: IO[bytes]) -> None:
-    with file:
+    with file, source:
         for line in source:
             file.write(line)
             file.flush()
