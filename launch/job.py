@@ -11,6 +11,9 @@ from babeldraw.cli import paths
 from babeldraw.cli import train as cli_train
 from babeldraw.errors import UserError
 
+PATIENCE = {"BABELDRAW_JOIN_SECONDS": "300"}
+"""For the processes of a cluster: hundreds of them do not all start within the default 50 s."""
+
 _LONGEST = 40  # Kubernetes puts "-workers-0-255-xxxxx" behind it, in a name of at most 63
 
 

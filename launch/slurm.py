@@ -4,7 +4,7 @@ import argparse
 import shlex
 
 from launch.commands import Command
-from launch.job import Job
+from launch.job import PATIENCE, Job
 
 SUMMARY = "a Slurm cluster, through sbatch"
 
@@ -58,7 +58,8 @@ def script(job: Job, args: argparse.Namespace) -> str:
         "--signal=B:TERM@300",
         *(f"--{name}={shlex.quote(str(value))}" for name, value in asked.items() if value),
     ]
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in job.environment.items()]
+    environment = PATIENCE | job.environment
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
     train = [
         *("srun", "--kill-on-bad-exit=1", "--open-mode=append", f"--output={_log(job)}-%t.log"),
         *("bash", "launch/worker.sh", "run", *job.arguments),

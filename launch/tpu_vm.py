@@ -5,7 +5,7 @@ import shlex
 
 from launch import tpus
 from launch.commands import Command
-from launch.job import Job, require_shared_model_dir
+from launch.job import PATIENCE, Job, require_shared_model_dir
 
 SUMMARY = "Cloud TPU VMs, as a queued resource"
 ARCHIVE = "build/babeldraw.tar.gz"
@@ -48,7 +48,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
         return Command((*ssh, f"--command={line}"))
 
     unpack = "mkdir -p babeldraw && tar -xzf babeldraw.tar.gz -C babeldraw"
-    settings = (f"{name}={value}" for name, value in job.environment.items())
+    settings = (f"{name}={value}" for name, value in (PATIENCE | job.environment).items())
     return {
         "create": [
             # What was taken back is made anew.

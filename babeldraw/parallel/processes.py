@@ -189,7 +189,6 @@ def join(cluster: Cluster, seconds: int = JOIN_SECONDS) -> None:
             cluster_detection_method="deactivate",
             initialization_timeout=2 * seconds,  # the timer comes first
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except Exception as error:
         reason = str(error).splitlines()[0]

@@ -121,7 +121,7 @@ FAKES = {
     "sbatch": 'SLURM_SUBMIT_DIR="$HOME_OF_WORKER" bash -s',
     "srun": "",
     "kubectl": 'if [[ "$1" == apply ]]; then cat >"$HOME_OF_WORKER/found"; fi',
-    "babeldraw/launch/worker.sh": 'export "$2" "$3"; printf "%s\\0" "$NAME" "$@" >found',
+    "babeldraw/launch/worker.sh": 'export "$2" "$3" "$4"; printf "%s\\0" "$NAME" "$@" >found',
     ".venv/bin/python": 'printf "%s\\0" "$NAME" "$@" >found',
 }
 
