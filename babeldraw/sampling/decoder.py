@@ -1,5 +1,6 @@
 """The decoder, one step at a time, with everything that depends on the prompts computed once."""
 
+import math
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
-from babeldraw.models.layers import BranchKeysValues
+from babeldraw.models.layers import BY_OUTPUT, BranchKeysValues
 from babeldraw.models.transformer import KeysValues, TransformerLayer
 from babeldraw.parallel.execution import unstack_layers
 from babeldraw.parallel.rules import pipeline_rules
@@ -38,9 +39,12 @@ class CachedDecoder:
           with_unconditional: add the branch of the empty prompt, encoded once for all prompts.
         """
         self._model = model
-        self._variables = {"params": params}
+        self._variables = {"params": params, BY_OUTPUT: {"logits": _by_output(params["logits"])}}
         self._layer: TransformerLayer = model.decoder_layer()
-        self._layers = [{"params": layer} for layer in unstack_layers(params["decoder"]["layers"])]
+        self._layers = [
+            {"params": layer, BY_OUTPUT: _by_output(layer)}
+            for layer in unstack_layers(params["decoder"]["layers"])
+        ]
         texts = text_tokens.shape[1]
         self.num_branches = texts + with_unconditional
         branches = [self._branch(text_tokens[:, index]) for index in range(texts)]
@@ -125,3 +129,17 @@ class CachedDecoder:
             x, cache = self._layer.apply(layer, x, slots, cache, mask, branches, method="decode")
             new_caches.append(cache)
         return x, tuple(new_caches)
+
+
+def _by_output(params: Any) -> Any:
+    """The same tree with every kernel as `[fan_out, fan_in]` (see `layers.Linear`)."""
+
+    def transpose(path: tuple[Any, ...], value: jax.Array) -> jax.Array:
+        names = [key.key for key in path]
+        if names[-1] != "kernel":
+            return value
+        # Of the layers' kernels only attention's outputs have two input dimensions.
+        inputs = 2 if "output" in names else 1
+        return value.reshape(math.prod(value.shape[:inputs]), -1).T
+
+    return jax.tree_util.tree_map_with_path(transpose, params)
