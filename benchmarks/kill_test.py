@@ -202,7 +202,7 @@ class Killer:
             is_there = {"save": written - left_over, "later": whole - before, "start": ()}[aim]
             if deadline is None and is_there:
                 deadline = time.perf_counter() + self.random.uniform(0, 0.06)
-            time.sleep(0.0005)
+            time.sleep(0.002)
         process.kill()
         process.join()
         if process.exitcode == 0:

@@ -16,7 +16,7 @@ from etils import epath
 from babeldraw.errors import UserError
 from babeldraw.training import agreement, claim
 from babeldraw.training import checkpoint_files as files
-from babeldraw.training.fingerprint import differing, fingerprint_arrays
+from babeldraw.training.fingerprint import Fingerprints, differing, fingerprint_arrays
 from babeldraw.training.state import TrainState, Variable
 
 
@@ -76,16 +76,21 @@ class Checkpoints:
         faults: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             state, fault = None, None
+            number = jax.device_put(np.int32(step), target.step.sharding)  # By all processes.
             try:
-                state = self.restore(step, target)
+                state, written = self._read(step, target)
+                state = state.replace(step=number)
             except files.Damaged as error:
                 fault = str(error)
             # Hosts read different parts of it: what one cannot read, none goes on from.
             fault = agreement.first_fault(fault)
-            if fault is None:
-                self._set_aside(faults, step)
-                return state
-            faults[step] = fault
+            if fault is None and state is not None:
+                others = differing(fingerprint_arrays(_variables(state)), written)
+                if not others:
+                    self._set_aside(faults, step)
+                    return state
+                fault = f"{others[0]} is not what was saved"
+            faults[step] = str(fault)
         if not faults:
             return None
         said = "; ".join(f"that of step {step}: {fault}" for step, fault in faults.items())
@@ -94,25 +99,22 @@ class Checkpoints:
             "copy, or give another model_dir to begin again."
         )
 
-    def restore(self, step: int, target: TrainState) -> TrainState:
-        """The state of `step`.
+    def _read(self, step: int, target: TrainState) -> tuple[TrainState, Fingerprints]:
+        """The state of `step` but its number, and the fingerprints that were written with it.
 
         Raises:
-          Damaged: it cannot be read, or is not what was saved.
+          Damaged: it cannot be read.
           UserError: the checkpoint is of another recipe or seed.
         """
         with files.reading():
             run = files.read_run(self._directory / str(step))
             self._check_identity(run)
             state = TrainState(
-                step=jax.device_put(np.int32(step), target.step.sharding),
+                step=target.step,
                 params=self._restore_item(step, "params", target.params),
                 optimizer_state=self._restore_item(step, "optimizer_state", target.optimizer_state),
             )
-        others = differing(fingerprint_arrays(_variables(state)), run.get("fingerprints", {}))
-        if others:
-            raise files.Damaged(f"{others[0]} is not what was saved")
-        return state
+            return state, run.get("fingerprints", {})
 
     def _set_aside(self, faults: dict[int, str], good: int) -> None:
         for step, fault in faults.items():
@@ -120,8 +122,8 @@ class Checkpoints:
                 place = self._directory.parent / "damaged" / str(step)
                 with self._writing():
                     place.parent.mkdir(exist_ok=True)
-                    if place.exists():
-                        place.rmtree()
+                    while place.exists():  # From an earlier time.
+                        place = place.parent / f"{place.name}-again"
                     (self._directory / str(step)).rename(place)
                 print(
                     f"the checkpoint of step {step} is damaged ({fault}): moved to {place}; going "

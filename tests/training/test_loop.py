@@ -137,6 +137,18 @@ def test_run_directory_explains_itself(run, tmp_path):
     assert [step for step, split, _ in records if split == "eval"] == [2, 4]
 
 
+def test_the_recipe_of_the_steps_before_is_kept(run, tmp_path, capsys):
+    run(1, config_text="A = 1\nB = 2\n")
+    run(2, config_text="A = 1\nB = 2\n")
+    assert "recipe has changed" not in capsys.readouterr().out
+    run(3, config_text="A = 1\nB = 3\n")
+    directory = tmp_path / "run"
+    assert (directory / "config.gin").read_text() == "A = 1\nB = 3\n"
+    assert (directory / "config-until-000002.gin").read_text() == "A = 1\nB = 2\n"
+    said = capsys.readouterr().out
+    assert "changed since config-until-000002.gin:\n-B = 2\n+B = 3\n" in said
+
+
 def test_metrics_are_means_over_the_window(run):
     _, each = run(4, name="each")
     _, both = run(4, name="both", log_every=2)

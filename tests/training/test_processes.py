@@ -63,7 +63,7 @@ def run_two(model_dir, steps, program=PROGRAM):
         for each in arguments
     ]
     try:
-        outputs = [process.communicate(timeout=240)[0] for process in processes]
+        outputs = [process.communicate(timeout=600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
