@@ -11,11 +11,19 @@ SUMMARY = "build a set, inspect a task, drop copies of evaluation pictures, pack
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
-    build = commands.add_parser("build", help="render a data set from its npm packages")
-    build.add_argument("dataset", choices=["emoji"], help="which set to build")
-    build.add_argument("--size", type=int, default=32, help="side in pixels, 8 to 256")
+    build = commands.add_parser("build", help="render a data set from the packages that hold it")
+    build.add_argument(
+        "dataset",
+        choices=["emoji", "tuxpaint", "openclipart", "icons"],
+        help="which set: emoji (npm), stamps and clip art (Debian), coloured icons (npm)",
+    )
+    build.add_argument("--size", type=int, help="side in pixels (default: 32 of emoji, else 128)")
     build.add_argument("--output", help="folder to write (default: where the task looks for it)")
     build.add_argument("--npm_dir", help="a node_modules folder to use instead of running npm")
+    build.add_argument(
+        "--package_dir", help="the folder of the unpacked Debian package, not to fetch it"
+    )
+    build.add_argument("--limit", type=int, help="stop after so many drawings; not of emoji")
     inspect = commands.add_parser(
         "inspect", help="counts, sizes, faults, near-duplicates and a contact sheet of a task"
     )
@@ -90,18 +98,46 @@ def _pack(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from babeldraw.data import emoji_build, emoji_sheets
+    from babeldraw.data import emoji_sheets
 
     start = time.time()
     cache = emoji_sheets.cache_dir()
-    output = pathlib.Path(args.output) if args.output else cache / "emoji" / str(args.size)
-    if args.npm_dir:
-        modules = pathlib.Path(args.npm_dir)
+    if args.dataset == "emoji":
+        size = 32 if args.size is None else args.size
+        output = pathlib.Path(args.output) if args.output else cache / "emoji" / str(size)
+        count, task = _build_emoji(args, output, size, cache), f"emoji_{size}"
     else:
-        modules = emoji_build.install_packages(cache / "npm")
-    cells = emoji_build.build(output, args.size, modules, log=print)
-    print(f"wrote {len(cells)} pictures to {output} in {time.time() - start:.0f} s")
+        size = 128 if args.size is None else args.size
+        default = cache / f"{args.dataset}_{size}"
+        output = pathlib.Path(args.output) if args.output else default
+        count, task = _build_drawings(args, output, size, cache), f"array_record:{output}"
+    print(f"wrote {count} pictures to {output} in {time.time() - start:.0f} s: task {task}")
     return 0
+
+
+def _build_emoji(
+    args: argparse.Namespace, output: pathlib.Path, size: int, cache: pathlib.Path
+) -> int:
+    from babeldraw.data import emoji_build
+
+    given = pathlib.Path(args.npm_dir) if args.npm_dir else None
+    modules = given or emoji_build.install_packages(cache / "npm")
+    return len(emoji_build.build(output, size, modules, log=print))
+
+
+def _build_drawings(
+    args: argparse.Namespace, output: pathlib.Path, size: int, cache: pathlib.Path
+) -> int:
+    from babeldraw.data import clipart, clipart_build
+
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f"--limit is {args.limit}; give 1 or more.")
+    given = args.npm_dir or args.package_dir
+    if given:
+        package = pathlib.Path(given)
+    else:
+        package = clipart_build.fetch(clipart.COLLECTIONS[args.dataset], cache)
+    return clipart_build.build(args.dataset, package, output, size, args.limit, log=print)
 
 
 def _inspect(args: argparse.Namespace) -> int:

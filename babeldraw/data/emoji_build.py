@@ -10,7 +10,7 @@ import json
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -60,7 +60,18 @@ class Icon:
 
 
 def install_packages(folder: pathlib.Path) -> pathlib.Path:
-    """Installs the pinned packages with npm, once, without running their scripts.
+    """Installs the pinned packages with npm, as `install`."""
+    return install(folder, VERSIONS, list(SHA256))
+
+
+def install(
+    folder: pathlib.Path, versions: Mapping[str, str], wanted: Sequence[str]
+) -> pathlib.Path:
+    """Installs packages of stated versions with npm, without running their scripts.
+
+    Args:
+      versions: of each package.
+      wanted: paths below ``node_modules``; where all are there, nothing is done.
 
     Returns:
       the ``node_modules`` folder.
@@ -69,16 +80,16 @@ def install_packages(folder: pathlib.Path) -> pathlib.Path:
       UserError: npm is missing or fails.
     """
     modules = folder / "node_modules"
-    if all((modules / path).exists() for path in SHA256):
+    if all((modules / path).exists() for path in wanted):
         return modules
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            "npm, which fetches the emoji packages, is not installed: install Node.js "
+            "npm, which fetches the pictures' packages, is not installed: install Node.js "
             "(for example `apt-get install npm`), or pass --npm_dir with a node_modules folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    packages = [f"{name}@{version}" for name, version in VERSIONS.items()]
+    packages = [f"{name}@{version}" for name, version in versions.items()]
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save"]
     done = subprocess.run(
         [*command, "--prefix", str(folder), *packages], capture_output=True, text=True, check=False
@@ -86,7 +97,7 @@ def install_packages(folder: pathlib.Path) -> pathlib.Path:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(
-            f"npm could not install the emoji packages ({lines[0]}): check the network, or pass "
+            f"npm could not install {', '.join(packages)} ({lines[0]}): check the network, or pass "
             "--npm_dir with a node_modules folder that holds them."
         )
     return modules

@@ -141,9 +141,10 @@ def split_pictures(pictures: list[Picture]) -> dict[str, list[Picture]]:
     """`VALIDATION_SHARE` of them for validation, in small sets `SMALLEST_VALIDATION` pictures.
 
     Those with the smallest hashes. Of a set beyond the latter over the former (1,600), a name's
-    split does not depend on the other pictures, so that the set may grow.
+    split does not depend on the other pictures, so that the set may grow. Of a name with `//`,
+    which no path has, what stands before it counts: pictures of one thing are in one split.
     """
-    hashes = [_fraction(picture.name) for picture in pictures]
+    hashes = [_fraction(picture.name.partition("//")[0]) for picture in pictures]
     border = VALIDATION_SHARE
     if len(pictures) > 1:
         smallest = max(1, min(SMALLEST_VALIDATION, len(pictures) // 5))

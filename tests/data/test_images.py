@@ -15,6 +15,7 @@ from babeldraw.data import images, preprocessing
 from babeldraw.data.images import ImageFolder, UnreadableImage, read_image
 
 WIDTH, HEIGHT = 12, 8
+EXAMPLES = 150
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
@@ -165,7 +166,7 @@ def test_decompression_bombs_are_not_unpacked(tmp_path, side):
     assert kind_of(path) == "too large"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     format=st.sampled_from(FORMATS),
     share=st.floats(0, 1),
@@ -184,7 +185,7 @@ def test_no_truncation_or_damage_gets_anything_else_out(tmp_path, format, share,
 MAGIC = (b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"P6 9 9 255 ")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(MAGIC), st.binary(max_size=300))
 def test_random_bytes_get_nothing_else_out(tmp_path, magic, data):
     _reads_or_refuses(tmp_path, magic + data)

@@ -1,8 +1,10 @@
 """Readers on hostile files: whatever these hold, only `UserError` comes out."""
 
+import contextlib
 import io
 import json
 import os
+import shutil
 import tarfile
 
 import hypothesis
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from babeldraw.data import pictures, readers, shards
+from babeldraw.data.record_shards import read_array_record, read_tfrecord
 from babeldraw.errors import UserError
 from tests.data import made_pictures
 
@@ -59,7 +62,7 @@ def listed(reader, *arguments):
         return None
     for picture in found:
         assert picture.captions and all(caption.encode() for caption in picture.captions)
-        if picture.place.size is None:
+        if picture.place.whole:
             assert os.path.isfile(picture.place.file)
             assert os.path.dirname(picture.place.file).startswith(os.path.realpath(arguments[-1]))
     for line in pictures.named(skipped):
@@ -124,8 +127,7 @@ def _mutate(data, changes, end):
 CHANGES = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), max_size=8)
 
 
-@pytest.fixture(scope="module")
-def tar():
+def small_tar():
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for name, data in (
@@ -140,10 +142,13 @@ def tar():
     return file.getvalue()[: 512 * 8]
 
 
+TAR = small_tar()
+
+
 @QUICK
 @hypothesis.given(changes=CHANGES, end=st.integers(0, 3000))
-def test_fuzz_tar(tmp_path, tar, changes, end):
-    (tmp_path / "s.tar").write_bytes(_mutate(tar, changes, end))
+def test_fuzz_tar(tmp_path, changes, end):
+    (tmp_path / "s.tar").write_bytes(_mutate(TAR, changes, end))
     for picture in listed(shards.read_webdataset, tmp_path):
         with pytest.raises(UserError):  # their bytes are no pictures
             picture.read()
@@ -151,12 +156,38 @@ def test_fuzz_tar(tmp_path, tar, changes, end):
 
 @QUICK
 @hypothesis.given(changes=CHANGES, end=st.integers(0, 30))
-def test_fuzz_parquet(tmp_path, monkeypatch, changes, end):
-    monkeypatch.setenv("BABELDRAW_CACHE_DIR", str(tmp_path / "cache"))
+def test_fuzz_parquet(tmp_path, changes, end):
     path = tmp_path / "00000.parquet"
     made_pictures.write("parquet", tmp_path, {"a.png": b"1", "b.png": None}, {"a.png": ["red"]})
     path.write_bytes(_mutate(path.read_bytes(), changes, end))
-    listed(shards.read_parquet, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BABELDRAW_CACHE_DIR", str(tmp_path / "cache"))
+        listed(shards.read_parquet, tmp_path)
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+
+def _mutate_used(data, changes, end):
+    """Changes bytes that are not padding, and cuts off the end."""
+    data, used = bytearray(data), [index for index, byte in enumerate(data) if byte]
+    for position, value in changes:
+        data[used[position % len(used)]] = value
+    return bytes(data[: max(1, len(data) - end)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reader"),
+    [("tfrecord", read_tfrecord), ("array_record", read_array_record)],
+)
+@QUICK
+@hypothesis.given(changes=CHANGES, end=st.just(0) | st.integers(0, 70_000))
+def test_fuzz_records(tmp_path, kind, reader, changes, end):
+    good, captions = made_pictures.good_set(3)
+    made_pictures.write(kind, tmp_path, good, captions)
+    (path, *_) = sorted(tmp_path.glob(f"*{kind}"))
+    path.write_bytes(_mutate_used(path.read_bytes(), changes, end))
+    for picture in listed(reader, tmp_path):
+        with contextlib.suppress(UserError):
+            picture.read()
 
 
 def test_a_picture_in_two_files_of_names_is_one(folder):
