@@ -56,6 +56,12 @@ class Drawing:
             redraw=redraw,
             batch_size=args.batch_size,
         )
+        try:
+            Path(args.output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
+            ) from error
 
     def draw(self, prompts: Sequence[str]) -> None:
         """Writes the pictures of `prompts` and a grid of them.
@@ -64,13 +70,12 @@ class Drawing:
           UserError: see `encode_prompts`.
         """
         import numpy as np
-        from PIL import Image
 
         from babeldraw.cli.terminal import Progress
-        from babeldraw.training.pictures import write_grid
 
         args = self._args
         text = self._encode(prompts)
+        judged = encode_prompts(prompts, self._judge) if args.rerank else None
         total = len(prompts) * args.num_samples
         progress = Progress(total)
         progress(0)
@@ -86,30 +91,44 @@ class Drawing:
         images = samples.images
         order = np.tile(np.arange(args.num_samples), (len(prompts), 1))
         found = None
-        if args.rerank:
-            found = self._rerank(encode_prompts(prompts, self._judge), images)
+        if judged is not None:
+            found = self._rerank(judged, images)
             order = np.argsort(-found, axis=1, kind="stable")
             images = np.take_along_axis(images, order[..., None, None, None], axis=1)
         if self._upscale is not None:
             enlarged = self._upscale(images.reshape(-1, *images.shape[2:]))
             images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
 
-        output = Path(args.output)
-        output.mkdir(parents=True, exist_ok=True)
+        self._write(prompts, images, order, samples.scores, found)
+
+    def _write(
+        self,
+        prompts: Sequence[str],
+        images: "np.ndarray",
+        order: "np.ndarray",
+        scores: "np.ndarray",
+        found: "np.ndarray | None",
+    ) -> None:
+        """`images` stand in `order`; `scores` and `found` by the samples' own numbers."""
+        from PIL import Image
+
+        from babeldraw.training.pictures import write_grid
+
+        output = Path(self._args.output)
         for row, stem in enumerate(file_stems(prompts)):
             for rank, number in enumerate(order[row]):
-                score = float(samples.scores[row, number])
+                path = output / f"{stem}-{rank:02d}.png"
+                score = float(scores[row, number])
                 metadata = self._metadata(prompts[row], int(number), score)
-                line = f"{stem}-{rank:02d}.png  score {score:.3f}"
+                line = f"{path.name}  score {score:.3f}"
                 if found is not None:
                     similarity = float(found[row, number])
                     metadata.add_itxt("similarity", f"{similarity:.4f}")
                     line += f"  similarity {similarity:.3f}"
-                path = output / f"{stem}-{rank:02d}.png"
                 Image.fromarray(images[row, rank]).save(path, pnginfo=metadata)
                 print(line)
         write_grid(output / "grid.png", images)
-        print(f"{total} pictures and grid.png are in {output}")
+        print(f"{order.size} pictures and grid.png are in {output}")
 
     def _encode(self, prompts: Sequence[str]) -> "np.ndarray":
         """`[prompts, texts, text_length]`: each prompt with the further texts."""
@@ -126,8 +145,9 @@ class Drawing:
 
         args = self._args
         settings = {name: getattr(args, name) for name in SETTINGS}
-        settings |= {"and": args.terms, "start": args.start}
+        settings |= {"and": args.terms or None, "start": args.start}
         settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
+        given = {name: value for name, value in settings.items() if value is not None}
         entries = {
             "prompt": prompt,
             "seed": str(args.seed),
@@ -135,7 +155,7 @@ class Drawing:
             "model": args.checkpoint,
             "step": str(self._step),
             "score": f"{score:.4f}",
-            "settings": json.dumps({name: value for name, value in settings.items() if value}),
+            "settings": json.dumps(given),
         }
         metadata = PngInfo()
         for name, value in entries.items():

@@ -123,11 +123,7 @@ def test_a_picture_to_start_from(run, tmp_path, capsys):
     np.testing.assert_array_equal(given, tokens)
     assert redraw == (5, 6, 9, 10)
 
-    arguments = ("--checkpoint", run, "--num_samples=2", "--output", tmp_path / "out")
-    box = ("--start", path, "--redraw=4,4,8,5", "--guidance_weight=0")
-    assert sample("a cook", *arguments, *box) == 0
-    with Image.open(tmp_path / "out" / "a-cook-01.png") as picture:
-        assert picture.size == (16, 16)
+    arguments = ("--checkpoint", run, "--output", tmp_path)
     for wrong, says in (
         (("--rows=0",), "give 1 to 3"),
         (("--rows=4",), "give 1 to 3"),
@@ -140,6 +136,18 @@ def test_a_picture_to_start_from(run, tmp_path, capsys):
     assert "cannot be read (not an image)" in refused(
         capsys, "a cook", *arguments, "--start", __file__, "--rows=1"
     )
+
+
+@pytest.mark.slow
+def test_a_box_of_a_picture_is_drawn_anew(run, tmp_path):
+    path = tmp_path / "start.png"
+    Image.fromarray(tiny.images(1, seed=9)[0]).save(path)
+    arguments = ("--checkpoint", run, "--num_samples=2", "--output", tmp_path / "out")
+    box = ("--start", path, "--redraw=4,4,8,5", "--guidance_weight=0")
+    assert sample("a cook", *arguments, *box) == 0
+    settings = json.loads(metadata(tmp_path / "out" / "a-cook-01.png")["settings"])
+    assert settings["redraw"] == "4,4,8,5"
+    assert settings["guidance_weight"] == 0
 
 
 def test_a_prompt_of_ten_thousand_characters_is_cut_with_a_warning(run, capsys):
@@ -193,6 +201,12 @@ def test_a_run_of_another_objective_is_refused(run, coca, capsys):
     )
     assert "TextToImage, which enlarges no pictures" in refused(
         capsys, "a cook", "--checkpoint", run, "--upscale", run
+    )
+
+
+def test_an_output_that_is_a_file_is_refused(run, capsys):
+    assert "cannot be made a folder (File exists)" in refused(
+        capsys, "a cook", "--checkpoint", run, "--output", __file__
     )
 
 

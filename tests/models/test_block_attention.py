@@ -23,6 +23,7 @@ def dense(blocks, query, keys, values):
         Blocks(12, 6, 9, 2, 3),  # windows over several blocks and parts of them
         Blocks(7, 4, 11, 7, 2),  # a window wider than the grid
         make_blocks(1, 6, 3),
+        make_blocks(8, 16, 3),
         pytest.param(make_blocks(16, 16, 11), marks=pytest.mark.slow),
     ],
 )
@@ -44,7 +45,7 @@ def test_values_and_gradients_are_those_of_dense_attention(blocks):
 
 
 def test_scores_grow_with_the_tokens_and_not_with_their_square():
-    scores = {side: make_blocks(side, side, 11).mask.size for side in (16, 32, 64)}
-    assert scores[32] == 4 * scores[16]
+    scores = {side: make_blocks(side, side, 7).mask.size for side in (16, 32, 64)}
     assert scores[64] == 4 * scores[32]
-    assert scores[32] < 0.25 * 1024**2
+    assert scores[16] < 0.5 * 256**2
+    assert scores[32] < 0.2 * 1024**2

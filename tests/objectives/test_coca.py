@@ -62,6 +62,7 @@ def test_metrics_are_those_of_the_networks_own_answers():
     assert float(metrics["loss"]) == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_mesh_contrasts_the_whole_batch_and_gives_the_same_gradient():
     def loss(params, batch):
         return OBJECTIVE.train_loss(params, {}, {}, batch, KEY, jnp.int32(0))[0]
@@ -79,6 +80,7 @@ def test_a_mesh_contrasts_the_whole_batch_and_gives_the_same_gradient():
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_pairs_are_learnt_by_heart():
     step = tiny.jit(make_train_step(OBJECTIVE))
     state = tiny.jit(lambda: init_state(OBJECTIVE, 0))()
