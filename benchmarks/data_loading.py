@@ -180,8 +180,8 @@ def sources(args: argparse.Namespace) -> None:
 RECIPES = {
     "quickstart_tokenizer": (),
     "quickstart_text_to_image": ("TOKENIZER_CHECKPOINT='{tokenizer}'",),
-    "emoji_tokenizer_64": (),
     "super_resolution_small": ("TOKENIZER_CHECKPOINT='{tokenizer}'",),
+    "emoji_tokenizer_64": (),
 }
 
 
@@ -212,7 +212,11 @@ def recipes(args: argparse.Namespace) -> None:
         for name, settings in RECIPES.items():
             run, files = f"{folder}/{name}", [f"gin/runs/{name}.gin"]
             bindings = [setting.format(tokenizer=tokenizer) for setting in settings]
-            bindings += [f"TRAIN_STEPS={args.steps}", f"LOG_EVERY={args.steps // 3}"]
+            bindings += [
+                f"TRAIN_STEPS={args.steps}",
+                f"LOG_EVERY={args.steps // 3}",
+                "EVAL_EVERY=0",
+            ]
             command = [sys.executable, "-m", "babeldraw.cli.main", "train"]
             command += [f"--gin_file={file}" for file in files]
             command += [f"--gin.{binding}" for binding in bindings] + [f"--model_dir={run}"]

@@ -9,6 +9,7 @@ in a process of their own, so that a crash of native code is seen and its input 
 import argparse
 import collections
 import faulthandler
+import logging
 import multiprocessing
 import pathlib
 import queue
@@ -62,6 +63,7 @@ def properties(folder):
 def fuzz(folder, minutes, turns):
     """Runs the properties until the time is over; the first failure is raised."""
     faulthandler.enable()
+    logging.disable()  # it would name all that is left out
     end = time.monotonic() + 60 * minutes
     tests = properties(folder)
     while time.monotonic() < end:
