@@ -5,6 +5,7 @@ them it is. `find_cluster` reads them from whatever started it; `join` meets the
 """
 
 import dataclasses
+import itertools
 import os
 import re
 import socket
@@ -210,3 +211,17 @@ def index_and_count() -> tuple[int, int]:
     from jax._src import distributed
 
     return distributed.global_state.process_id, distributed.global_state.num_processes
+
+
+_meetings = itertools.count()
+
+
+def meet(seconds: int = 3600) -> None:
+    """Returns when every process has called it.
+
+    Unlike a collective operation this waits through the coordination service. Where one process
+    finds its program in the cache and the others compile it, the first collective of the CPU
+    backend gives up after 30 s.
+    """
+    if client() is not None:
+        client().wait_at_barrier(f"babeldraw/meeting/{next(_meetings)}", 1000 * seconds)

@@ -11,7 +11,7 @@ from etils import epath
 
 from babeldraw.errors import Stopped, UserError
 from babeldraw.objectives.base import Objective
-from babeldraw.parallel import failing
+from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training import hooks as hooks_lib
@@ -142,6 +142,7 @@ def train(
         # 5. The step, compiled once.
         began = time.perf_counter()
         train_step, names = compile_step(objective, seed, target, constants, layout, mesh)
+        processes.meet()
         _say(
             f"{count_parameters(variables):,} parameters on {mesh.size} device(s); "
             f"compiled the step in {time.perf_counter() - began:.1f} s"

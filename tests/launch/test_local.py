@@ -65,8 +65,9 @@ def test_a_saved_run_may_go_on(processes):
 
 
 @pytest.mark.slow
-def test_a_run_with_a_killed_process_ends_in_the_same_bits(tmp_path):
+@pytest.mark.parametrize("recipe", ["toy", "tiny"])
+def test_a_run_with_a_killed_process_ends_in_the_same_bits(recipe, tmp_path):
     """A 2x4 mesh over four processes; ten times: python -m benchmarks.babysitter."""
-    difference, rounds = babysitter.compare(tmp_path / "out", 1, random.randrange(1000))
+    difference, rounds = babysitter.compare(tmp_path / "out", 1, recipe, random.randrange(1000))
     assert difference < 1e-5
     assert all(played.identical for played in rounds)
