@@ -21,12 +21,22 @@ Fingerprints = dict[str, int]
 """By the name of the variable."""
 
 
-def fingerprint_arrays(arrays: dict[str, jax.Array]) -> Fingerprints:
-    """Of arrays on devices: one program reads each once, where it lies.
+_CHUNK = 2**20
 
-    Args:
-      arrays: by name; on one mesh.
+
+def fingerprint_arrays(arrays: dict[str, jax.Array]) -> Fingerprints:
+    """Of arrays on one mesh, by name; to be called by all processes.
+
+    Where the devices are this process's own CPU there is nothing to gain from a program on them,
+    which would have to be compiled.
     """
+    if jax.default_backend() == "cpu" and jax.process_count() == 1:
+        return {name: fingerprint_host_array(np.asarray(array)) for name, array in arrays.items()}
+    return fingerprint_on_devices(arrays)
+
+
+def fingerprint_on_devices(arrays: dict[str, jax.Array]) -> Fingerprints:
+    """The same by one program that reads each array once, where it lies."""
     names = sorted(arrays)
     leaves = [arrays[name] for name in names]
     sharding = getattr(leaves[0], "sharding", None) if leaves else None
@@ -41,9 +51,13 @@ def fingerprint_arrays(arrays: dict[str, jax.Array]) -> Fingerprints:
 def fingerprint_host_array(array: np.ndarray) -> int:
     """The same of an array in the host's memory."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    bits = flat.view(np.dtype(f"uint{8 * flat.dtype.itemsize}")).astype(np.uint32)
-    places = np.arange(flat.size, dtype=np.uint32)
-    return int(np.sum(bits * (2 * places + 1), dtype=np.uint32))
+    bits = flat.view(np.dtype(f"uint{8 * flat.dtype.itemsize}"))
+    total = 0
+    for start in range(0, flat.size, _CHUNK):
+        chunk = bits[start : start + _CHUNK].astype(np.uint32)
+        factors = np.uint32(2 * start % 2**32 + 1) + 2 * np.arange(chunk.size, dtype=np.uint32)
+        total += int(np.sum(chunk * factors, dtype=np.uint32))
+    return total % 2**32
 
 
 def _all(leaves: list[jax.Array]) -> jax.Array:

@@ -9,6 +9,7 @@ from babeldraw.training.fingerprint import (
     differing,
     fingerprint_arrays,
     fingerprint_host_array,
+    fingerprint_on_devices,
 )
 
 RNG = np.random.default_rng(0)
@@ -27,11 +28,12 @@ def test_is_the_formula():
     expected = sum(b * (2 * i + 1) for i, b in enumerate(bits)) % 2**32
     assert fingerprint_host_array(numbers) == expected
     assert fingerprint_arrays({"x": jnp.asarray(numbers)}) == {"x": expected}
+    assert fingerprint_on_devices({"x": jnp.asarray(numbers)}) == {"x": expected}
 
 
 def test_devices_hosts_and_meshes_agree():
     expected = {name: fingerprint_host_array(np.asarray(a)) for name, a in ARRAYS.items()}
-    assert fingerprint_arrays(ARRAYS) == expected
+    assert fingerprint_arrays(ARRAYS) == fingerprint_on_devices(ARRAYS) == expected
     mesh = make_mesh({"data": 2, "model": 4})
     spread = {
         name: jax.device_put(array, NamedSharding(mesh, spec))
@@ -40,7 +42,13 @@ def test_devices_hosts_and_meshes_agree():
             ("int8", ARRAYS["int8"], PartitionSpec("model", "data")),
         )
     }
-    assert fingerprint_arrays(spread) == {name: expected[name] for name in spread}
+    assert fingerprint_on_devices(spread) == {name: expected[name] for name in spread}
+
+
+def test_long_arrays_are_read_in_chunks(monkeypatch):
+    expected = fingerprint_host_array(ARRAYS["float32"])
+    monkeypatch.setattr("babeldraw.training.fingerprint._CHUNK", 7)
+    assert fingerprint_host_array(ARRAYS["float32"]) == expected
 
 
 @pytest.mark.parametrize("place", [(0, 0, 0), (3, 5, 7)])
