@@ -192,7 +192,7 @@ def _start(
         raise UserError(
             f"--rows is {args.rows}, and a picture has {grid} rows of tokens; give 1 to {grid - 1}."
         )
-    redraw = ()
+    redraw: tuple[int, ...] = ()
     if args.redraw is not None:
         numbers = re.findall(r"-?\d+", args.redraw)
         if re.sub(r"[-\d]+", "", args.redraw) != ",,," or len(numbers) != 4:
