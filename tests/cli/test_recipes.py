@@ -9,7 +9,7 @@ from babeldraw.cli.main import main
 
 SIZES = ("tiny", "350m", "750m", "3b", "20b")
 TOKENIZERS = ("tiny", "small_small", "base_base", "small_large")
-TASKS = ("emoji", "emoji_people", "emoji_quickstart", "coco")
+TASKS = ("emoji", "emoji_people", "emoji_quickstart", "coco", "coco_512", "folder", "tokens")
 
 
 def objective(files, *bindings):
@@ -34,6 +34,14 @@ def test_every_model_fits_every_tokenizer_and_task(size, tokenizer, task):
         built.tokenizer.codebook_size,
     )
     assert built.players()[0].name == "text_to_image"
+
+
+def test_tokens_beforehand_take_the_place_of_pictures():
+    files = ("runs/text_to_image", "models/tiny", "tokenizers/tiny", "tasks/tokens")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'")
+    shapes = built.batch_shapes(2)
+    assert {*shapes} == {"text_tokens", "image_tokens"}
+    assert shapes["image_tokens"].shape == (2, built.tokenizer.num_tokens)
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
