@@ -25,6 +25,7 @@ setup(
     package_data={"babeldraw.data": ["assets/**"]},
     entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:main"]},
     install_requires=[
+        "array_record>=0.8",
         "einops>=0.8",
         "etils[epath]>=1.9",
         "flax>=0.12",
