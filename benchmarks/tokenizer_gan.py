@@ -1,7 +1,7 @@
 """Adversarial training: does it stay finite, and what does it buy?
 
     python -m benchmarks.tokenizer_gan stability [--steps 2000] [--seeds 3]
-    python -m benchmarks.tokenizer_gan losses [--steps 1500]
+    python -m benchmarks.tokenizer_gan losses [--steps 1000]
 
 `stability`: the tiny tokenizer with all five losses on the shipped emoji, in float32 and in
 bfloat16 (both networks), from several seeds. A loss or gradient that is not finite ends a run, and
@@ -25,6 +25,14 @@ ALL_LOSSES = ["PERCEPTUAL_WEIGHT = 0.1", "ADVERSARIAL_WEIGHT = 0.1", "LOGIT_LAPL
 QUIET = ["loop.train.pictures_every = 0", "loop.train.eval_batches = 16"]
 
 
+PERCEPTUAL = ["PERCEPTUAL_WEIGHT = 0.03"]
+ADVERSARIAL = [
+    "ADVERSARIAL_WEIGHT = 0.3",
+    "adversarial.Adversary.adaptive = True",
+    "adversarial.Adversary.ramp_steps = 500",
+]
+
+
 def stability(train: Runs, steps: int, seeds: int) -> str:
     """Every run of every dtype; the table."""
     lines = [
@@ -38,7 +46,7 @@ def stability(train: Runs, steps: int, seeds: int) -> str:
                 f"TRAIN_STEPS = {steps}",
                 f"EVAL_EVERY = {steps // 4}",
                 f"SEED = {seed}",
-                "BATCH_SIZE = 8",
+                "BATCH_SIZE = 4",
                 "VQ_WEIGHT = 0.02",
                 "REVIVE_EVERY = 20",
                 f"vit_vqgan.ViTVQGAN.dtype = {dtype!r}",
@@ -60,8 +68,8 @@ def losses(train: Runs, output: Path, steps: int, limit: int) -> str:
 
     cases = {
         "L2": [],
-        "L2, perceptual": ["PERCEPTUAL_WEIGHT = 0.1"],
-        "L2, perceptual, adversarial": ["PERCEPTUAL_WEIGHT = 0.1", "ADVERSARIAL_WEIGHT = 0.1"],
+        "L2, perceptual": PERCEPTUAL,
+        "L2, perceptual, adversarial": PERCEPTUAL + ADVERSARIAL,
     }
     lines = [
         f"{'losses':28} {'PSNR, dB':>9} {'SSIM':>7} {'perceptual':>11} {'Frechet':>8} {'n':>6}"
@@ -71,6 +79,7 @@ def losses(train: Runs, output: Path, steps: int, limit: int) -> str:
         settings = [
             *weights,
             *QUIET,
+            "EMA_DECAY = 0.99",
             f"TRAIN_STEPS = {steps}",
             f"EVAL_EVERY = {steps // 4}",
             "VQ_WEIGHT = 0.02",
@@ -107,7 +116,7 @@ def main() -> None:
     if args.table == "stability":
         table = stability(train, args.steps or 2000, args.seeds)
     else:
-        table = losses(train, output, args.steps or 1500, args.limit)
+        table = losses(train, output, args.steps or 1000, args.limit)
     print("\n" + table)
 
 

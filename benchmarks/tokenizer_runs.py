@@ -20,7 +20,7 @@ SMALL = [
     "LOGIT_LAPLACE_WEIGHT = 0.0",
     "PERCEPTUAL_WEIGHT = 0.0",
     "ADVERSARIAL_WEIGHT = 0.0",
-    "DISCRIMINATOR_CHANNEL_BASE = 1024",
+    "DISCRIMINATOR_CHANNEL_BASE = 512",
     "optimizers.Adam.clip_norm = 1.0",
 ]
 
