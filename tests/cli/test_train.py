@@ -140,7 +140,7 @@ def test_another_number_of_hosts_is_one_sentence(monkeypatch):
     with pytest.raises(UserError, match="for 2 hosts, and there is no cluster here; choose"):
         cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
     flags = {"coordinator_address": "a:1", "num_processes": 3, "process_id": 0}
-    with pytest.raises(UserError, match="for 2 hosts, and flags .* tells of 3; choose"):
+    with pytest.raises(UserError, match=r"for 2 hosts, and flags .* tells of 3; choose"):
         cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}), **flags)
 
 
