@@ -100,7 +100,7 @@ def test_examples_describe_themselves():
     ("settings", "message"),
     [
         ({"name": "emoji_quikstart_32"}, "did you mean emoji_quickstart_32"),
-        ({"name": "zzz"}, "Known are coco_captions_256, emoji_128"),
+        ({"name": "zzz"}, "Known are coco_captions_256, coco_captions_512, emoji_128"),
         ({"split": "valid"}, "has no split 'valid': choose one of train, heldout_people"),
     ],
 )

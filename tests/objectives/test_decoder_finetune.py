@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives.decoder_finetune import DecoderFinetune
@@ -41,6 +42,7 @@ def encode(model: ViTVQGAN, params, images):
     )
 
 
+@pytest.mark.slow
 def test_every_picture_keeps_its_tokens_and_the_decoder_learns(tmp_path):
     run(tiny_runs.tokenizer(ema_decay=0.5), tmp_path / "first", 3)
     source = load_tokenizer(str(tmp_path / "first"))
