@@ -13,6 +13,7 @@ from jaxtyping import Int32, UInt8
 from babeldraw.errors import UserError
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.sampling.batches import in_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,7 @@ class Codec:
                 f"The pictures are {width} x {height} px, and this tokenizer reads {side} x "
                 f"{side} px; crop and resize them."
             )
-        none = np.zeros((0, self.model.num_tokens), np.int32)
-        return self._in_batches(self._encode, images, none)
+        return self._in_batches(self._encode, images)
 
     def decode(
         self, tokens: Int32[np.ndarray, "n tokens"]
@@ -67,8 +67,7 @@ class Codec:
                 f"The tokens reach from {tokens.min()} to {tokens.max()}, and this tokenizer has "
                 f"those from 0 to {model.codebook_size - 1}; give tokens of this tokenizer."
             )
-        side = model.image_size
-        return self._in_batches(self._decode, tokens, np.zeros((0, side, side, 3), np.uint8))
+        return self._in_batches(self._decode, tokens)
 
     def reconstruct(
         self, images: UInt8[np.ndarray, "n height width 3"]
@@ -81,16 +80,8 @@ class Codec:
         """As `token_identity`."""
         return token_identity(self.params)
 
-    def _in_batches(
-        self, program: Callable[..., jax.Array], rows: np.ndarray, none: np.ndarray
-    ) -> np.ndarray:
-        """`program` of all `rows`; `none` is its result for no rows."""
-        parts = [none]
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            filled = np.resize(batch, (self.batch_size, *batch.shape[1:]))
-            parts.append(np.asarray(program(self._on_device, filled))[: len(batch)])
-        return np.concatenate(parts)
+    def _in_batches(self, program: Callable[..., jax.Array], rows: np.ndarray) -> np.ndarray:
+        return in_batches(program, self._on_device, rows, self.batch_size)
 
     @functools.cached_property
     def _on_device(self) -> Any:

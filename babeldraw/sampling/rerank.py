@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.coca import CoCa
+from babeldraw.sampling.batches import in_batches
 
 Images = UInt8[np.ndarray, "n height width 3"]
 
@@ -73,12 +74,7 @@ class Reranker:
             )
 
     def _in_batches(self, program: Callable[..., jax.Array], rows: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, max(len(rows), 1), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            filled = np.resize(batch, (self.batch_size, *batch.shape[1:]))
-            parts.append(np.asarray(program(self._on_device, filled))[: len(batch)])
-        return np.concatenate(parts)
+        return in_batches(program, self._on_device, rows, self.batch_size)
 
     @functools.cached_property
     def _on_device(self) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from babeldraw.models.super_resolution import SuperResolver
+from babeldraw.sampling.batches import in_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +32,7 @@ class Upscaler:
         self, images: UInt8[np.ndarray, "n height width 3"]
     ) -> UInt8[np.ndarray, "n enlarged_height enlarged_width 3"]:
         """Each picture with `model.factor` times the pixels a side. Any size goes in."""
-        count, height, width, _ = images.shape
-        factor = self.model.factor
-        parts = [np.zeros((0, factor * height, factor * width, 3), np.uint8)]
-        for start in range(0, count, self.batch_size):
-            batch = images[start : start + self.batch_size]
-            filled = np.resize(batch, (self.batch_size, height, width, 3))
-            parts.append(np.asarray(self._program(self._on_device, filled))[: len(batch)])
-        return np.concatenate(parts)
+        return in_batches(self._program, self._on_device, images, self.batch_size)
 
     @functools.cached_property
     def _on_device(self) -> Any:
