@@ -1,4 +1,4 @@
-"""Tokens a second of sampling: full cache, ring cache, wavefront, and a cached PyTorch decoder.
+"""Tokens a second of sampling: full cache, ring cache, wavefront, PyTorch, and parti-pytorch.
 
     python -m benchmarks.sampling_speed [--size 32] [--decoder_layers 4] [--repeats 3]
 
@@ -7,6 +7,12 @@ float32, cut to `--decoder_layers` of its 12 layers and to 1 of 12 encoder layer
 each picture has a conditional and an unconditional row; the pictures of a batch share one prompt.
 Every token is the most probable one, so that ours and PyTorch's can be compared: they must agree.
 The wavefront needs another input (`row_start_above`), so its model has other weights, as many.
+
+parti-pytorch 0.2.0 (see parti_pytorch_files.py) has no cache: it computes all tokens so far again
+for each next one, twice for guidance. Its `Parti` gets the same width, layers, heads, codes, and
+feed-forward width (keys and values have one head, and there is no text encoder: its own choices,
+and its T5 is not counted). A whole picture of it takes many minutes, so steps of it are timed at
+`PARTI_LENGTHS`, and the picture's time is the integral between them.
 
 Runs alternate; a figure is the median over the runs, encoding the prompt included. The floor is
 the time to read, once a step, the decoder's weights and the caches at the bandwidth of a
@@ -20,6 +26,7 @@ import time
 from collections.abc import Callable
 
 WEIGHT = 1.2
+PARTI_LENGTHS = (0, 0.125, 0.25, 0.5, 0.75, 1)
 TEXT_LENGTH = 64
 
 
@@ -165,6 +172,62 @@ def pytorch(model, params, pictures: int) -> tuple[Callable[[], object], float]:
     return draw, n * bytes_a_step(model, pictures, (n + 1) / 2)
 
 
+def parti_pytorch(model, pictures: int) -> list[Callable[[], object]]:
+    """One step of its `generate` for each of `PARTI_LENGTHS` (shares of the picture)."""
+    import torch
+
+    from benchmarks import parti_pytorch_files
+
+    theirs = parti_pytorch_files.load("parti_pytorch")
+
+    class Tokenizer(torch.nn.Module):
+        """What `Parti` asks of one: sizes."""
+
+        codebook_size, image_size = model.codebook_size, model.rows
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def get_encoded_fmap_size(self, image_size):
+            return image_size
+
+    parti = theirs.Parti(
+        dim=model.d_model,
+        depth=model.decoder_layers,
+        dim_head=model.head_dim,
+        heads=model.num_heads,
+        ff_mult=model.mlp_dim // model.d_model,
+        vae=Tokenizer(),
+        text_embed_dim=model.d_model,
+        max_text_len=TEXT_LENGTH,
+    ).eval()
+    text = torch.randn(pictures, TEXT_LENGTH, model.d_model)
+    mask = torch.ones(pictures, TEXT_LENGTH, dtype=torch.bool)
+
+    def step(length: int) -> Callable[[], object]:
+        tokens = torch.zeros(pictures, length, dtype=torch.long)
+
+        @torch.inference_mode()
+        def one():
+            logits = parti.forward_with_cond_scale(
+                text_token_embeds=text,
+                text_mask=mask,
+                image_token_ids=tokens,
+                cond_scale=WEIGHT,
+            )[:, -1]
+            return theirs.gumbel_sample(theirs.top_k(logits, thres=0.9))
+
+        return one
+
+    return [step(length) for length in parti_lengths(model.num_tokens)]
+
+
+def parti_lengths(num_tokens: int) -> list[int]:
+    """Tokens drawn so far in the timed steps, from the first step to the last."""
+    return [round(share * (num_tokens - 1)) for share in PARTI_LENGTHS]
+
+
 def gemv_blocks(size: int = 4096, count: int = 4) -> dict[str, Callable[[], object]]:
     """Products of `count` matrices with a vector, 64 MiB each: no cache of the machine helps."""
     import jax
@@ -211,6 +274,14 @@ def main() -> None:
         runs[pictures, "raster, ring cache"] = ours(*raster, pictures, "raster")
         runs[pictures, "wavefront"] = ours(*fast, pictures, "wavefront")
         runs[pictures, "PyTorch, static cache"] = pytorch(*raster, pictures)
+    # Named by (pictures, length): one step of parti-pytorch.
+    steps = {
+        (pictures, length): step
+        for pictures in args.batches
+        for length, step in zip(
+            parti_lengths(args.size**2), parti_pytorch(raster[0], pictures), strict=True
+        )
+    }
     gemv = gemv_blocks()
 
     first = {}
@@ -218,11 +289,12 @@ def main() -> None:
         began = time.perf_counter()
         first[name] = np.asarray(run())
         print(*name, f"first run {time.perf_counter() - began:.1f} s", sep=", ", flush=True)
-    for block in gemv.values():
+    calls = {name: run for name, (run, _) in runs.items()} | steps | gemv
+    for block in [*steps.values(), *gemv.values()]:
         block()
-    seconds: dict[object, list[float]] = {name: [] for name in [*runs, *gemv]}
+    seconds: dict[object, list[float]] = {name: [] for name in calls}
     for _ in range(args.repeats):
-        for name, call in [*((name, run) for name, (run, _) in runs.items()), *gemv.items()]:
+        for name, call in calls.items():
             began = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - began)
@@ -244,6 +316,16 @@ def main() -> None:
             f"{pictures:8} {kind:24} {tokens / time_taken:9.1f} {span:>18} "
             f"{total / bandwidth / time_taken:9.0%} {ratio:.2f}"
         )
+    for pictures in args.batches:
+        lengths = parti_lengths(args.size**2)
+        a_picture = np.trapezoid([median[pictures, length] for length in lengths], lengths)
+        print(
+            f"{pictures:8} {'parti-pytorch, no cache':24} "
+            f"{pictures * args.size**2 / a_picture:9.2f} {'(integral)':>18} {'':9} "
+            f"{median[pictures, 'PyTorch, static cache'] / a_picture:.4f}"
+        )
+        for kind in ("raster, ring cache", "wavefront"):
+            print(f"{pictures} pictures, {kind}: {a_picture / median[pictures, kind]:.0f} times it")
     for pictures in args.batches:
         expected = first[pictures, "PyTorch, static cache"]
         for kind in ("raster, full cache", "raster, ring cache"):

@@ -1,13 +1,11 @@
 """The image tokenizer against PyPI's parti-pytorch 0.2.0 at the same sizes, on CPU in float32.
 
-    pip install --no-deps parti-pytorch==0.2.0 vector-quantize-pytorch==1.32.0 einops-exts \
-        einx==0.4.3 frozendict loguru torch-einops-utils sympy
     python -m benchmarks.tokenizer_vs_parti_pytorch [--repeats 9]
 
-Forward: pictures to tokens and back, in one call. Train step: forward, backward and Adam update,
-on the square error plus the VQ loss; no perceptual and no adversarial term on either side. Theirs
-runs eagerly, as its trainer does, with PyTorch's fused Adam. Blocks alternate; a figure is the
-median over the blocks.
+Its packages: see parti_pytorch_files.py. Forward: pictures to tokens and back, in one call. Train
+step: forward, backward and Adam update, on the square error plus the VQ loss; no perceptual and no
+adversarial term on either side. Theirs runs eagerly, as its trainer does, with PyTorch's fused
+Adam. Blocks alternate; a figure is the median over the blocks.
 
 The same on both sides: picture, patch, batch, layers, width, heads, width of the feed-forward
 layers and of the head, codes and their dimension, L2-normalised lookup, 3 channels out.
@@ -25,15 +23,11 @@ leaves the commitment loss out, too; so that is added here.
 
 import argparse
 import dataclasses
-import importlib.machinery
-import importlib.util
 import os
-import pathlib
 import statistics
-import sys
 import time
-import types
 
+from benchmarks import parti_pytorch_files
 from benchmarks.train_step_vs_pytorch import Block, _adam, _ours, _pytorch
 
 
@@ -108,7 +102,7 @@ def their_blocks(case: Case, images, steps: int) -> tuple[Block, Block, int]:
     """Forward, train step, and the number of parameters."""
     import torch
 
-    model = _their_module().VitVQGanVAE(
+    model = parti_pytorch_files.load("vit_vqgan").VitVQGanVAE(
         dim=case.width,
         image_size=case.image_size,
         layers=case.layers,
@@ -152,30 +146,6 @@ def their_blocks(case: Case, images, steps: int) -> tuple[Block, Block, int]:
         return (time.perf_counter() - began) / steps
 
     return forward, train_block, count
-
-
-def _their_module():
-    """`parti_pytorch.vit_vqgan` alone.
-
-    The package itself imports its text model and its trainer, and so many packages more.
-    torchvision has the VGG of the perceptual loss, which is off: where it is missing, an empty
-    module will do.
-    """
-    name = "parti_pytorch.vit_vqgan"
-    if name in sys.modules:
-        return sys.modules[name]
-    package = importlib.util.find_spec("parti_pytorch")
-    if package is None:
-        raise SystemExit("parti-pytorch is not installed: see the top of this file.")
-    if importlib.util.find_spec("torchvision") is None:
-        sys.modules["torchvision"] = types.ModuleType("torchvision")
-        # PyTorch asks for its spec.
-        sys.modules["torchvision"].__spec__ = importlib.machinery.ModuleSpec("torchvision", None)
-    path = pathlib.Path(package.origin).parent / "vit_vqgan.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def measure(case: Case, repeats: int, steps: int) -> None:

@@ -1,0 +1,123 @@
+"""What the decoder reads: the raster's last token, a row's start, or that and the token above.
+
+    bash launch/quickstart.sh
+    python -m benchmarks.decoder_inputs [--seeds 3] [--tokenizer runs/quickstart/tokenizer]
+
+Trains stage 2 of the quickstart (gin/runs/quickstart_text_to_image.gin) for its whole length with
+each `decoder_inputs`, from several seeds, on the tokens of one tokenizer. Prints the loss on seen
+and on held-out pictures, its least value in any evaluation of the run, and how many samples are
+right (as the quickstart counts them); means over seeds, and the difference to `raster` seed by
+seed. Draws held-out prompts with each model of seed 0. Runs that are in OUTPUT/results.json are not
+made again.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+INPUTS = ("raster", "row_start", "row_start_above")
+GIN_FILE = "gin/runs/quickstart_text_to_image.gin"
+COLUMNS = {
+    "heldout_loss": "held out",
+    "least_heldout_loss": "least",
+    "loss": "seen",
+    "heldout_cell_top1": "right, held out",
+    "train_cell_top1": "right, seen",
+}
+"""The columns of the table: keys of a run's record, and titles."""
+PICTURES = 12
+
+
+def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> tuple[dict[str, float], list]:
+    """Trains and scores one model: its record, and real held-out pictures over its samples."""
+    from babeldraw.cli.runs import open_text_to_image
+    from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
+    from babeldraw.evaluation import quickstart as evaluation
+
+    machine = load_machine_file("configs/cpu.py")
+    set_environment(machine)
+    shutil.rmtree(model_dir, ignore_errors=True)
+    bindings = [
+        f"MODEL_DIR = {str(model_dir)!r}",
+        f"SEED = {seed}",
+        f"TOKENIZER_CHECKPOINT = {tokenizer!r}",
+        f"DECODER_INPUTS = {inputs!r}",
+    ]
+    train_recipe([GIN_FILE], bindings, machine)
+    opened = open_text_to_image(str(model_dir))
+    train, heldout = (
+        dataclasses.replace(opened.dataset, split=split).examples()
+        for split in ("train", "heldout_people")
+    )
+    results = evaluation.evaluate(
+        opened.objective, opened.params, opened.constants, train, heldout, seed
+    )
+    lines = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
+    summary = evaluation.summary(results, {"total": 0.0})
+    record = summary["text_to_image"] | summary["retrieval"]
+    record["least_heldout_loss"] = min(r["loss"] for r in lines if r["split"] == "eval")
+    shown = np.linspace(0, len(results.heldout.samples) - 1, PICTURES).astype(int)
+    real, drawn = results.heldout.columns["image"][shown], results.heldout.samples[shown]
+    return record, [real, drawn]
+
+
+def table(records: dict[str, dict[str, float]], seeds: int) -> str:
+    """Every run, then the mean of each kind, and the mean difference to raster with its error."""
+    lines = [f"{'inputs':16} {'seed':>15}" + "".join(f"{t:>17}" for t in COLUMNS.values())]
+    values = np.array(
+        [[[records[f"{i}-{s}"][c] for c in COLUMNS] for s in range(seeds)] for i in INPUTS]
+    )
+    for inputs, runs in zip(INPUTS, values, strict=True):
+        lines += [_line(inputs, str(seed), run) for seed, run in enumerate(runs)]
+    for inputs, runs in zip(INPUTS, values, strict=True):
+        lines.append(_line(inputs, "mean", runs.mean(axis=0)))
+        if inputs != "raster" and seeds > 1:
+            gap = runs - values[0]
+            lines.append(_line(inputs, "less raster", gap.mean(axis=0), sign="+"))
+            error = gap.std(axis=0, ddof=1) / np.sqrt(seeds)
+            lines.append(_line(inputs, "standard error", error))
+    return "\n".join(lines)
+
+
+def _line(inputs: str, seed: str, values: np.ndarray, sign: str = "") -> str:
+    return f"{inputs:16} {seed:>15}" + "".join(f"{value:{sign}17.3f}" for value in values)
+
+
+def main() -> None:
+    """Trains what is missing, prints the table, writes the grid."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tokenizer", default="runs/quickstart/tokenizer", metavar="DIR")
+    parser.add_argument("--output", type=Path, default=Path("runs/decoder_inputs"))
+    parser.add_argument("--grid", type=Path, default=Path("docs/decoder_inputs.png"))
+    args = parser.parse_args()
+    from babeldraw.training.pictures import write_grid
+
+    path = args.output / "results.json"
+    records = json.loads(path.read_text()) if path.exists() else {}
+    rows: list[np.ndarray] = []
+    for seed in range(args.seeds):
+        for inputs in INPUTS:
+            name = f"{inputs}-{seed}"
+            if name in records:
+                continue
+            print(f"\n=== {name}", flush=True)
+            records[name], (real, drawn) = one(inputs, seed, args.tokenizer, args.output / name)
+            path.write_text(json.dumps(records, indent=2) + "\n")
+            if seed == 0:
+                rows += [drawn] if rows else [real, drawn]
+    print("\n" + table(records, args.seeds))
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    if len(rows) == 1 + len(INPUTS):
+        write_grid(args.grid, np.stack(rows))
+        print(f"{args.grid}: real pictures; " + "; ".join(INPUTS))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    main()
