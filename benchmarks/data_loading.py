@@ -1,7 +1,7 @@
 """How many pictures and captions a second a core loads, of every source, beside PyTorch.
 
     python -m benchmarks.data_loading sources [--pictures 512] [--seconds 6]
-    python -m benchmarks.data_loading recipes [--steps 30]
+    python -m benchmarks.data_loading recipes [--steps 120]
 
 `sources` makes pictures of 480 x 360 pixels with two captions each, writes the same JPEG files in
 every layout, and loads batches of 32 at 256 pixels with random crops and tokenized captions: what
@@ -182,6 +182,7 @@ RECIPES = {
     "quickstart_text_to_image": ("TOKENIZER_CHECKPOINT='{tokenizer}'",),
     "super_resolution_small": ("TOKENIZER_CHECKPOINT='{tokenizer}'",),
     "emoji_tokenizer_64": (),
+    "coca_small": (),
 }
 
 
@@ -240,7 +241,7 @@ def main() -> None:
     command.add_argument("--tokens", help="folder of babeldraw tokenize-dataset, for a row more")
     command.add_argument("--token_side", type=int, default=32, help="side of its pictures")
     command = commands.add_parser("recipes")
-    command.add_argument("--steps", type=int, default=30)
+    command.add_argument("--steps", type=int, default=120)
     args = parser.parse_args()
     {"sources": sources, "recipes": recipes}[args.command](args)
 

@@ -285,7 +285,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     began = time.perf_counter()
-    tally = run(args.output, args.kills, args.seed)
+    tally = run(args.output.resolve(), args.kills, args.seed)
     seconds = time.perf_counter() - began
     print(f"{args.kills} kills in {seconds:.0f} s; the final states are the same bits.")
     for what, count in tally.items():
