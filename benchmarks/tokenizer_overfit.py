@@ -124,7 +124,7 @@ def main() -> None:
     rows = []
     for count, batch_size, steps, patch_size, rate in (
         (1, 1, args.steps[0], 8, 3e-3),
-        (64, 4, args.steps[1], 4, 1e-3),
+        (64, 8, args.steps[1], 4, 4e-3),
     ):
         psnr, seconds = overfit(count, batch_size, steps, patch_size, rate, args.output)
         rows.append(f"{count:>8} {steps:>6} {seconds:>9.0f} {psnr:>9.1f}")
