@@ -17,8 +17,12 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from babeldraw.evaluation.quickstart import Results
 
 INPUTS = ("raster", "row_start", "row_start_above")
 GIN_FILE = "gin/runs/quickstart_text_to_image.gin"
@@ -33,11 +37,10 @@ COLUMNS = {
 PICTURES = 12
 
 
-def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> tuple[dict[str, float], list]:
-    """Trains and scores one model: its record, and real held-out pictures over its samples."""
-    from babeldraw.cli.runs import open_text_to_image
+def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, float]:
+    """Trains and scores one model."""
     from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
-    from babeldraw.evaluation import quickstart as evaluation
+    from babeldraw.evaluation.quickstart import summary
 
     machine = load_machine_file("configs/cpu.py")
     set_environment(machine)
@@ -49,21 +52,36 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> tuple[dict[s
         f"DECODER_INPUTS = {inputs!r}",
     ]
     train_recipe([GIN_FILE], bindings, machine)
+    lines = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
+    scores = summary(score(model_dir, seed), {"total": 0.0})
+    least = min(line["loss"] for line in lines if line["split"] == "eval")
+    return scores["text_to_image"] | scores["retrieval"] | {"least_heldout_loss": least}
+
+
+def score(model_dir: Path, seed: int) -> "Results":
+    """What the quickstart's report is made of."""
+    from babeldraw.cli.runs import open_text_to_image
+    from babeldraw.evaluation.quickstart import evaluate
+
     opened = open_text_to_image(str(model_dir))
     train, heldout = (
         dataclasses.replace(opened.dataset, split=split).examples()
         for split in ("train", "heldout_people")
     )
-    results = evaluation.evaluate(
-        opened.objective, opened.params, opened.constants, train, heldout, seed
-    )
-    lines = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
-    summary = evaluation.summary(results, {"total": 0.0})
-    record = summary["text_to_image"] | summary["retrieval"]
-    record["least_heldout_loss"] = min(r["loss"] for r in lines if r["split"] == "eval")
-    shown = np.linspace(0, len(results.heldout.samples) - 1, PICTURES).astype(int)
-    real, drawn = results.heldout.columns["image"][shown], results.heldout.samples[shown]
-    return record, [real, drawn]
+    return evaluate(opened.objective, opened.params, opened.constants, train, heldout, seed)
+
+
+def draw_grid(output: Path, path: Path) -> None:
+    """Real held-out pictures, and below them what each model of seed 0 draws."""
+    from babeldraw.training.pictures import write_grid
+
+    rows: list[np.ndarray] = []
+    for inputs in INPUTS:
+        heldout = score(output / f"{inputs}-0", 0).heldout
+        shown = np.linspace(0, len(heldout.samples) - 1, PICTURES).astype(int)
+        rows = rows or [heldout.columns["image"][shown]]
+        rows.append(heldout.samples[shown])
+    write_grid(path, np.stack(rows))
 
 
 def table(records: dict[str, dict[str, float]], seeds: int) -> str:
@@ -96,26 +114,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/decoder_inputs"))
     parser.add_argument("--grid", type=Path, default=Path("docs/decoder_inputs.png"))
     args = parser.parse_args()
-    from babeldraw.training.pictures import write_grid
-
     path = args.output / "results.json"
     records = json.loads(path.read_text()) if path.exists() else {}
-    rows: list[np.ndarray] = []
     for seed in range(args.seeds):
         for inputs in INPUTS:
             name = f"{inputs}-{seed}"
-            if name in records:
-                continue
-            print(f"\n=== {name}", flush=True)
-            records[name], (real, drawn) = one(inputs, seed, args.tokenizer, args.output / name)
-            path.write_text(json.dumps(records, indent=2) + "\n")
-            if seed == 0:
-                rows += [drawn] if rows else [real, drawn]
+            if name not in records:
+                print(f"\n=== {name}", flush=True)
+                records[name] = one(inputs, seed, args.tokenizer, args.output / name)
+                path.write_text(json.dumps(records, indent=2) + "\n")
     print("\n" + table(records, args.seeds))
     print(f"load average {os.getloadavg()[0]:.1f}")
-    if len(rows) == 1 + len(INPUTS):
-        write_grid(args.grid, np.stack(rows))
-        print(f"{args.grid}: real pictures; " + "; ".join(INPUTS))
+    draw_grid(args.output, args.grid)
+    print(f"{args.grid}: real pictures; " + "; ".join(INPUTS))
 
 
 if __name__ == "__main__":
