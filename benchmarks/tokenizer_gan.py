@@ -4,8 +4,8 @@
     python -m benchmarks.tokenizer_gan losses [--steps 1000]
 
 `stability`: the tiny tokenizer with all five losses on the shipped emoji, in float32 and in
-bfloat16 (both networks), from several seeds. A loss or gradient that is not finite ends a run, and
-the command; prints the discriminator's accuracies at the end.
+bfloat16 (both networks), from several seeds. Prints how many steps were skipped because a loss or
+gradient was not finite, and the discriminator's accuracies at the end.
 `losses`: L2 and VQ alone, with the perceptual, and with the adversarial loss too: the same steps,
 data and seed; `babeldraw evaluate` on the same held-out pictures, Frechet distance at the same n.
 
@@ -36,7 +36,8 @@ ADVERSARIAL = [
 def stability(train: Runs, steps: int, seeds: int) -> str:
     """Every run of every dtype; the table."""
     lines = [
-        f"{'dtype':9} {'seed':>4} {'steps':>6} {'PSNR, dB':>9} {'codes':>6}  real / made accuracy"
+        f"{'dtype':9} {'seed':>4} {'steps':>6} {'PSNR, dB':>9} {'codes':>6} {'skipped':>7}  "
+        "real / made accuracy"
     ]
     for dtype in ("float32", "bfloat16"):
         for seed in range(seeds):
@@ -54,9 +55,10 @@ def stability(train: Runs, steps: int, seeds: int) -> str:
             ]
             run = train(f"{dtype}-{seed}", settings)
             last = [record for record in run if record["split"] == "eval"][-1]
+            skipped = sum(record.get("skipped_steps", 0) for record in run)
             lines.append(
                 f"{dtype:9} {seed:>4} {last['step']:>6} {last['psnr']:>9.2f} "
-                f"{last['codebook_usage']:>6.1%}  {last['real_accuracy']:.0%} / "
+                f"{last['codebook_usage']:>6.1%} {skipped:>7.0f}  {last['real_accuracy']:.0%} / "
                 f"{last['made_accuracy']:.0%}"
             )
     return "\n".join(lines)
