@@ -12,17 +12,12 @@ made again.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from babeldraw.evaluation.quickstart import Results
 
 INPUTS = ("raster", "row_start", "row_start_above")
 GIN_FILE = "gin/runs/quickstart_text_to_image.gin"
@@ -40,7 +35,9 @@ PICTURES = 12
 def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, float]:
     """Trains and scores one model."""
     from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
-    from babeldraw.evaluation.quickstart import summary
+    from babeldraw.evaluation.quickstart import evaluate
+    from babeldraw.evaluation.report import read_metrics
+    from benchmarks.quickstart_run import open_quickstart
 
     machine = load_machine_file("configs/cpu.py")
     set_environment(machine)
@@ -52,35 +49,32 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
         f"DECODER_INPUTS = {inputs!r}",
     ]
     train_recipe([GIN_FILE], bindings, machine)
-    lines = [json.loads(line) for line in (model_dir / "metrics.jsonl").read_text().splitlines()]
-    scores = summary(score(model_dir, seed), {"total": 0.0})
-    least = min(line["loss"] for line in lines if line["split"] == "eval")
-    return scores["text_to_image"] | scores["retrieval"] | {"least_heldout_loss": least}
-
-
-def score(model_dir: Path, seed: int) -> "Results":
-    """What the quickstart's report is made of."""
-    from babeldraw.cli.runs import open_text_to_image
-    from babeldraw.evaluation.quickstart import evaluate
-
-    opened = open_text_to_image(str(model_dir))
-    train, heldout = (
-        dataclasses.replace(opened.dataset, split=split).examples()
-        for split in ("train", "heldout_people")
-    )
-    return evaluate(opened.objective, opened.params, opened.constants, train, heldout, seed)
+    opened = open_quickstart(str(model_dir))
+    run = opened.run
+    results = evaluate(run.objective, run.params, run.constants, opened.train, opened.heldout, seed)
+    evals = [record["loss"] for record in read_metrics(model_dir) if record["split"] == "eval"]
+    return {
+        "heldout_loss": results.heldout_loss,
+        "least_heldout_loss": min(evals),
+        "loss": results.loss,
+        "heldout_cell_top1": float(results.heldout.cell_top1.mean()),
+        "train_cell_top1": float(results.seen.cell_top1.mean()),
+    }
 
 
 def draw_grid(output: Path, path: Path) -> None:
     """Real held-out pictures, and below them what each model of seed 0 draws."""
+    from babeldraw.evaluation.quickstart import CUTOFF
     from babeldraw.training.pictures import write_grid
+    from benchmarks.quickstart_run import open_quickstart
 
     rows: list[np.ndarray] = []
     for inputs in INPUTS:
-        heldout = score(output / f"{inputs}-0", 0).heldout
-        shown = np.linspace(0, len(heldout.samples) - 1, PICTURES).astype(int)
-        rows = rows or [heldout.columns["image"][shown]]
-        rows.append(heldout.samples[shown])
+        opened = open_quickstart(str(output / f"{inputs}-0"))
+        heldout = opened.heldout
+        shown = np.linspace(0, len(heldout["image"]) - 1, PICTURES).astype(int)
+        rows = rows or [heldout["image"][shown]]
+        rows.append(opened.sampler(cutoff=CUTOFF)(heldout["text_tokens"][shown], seed=0)[:, 0])
     write_grid(path, np.stack(rows))
 
 

@@ -18,24 +18,29 @@ def load(name: str) -> types.ModuleType:
     stands in for those that are missing does nothing: torchvision has the VGG of the perceptual
     loss and turns tensors into PIL pictures, `t5` embeds the prompt; neither is measured.
     """
+    whole = f"parti_pytorch.{name}"
+    if whole in sys.modules:
+        return sys.modules[whole]
     package = importlib.util.find_spec("parti_pytorch")
     if package is None:
         raise SystemExit(f"parti-pytorch is not installed: see the top of {__file__}.")
     if importlib.util.find_spec("torchvision") is None:
-        for missing in ("torchvision", "torchvision.transforms"):
-            module = sys.modules[missing] = types.ModuleType(missing)
-            # PyTorch asks for its spec.
-            module.__spec__ = importlib.machinery.ModuleSpec(missing, None)
-        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+        transforms = _stand_in("torchvision.transforms")
+        _stand_in("torchvision", transforms=transforms)
     if importlib.util.find_spec("transformers") is None:
-        sys.modules.setdefault("parti_pytorch", types.ModuleType("parti_pytorch"))
-        text = sys.modules["parti_pytorch.t5"] = types.ModuleType("parti_pytorch.t5")
-        text.t5_encode_text = text.get_encoded_dim = lambda *_, **__: None
-        text.DEFAULT_T5_NAME = ""
-    name = f"parti_pytorch.{name}"
-    if name not in sys.modules:
-        path = pathlib.Path(package.origin).parent / f"{name.rpartition('.')[2]}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+        sys.modules["parti_pytorch"] = importlib.util.module_from_spec(package)  # not executed
+        names = ("t5_encode_text", "get_encoded_dim")
+        _stand_in("parti_pytorch.t5", **dict.fromkeys(names, lambda name: None), DEFAULT_T5_NAME="")
+    path = pathlib.Path(package.origin).parent / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(whole, path)
+    module = sys.modules[whole] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _stand_in(name: str, **attributes: object) -> types.ModuleType:
+    """A module with these attributes and a spec, for which PyTorch asks."""
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    vars(module).update(attributes)
+    return module

@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 WEIGHT = 1.2
 PARTI_LENGTHS = (0, 0.125, 0.25, 0.5, 0.75, 1)
+"""Shares of the picture that are drawn when a step of parti-pytorch is timed."""
 TEXT_LENGTH = 64
 
 
@@ -172,8 +173,8 @@ def pytorch(model, params, pictures: int) -> tuple[Callable[[], object], float]:
     return draw, n * bytes_a_step(model, pictures, (n + 1) / 2)
 
 
-def parti_pytorch(model, pictures: int) -> list[Callable[[], object]]:
-    """One step of its `generate` for each of `PARTI_LENGTHS` (shares of the picture)."""
+def parti_pytorch(model, pictures: int) -> dict[int, Callable[[], object]]:
+    """One step of its `generate`, by the number of tokens drawn so far."""
     import torch
 
     from benchmarks import parti_pytorch_files
@@ -220,12 +221,8 @@ def parti_pytorch(model, pictures: int) -> list[Callable[[], object]]:
 
         return one
 
-    return [step(length) for length in parti_lengths(model.num_tokens)]
-
-
-def parti_lengths(num_tokens: int) -> list[int]:
-    """Tokens drawn so far in the timed steps, from the first step to the last."""
-    return [round(share * (num_tokens - 1)) for share in PARTI_LENGTHS]
+    lengths = [round(share * (model.num_tokens - 1)) for share in PARTI_LENGTHS]
+    return {length: step(length) for length in lengths}
 
 
 def gemv_blocks(size: int = 4096, count: int = 4) -> dict[str, Callable[[], object]]:
@@ -278,9 +275,7 @@ def main() -> None:
     steps = {
         (pictures, length): step
         for pictures in args.batches
-        for length, step in zip(
-            parti_lengths(args.size**2), parti_pytorch(raster[0], pictures), strict=True
-        )
+        for length, step in parti_pytorch(raster[0], pictures).items()
     }
     gemv = gemv_blocks()
 
@@ -317,7 +312,7 @@ def main() -> None:
             f"{total / bandwidth / time_taken:9.0%} {ratio:.2f}"
         )
     for pictures in args.batches:
-        lengths = parti_lengths(args.size**2)
+        lengths = [length for count, length in steps if count == pictures]
         a_picture = np.trapezoid([median[pictures, length] for length in lengths], lengths)
         print(
             f"{pictures:8} {'parti-pytorch, no cache':24} "
