@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
             "mesh": {"data": -1, "stage": 1, "model": 1},
             "remat": "none",  # host memory is plentiful; a second forward pass would be pure cost
             "unroll": True,  # a scan copies its stacked weights at every step of the loop
+            # None: its fast-math flags trade exactness for speed, and runs are compared bit by bit.
             "xla_flags": "",
             "checkpoint_every": 500,
             "checkpoint_keep": 2,

@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
             "mesh": {"data": 2, "stage": 1, "model": 4},
             "remat": "none",
             "unroll": True,
+            # None, as on one process: see cpu.py.
             "xla_flags": "",
             "checkpoint_every": 5,
             "checkpoint_keep": 2,

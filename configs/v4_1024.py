@@ -25,6 +25,8 @@ def get_config() -> ConfigDict:
             # chips share. Their sums are small, so INFERENCE_RULES keep AllReduce.
             "sampling_mesh": {"data": 64, "model": 16},
             "unroll": False,
+            # None: the shift from stage to stage is all that the loops send, and by the compiler's
+            # defaults it runs beside the products (`babeldraw plan` says which exchanges overlap).
             "xla_flags": "",
             "checkpoint_every": 500,  # a step takes longer here, and so does losing one
             "checkpoint_keep": 3,

@@ -21,6 +21,8 @@ def get_config() -> ConfigDict:
             "remat": "attention",
             "sampling_mesh": {"data": 128, "model": 1},
             "unroll": False,
+            # None measured: the compiler's defaults decide when a layer's weights are gathered;
+            # what flags would gain, only chips can tell.
             "xla_flags": "",
             "checkpoint_every": 1000,
             "checkpoint_keep": 3,

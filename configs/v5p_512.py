@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
             "remat": "attention",
             "sampling_mesh": {"data": 64, "model": 8},
             "unroll": False,
+            # None: by the compiler's defaults all that the loops send runs beside the products.
             "xla_flags": "",
             "checkpoint_every": 500,
             "checkpoint_keep": 3,

@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
             "remat": "full",
             "sampling_mesh": {"data": 16, "model": 16},
             "unroll": False,
+            # None: by the compiler's defaults all that the loops send runs beside the products.
             "xla_flags": "",
             "checkpoint_every": 500,
             "checkpoint_keep": 3,
