@@ -3,8 +3,10 @@
 import hashlib
 import shutil
 import tempfile
+import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 from etils import epath
 
@@ -19,27 +21,39 @@ class TensorBoard:
     """
 
     def __init__(self, directory: epath.Path, start_step: int) -> None:
-        import tensorboardX  # Only the writing process needs it.
+        # Only the writing process needs it. Its SummaryWriter leaves the writing to a thread, which
+        # flush() does not wait for: the last record could miss the copy.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
         self._directory = directory
         self._here: Path | None = None
         if "://" in str(directory):
             self._here = Path(tempfile.mkdtemp())
             weakref.finalize(self, shutil.rmtree, self._here, ignore_errors=True)
-        self._writer = tensorboardX.SummaryWriter(
-            str(self._here or directory),
-            purge_step=start_step + 1 if start_step else None,
-        )
+        folder = self._here or directory
+        folder.mkdir(parents=True, exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"))
+        weakref.finalize(self, self._events.close)
+        if start_step:  # what was written after the checkpoint that the run goes on from is void
+            self._write(start_step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def __call__(self, step: int, split: str, values: dict[str, float]) -> None:
         """Adds the record's values."""
+        from tensorboardX.summary import scalar
+
         for name, value in values.items():
-            self._writer.add_scalar(f"{split}/{name}", value, step)
-        self._writer.flush()
+            self._write(step, summary=scalar(f"{split}/{name}", value))
+        self._events.flush()
         if self._here is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
             for path in self._here.iterdir():
                 (self._directory / path.name).write_bytes(path.read_bytes())
+
+    def _write(self, step: int, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._events.write_event(Event(wall_time=time.time(), step=step, **content))
 
 
 class WeightsAndBiases:

@@ -9,7 +9,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from etils.epath import backend, gpath
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from babeldraw.training.curves import write_curves
 from babeldraw.training.metrics import JsonLines
@@ -64,14 +66,24 @@ def test_metrics_curves_and_pictures(bucket):
     assert (here / "pictures" / "a.png").stat().st_size > 0
 
 
+def read_events(folder):
+    (path,) = folder.iterdir()
+    return [
+        Event.FromString(record)
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+
+
 def test_tensorboard_and_traces(bucket):
     remote, here = bucket
-    write = TensorBoard(remote / "tensorboard", 0)
-    write(1, "train", {"loss": 1.0})
-    (events,) = (here / "tensorboard").iterdir()
-    before = events.stat().st_size
-    write(2, "train", {"loss": 1.0})
-    assert events.stat().st_size > before > 0
+    write = TensorBoard(remote / "tensorboard", start_step=4)
+    for step in (5, 6):
+        write(step, "train", {"loss": 1 / step})
+        last = read_events(here / "tensorboard")[-1]
+        assert (last.step, last.summary.value[0].tag) == (step, "train/loss")
+        assert last.summary.value[0].simple_value == pytest.approx(1 / step)
+    start = read_events(here / "tensorboard")[1]
+    assert (start.step, start.session_log.status) == (5, SessionLog.START)
     with Profiler("1:1", remote / "profile") as profiler:
         profiler.before(1)
         profiler.after(1, np.zeros(1))
