@@ -33,6 +33,7 @@ class VisionTransformer(nn.Module):
     d_model: int
     mlp_dim: int
     num_positions: int
+    position_stddev: float
     output_dim: int
     dtype: DTypeLike = jnp.float32
     execution: Execution = Execution()
@@ -41,7 +42,9 @@ class VisionTransformer(nn.Module):
     def __call__(self, x: Float[Array, "batch n input"]) -> Float[Array, "batch n output"]:
         """`[batch, patches, input_dim] -> [batch, patches, output_dim]`, no output activation."""
         x = Linear((self.d_model,), ("patch",), ("embed",), True, self.dtype, name="input")(x)
-        positions = Embedding(self.num_positions, self.d_model, "position", name="positions")
+        positions = Embedding(
+            self.num_positions, self.d_model, "position", self.position_stddev, name="positions"
+        )
         x = (x + positions(jnp.arange(self.num_positions))).astype(self.dtype)
         x = nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
         layer = TransformerLayer(
@@ -107,6 +110,10 @@ class ViTVQGAN(nn.Module):
       output: `logit_laplace`: the decoder gives mean and log-scale of a logit-Laplace
         distribution a channel, and the picture is the sigmoid of the mean; `rgb`: the decoder gives
         raw RGB in [0, 1] (the patent's finetuned decoder).
+      position_stddev: at what positions start. From 0.02 (as in ViT's published code) a patch keeps
+        its code wherever it is, and pictures are learnt by heart; from 0.5 it has other codes in
+        other places, and the few thousand steps of a quickstart end 0.4 dB higher
+        (docs/tokenizer.md).
     """
 
     image_size: int
@@ -122,6 +129,7 @@ class ViTVQGAN(nn.Module):
     decoder_width: int
     decoder_mlp_dim: int
     output: Output = "logit_laplace"
+    position_stddev: float = 0.02
     l2_normalize: bool = True
     dtype: DTypeLike = jnp.bfloat16
     execution: Execution = Execution()
@@ -148,6 +156,7 @@ class ViTVQGAN(nn.Module):
             self.encoder_width,
             self.encoder_mlp_dim,
             self.num_tokens,
+            self.position_stddev,
             self.encoder_width,
             self.dtype,
             self.execution,
@@ -160,6 +169,7 @@ class ViTVQGAN(nn.Module):
             self.decoder_width,
             self.decoder_mlp_dim,
             self.num_tokens,
+            self.position_stddev,
             channels * self.patch_size**2,
             self.dtype,
             self.execution,

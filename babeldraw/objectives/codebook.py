@@ -55,21 +55,25 @@ def revive(
     threshold: float,
     key: Key[Array, ""],
 ) -> tuple[Float[Array, "codes code_dim"], Float[Array, " codes"]]:
-    """Puts every code whose share is below `threshold / codes` on a random vector of `z`.
+    """Puts every code whose share is below `threshold / codes` on a vector of `z`.
 
-    It keeps its length (directions alone are compared) and starts again with an equal share.
+    Vectors are drawn in proportion to the squared distance to their nearest code, as k-means++
+    does (Arthur and Vassilvitskii, 2007): drawn evenly, codes gather where there are many vectors,
+    and a third of all emoji patches is plain white. A code keeps its length (directions alone are
+    compared) and starts again with an equal share.
 
     Args:
       share: moving average of each code's share of the tokens.
-      z: encoder vectors, as the lookup compares them.
+      z: encoder vectors, on the unit sphere.
 
     Returns:
       The new codebook and shares.
     """
     dead = share < threshold / len(share)
-    drawn = z[jax.random.randint(key, (len(share),), 0, len(z))]
     length = jnp.linalg.norm(codebook, axis=-1, keepdims=True)
-    length /= jnp.linalg.norm(drawn, axis=-1, keepdims=True) + 1e-12
+    # |z - e|^2 = 2 - 2 z.e between directions.
+    distance = jnp.maximum(2 - 2 * jnp.max(z @ (codebook / length).T, axis=-1), 1e-12)
+    drawn = jax.random.choice(key, z, share.shape, p=distance / jnp.sum(distance))
     return (
         jnp.where(dead[:, None], drawn * length, codebook),
         jnp.where(dead, 1 / len(share), share),

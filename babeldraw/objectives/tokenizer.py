@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from babeldraw.errors import UserError
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import adversarial, codebook, losses
 from babeldraw.objectives.adversarial import Adversary
@@ -54,6 +55,11 @@ class Tokenizer(Objective):
     usage_alarm: float = 0.25
 
     def __post_init__(self) -> None:
+        if self.revive_every and not self.model.l2_normalize:
+            raise UserError(
+                "REVIVE_EVERY puts codes on the unit sphere, which needs l2_normalize; turn it on, "
+                "or set REVIVE_EVERY to 0."
+            )
         # What has no weight is taken out here, once.
         for part in ("perceptual", "adversary"):
             if getattr(self, part) is not None and not getattr(self, part).weight:

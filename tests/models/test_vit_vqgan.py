@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from babeldraw.models.vit_vqgan import LOGIT_LAPLACE_EPSILON, Quantizer
+from babeldraw.parallel.rules import unbox
 from tests.models import tiny
 
 
@@ -156,3 +157,11 @@ def test_raw_rgb_has_three_channels_and_no_sigmoid():
     output, *_ = model.apply({"params": params}, as_float(tiny.images(1)))
     assert output.shape == (1, 16, 16, 3)
     np.testing.assert_array_equal(model.to_image(output), output)
+
+
+def test_positions_start_as_large_as_asked():
+    model = tiny.tokenizer(position_stddev=3.0)
+    params = unbox(model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"])
+    for side in ("encoder", "decoder"):
+        table = params[side]["positions"]["table"]
+        assert np.std(table) == pytest.approx(3.0, rel=0.2)

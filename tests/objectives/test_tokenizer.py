@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.models.discriminator import Discriminator
 from babeldraw.objectives import losses
 from babeldraw.objectives.adversarial import Adversary
@@ -139,6 +140,13 @@ def test_all_players_move_together():
     codes = second.params["tokenizer"]["quantizer"]["codebook"]
     moved = np.abs(codes - trained["quantizer"]["codebook"]).max(axis=-1)
     assert moved[5] > 0.1 > np.delete(moved, 5)[share[np.arange(tiny.CODES) != 5] > 0.05].max()
+
+
+def test_revival_needs_normalised_codes():
+    objective = tiny_runs.tokenizer()
+    model = objective.model.clone(l2_normalize=False)
+    with pytest.raises(UserError, match="needs l2_normalize"):
+        dataclasses.replace(objective, model=model, revive_every=20)
 
 
 def test_evaluation_is_of_the_average_and_over_the_whole_set():
