@@ -6,7 +6,7 @@
 Real pictures, codes and all: what is measured is the picture made from its tokens. 64 px, L2 and
 VQ losses, 8,192 codes of 8 dimensions; one picture in patches of 8 px, 64 in patches of 4 px.
 Prints PSNR and the seconds from the first step on, compilation apart; writes input, reconstruction
-and difference to OUTPUT.
+and difference to OUTPUT. About 40 minutes on one core.
 """
 
 import argparse
