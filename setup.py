@@ -22,7 +22,7 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
     packages=find_packages(include=["babeldraw", "babeldraw.*"]),
-    package_data={"babeldraw.data": ["assets/**"]},
+    package_data={"babeldraw.data": ["assets/**"], "babeldraw.weights": ["assets/**"]},
     entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:main"]},
     install_requires=[
         "array_record>=0.8",

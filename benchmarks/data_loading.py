@@ -188,7 +188,7 @@ RECIPES = {
 
 def loader_alone(files: list[str], bindings: list[str], batches: int) -> float:
     """Milliseconds a batch of a recipe's training data, once it runs."""
-    from babeldraw.cli import gin_config
+    from babeldraw.cli.support import gin_config
 
     gin_config.parse_gin(files, bindings)
     import gin

@@ -34,7 +34,8 @@ PICTURES = 12
 
 def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, float]:
     """Trains and scores one model."""
-    from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
+    from babeldraw.cli.support.machines import load_machine_file, set_environment
+    from babeldraw.cli.support.recipes import train_recipe
     from babeldraw.evaluation.quickstart import evaluate
     from babeldraw.evaluation.report import read_metrics
     from benchmarks.quickstart_run import open_quickstart
@@ -65,7 +66,7 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
 def draw_grid(output: Path, path: Path) -> None:
     """Real held-out pictures, and below them what each model of seed 0 draws."""
     from babeldraw.evaluation.quickstart import CUTOFF
-    from babeldraw.training.pictures import write_grid
+    from babeldraw.training.watching.pictures import write_grid
     from benchmarks.quickstart_run import open_quickstart
 
     rows: list[np.ndarray] = []

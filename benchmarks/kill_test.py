@@ -118,7 +118,8 @@ def prepare(folder: Path) -> None:
 
 def train_recipe(folder: Path, name: str, steps: int) -> None:
     """The recipe, from where it stands to its last step, with a checkpoint after each."""
-    from babeldraw.cli.train import load_machine_file, train_recipe
+    from babeldraw.cli.support.machines import load_machine_file
+    from babeldraw.cli.support.recipes import train_recipe
     from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 
     os.environ["BABELDRAW_VOCABULARY"] = str(EMOJI_VOCABULARY)
@@ -250,7 +251,7 @@ def compare(folder: Path, steps: int) -> tuple[int, int]:
     """How many arrays and losses of the two runs were compared; all are the same."""
     from etils import epath
 
-    from babeldraw.training import checkpoint_files
+    from babeldraw.training.keeping import checkpoint_files
 
     count = 0
     for item in ("params", "optimizer_state"):

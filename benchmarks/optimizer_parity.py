@@ -37,7 +37,7 @@ Run = dict[str, Any]
 
 def train_tokenizer(directory: Path, config: Any, steps: int | None) -> None:
     """Once; goes on where an earlier call stopped."""
-    from babeldraw.cli.train import train_recipe
+    from babeldraw.cli.support.recipes import train_recipe
 
     bindings = [f"MODEL_DIR = {str(directory)!r}", "SEED = 0"]
     if steps is not None:
@@ -47,7 +47,7 @@ def train_tokenizer(directory: Path, config: Any, steps: int | None) -> None:
 
 def train(directory: Path, tokenizer: Path, config: Any, settings: list[str]) -> Run:
     """One run from its beginning; its directory is removed afterwards."""
-    from babeldraw.cli.train import train_recipe
+    from babeldraw.cli.support.recipes import train_recipe
 
     shutil.rmtree(directory, ignore_errors=True)
     bindings = [
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--learning_rate", type=float, help="default: the recipe's")
     parser.add_argument("--plot", type=Path, help="default: docs/adafactor_parity.png")
     args = parser.parse_args()
-    from babeldraw.cli.train import load_machine_file, set_environment
+    from babeldraw.cli.support.machines import load_machine_file, set_environment
 
     config = load_machine_file("configs/cpu.py")
     set_environment(config)

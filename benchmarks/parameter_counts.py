@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from babeldraw.cli.gin_config import parse_gin
+from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.discriminator import Discriminator
 from babeldraw.models.super_resolution import SuperResolver
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from babeldraw.cli.runs import TextToImageRun, open_text_to_image
+from babeldraw.cli.support.runs import TextToImageRun, open_text_to_image
 from babeldraw.evaluation.retrieval import Gallery
 from babeldraw.sampling.pictures import Sampler
 

@@ -32,7 +32,8 @@ def train_judge(directory: Path, settings: list[str]) -> None:
     """Trains a CoCa there unless there is one."""
     if (directory / "config.gin").exists():
         return
-    from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
+    from babeldraw.cli.support.machines import load_machine_file, set_environment
+    from babeldraw.cli.support.recipes import train_recipe
 
     machine = load_machine_file("configs/cpu.py")
     set_environment(machine)
@@ -57,7 +58,7 @@ def main() -> None:
 
     import numpy as np
 
-    from babeldraw.cli.runs import open_coca
+    from babeldraw.cli.support.runs import open_coca
     from babeldraw.data.vocabulary import encode
     from babeldraw.evaluation.retrieval import top1
     from babeldraw.sampling.rerank import Reranker

@@ -48,7 +48,7 @@ class Same:
 
 def pictures(count: int) -> np.ndarray:
     """uint8[count, SIZE, SIZE, 3]: emoji of all styles, spread over the set."""
-    from babeldraw.data import emoji_sheets
+    from babeldraw.data.sets import emoji_sheets
 
     folder = emoji_sheets.find_folder(SIZE)
     images = emoji_sheets.read_images(folder, SIZE, emoji_sheets.read_cells(folder))
@@ -66,10 +66,10 @@ def overfit(
     from babeldraw.objectives.tokenizer import Tokenizer
     from babeldraw.optimizers.config import Adam
     from babeldraw.sampling.codec import Codec
-    from babeldraw.training.checkpoints import load_tokenizer
+    from babeldraw.training.keeping.checkpoints import load_tokenizer
     from babeldraw.training.loop import train
     from babeldraw.training.machine import Machine
-    from babeldraw.training.pictures import write_grid
+    from babeldraw.training.watching.pictures import write_grid
 
     sizes = {"layers": 1, "heads": 4, "width": 128, "mlp_dim": 256}
     model = ViTVQGAN(

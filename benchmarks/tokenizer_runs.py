@@ -29,7 +29,7 @@ class Runs:
     """Runs below one directory. A run that is in its results.json is not made again."""
 
     def __init__(self, directory: Path) -> None:
-        from babeldraw.cli.train import load_machine_file, set_environment
+        from babeldraw.cli.support.machines import load_machine_file, set_environment
 
         self._directory = directory
         self._machine = load_machine_file("configs/cpu.py")
@@ -44,7 +44,7 @@ class Runs:
         Args:
           keep: leave its directory, DIRECTORY/NAME, with its checkpoints.
         """
-        from babeldraw.cli.train import train_recipe
+        from babeldraw.cli.support.recipes import train_recipe
 
         key = " ".join(settings)
         directory = self._directory / name

@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from babeldraw.cli import paths
-from babeldraw.cli import train as cli_train
+from babeldraw.cli.support import machines, paths
 from babeldraw.errors import UserError
 
 PATIENCE = {"BABELDRAW_JOIN_SECONDS": "300"}
@@ -56,7 +55,7 @@ def make_job(args: argparse.Namespace) -> Job:
       UserError: a file is missing or would not reach the workers, or a value cannot be used.
     """
     root = repository_root()
-    config: Any = cli_train.load_machine_file(args.config)
+    config: Any = machines.load_machine_file(args.config)
     launch = config.get("launch", {})
     arguments: list[str] = []
     for option, names in (("gin_file", args.gin_file), ("config", [args.config])):

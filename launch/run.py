@@ -13,8 +13,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from babeldraw.cli import gin_config
 from babeldraw.cli import main as cli
+from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 from launch import gke, local, slurm, tpu_vm
 from launch.babysitter import MAX_RESTARTS, Outcome, babysit, describe_exit, latest_checkpoint

@@ -8,5 +8,5 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 # In tests, and only there, every call of these is checked against its annotated shapes.
-_CHECKED = ("models", "objectives.losses", "optimizers", "sampling", "training.pictures")
+_CHECKED = ("models", "objectives.losses", "optimizers", "sampling", "training.watching.pictures")
 _HOOK = install_import_hook([f"babeldraw.{name}" for name in _CHECKED], "beartype.beartype")

@@ -26,10 +26,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
     import numpy as np
 
-    from babeldraw.cli.runs import open_coca
-    from babeldraw.cli.terminal import printable, skipped_summary
-    from babeldraw.cli.tokenize import in_batches
+    from babeldraw.cli.support.runs import open_coca
+    from babeldraw.cli.support.terminal import printable, skipped_summary
     from babeldraw.data.images import ImageFolder, read_square
+    from babeldraw.sampling.batches import batched
     from babeldraw.sampling.rerank import Reranker
 
     opened = open_coca(args.checkpoint)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     folder = None if path.is_file() else ImageFolder(path, size)
     pictures = [(path.name, read_square(path, size))] if folder is None else folder
     count = 0
-    for batch in in_batches(pictures, args.batch_size):
+    for batch in batched(pictures, args.batch_size):
         count += len(batch)
         tokens = captioner.caption(np.stack([image for _, image in batch]))
         for (name, _), row in zip(batch, tokens, strict=True):

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _dedup(args: argparse.Namespace) -> int:
-    from babeldraw.data import dropped, pictures
+    from babeldraw.data import dropped
+    from babeldraw.data.sources import pictures
 
     found, path = dropped.drop_copies(args.task, args.against)
     for name in found[:10]:
@@ -77,8 +78,9 @@ def _pack(args: argparse.Namespace) -> int:
     if args.shard_size < 1:
         raise UserError(f"--shard_size is {args.shard_size}; give 1 or more.")
 
-    from babeldraw.data import pictures, record_shards, tasks
-    from babeldraw.data.picture_source import PictureSource
+    from babeldraw.data import tasks
+    from babeldraw.data.sources import pictures, record_shards
+    from babeldraw.data.sources.picture_source import PictureSource
 
     source = getattr(tasks.find_task(args.task, "train"), "source", None)
     if not isinstance(source, PictureSource):
@@ -98,10 +100,10 @@ def _pack(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from babeldraw.data import emoji_sheets
+    from babeldraw.files import cache_dir
 
     start = time.time()
-    cache = emoji_sheets.cache_dir()
+    cache = cache_dir()
     if args.dataset == "emoji":
         size = 32 if args.size is None else args.size
         output = pathlib.Path(args.output) if args.output else cache / "emoji" / str(size)
@@ -118,7 +120,7 @@ def _build(args: argparse.Namespace) -> int:
 def _build_emoji(
     args: argparse.Namespace, output: pathlib.Path, size: int, cache: pathlib.Path
 ) -> int:
-    from babeldraw.data import emoji_build
+    from babeldraw.data.sets import emoji_build
 
     given = pathlib.Path(args.npm_dir) if args.npm_dir else None
     modules = given or emoji_build.install_packages(cache / "npm")
@@ -128,7 +130,7 @@ def _build_emoji(
 def _build_drawings(
     args: argparse.Namespace, output: pathlib.Path, size: int, cache: pathlib.Path
 ) -> int:
-    from babeldraw.data import clipart, clipart_build
+    from babeldraw.data.sets import clipart, clipart_build
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit is {args.limit}; give 1 or more.")
@@ -143,7 +145,9 @@ def _build_drawings(
 def _inspect(args: argparse.Namespace) -> int:
     import logging
 
-    from babeldraw.data import inspection, pictures, token_file
+    from babeldraw.data import inspection
+    from babeldraw.data.sources import pictures
+    from babeldraw.files import written_whole
 
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit is {args.limit}; give 1 or more.")
@@ -163,7 +167,7 @@ def _inspect(args: argparse.Namespace) -> int:
     print(f"near-duplicates: {copies} pictures in {len(found.groups)} groups")
     for group in found.groups[:10]:
         print(f"  {', '.join(pictures.printable(name) for name in group[:6])}")
-    with token_file.written_whole(args.output) as file:
+    with written_whole(args.output) as file:
         inspection.contact_sheet(found.shown).save(file, "PNG")
     print(f"wrote {len(found.shown)} pictures with captions to {args.output}")
     return 0

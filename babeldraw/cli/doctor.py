@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import babeldraw
-from babeldraw.cli import paths
+from babeldraw.cli.support import paths
 from babeldraw.errors import UserError
 
 SUMMARY = "Check this machine: versions, devices, disk, memory, directories, one compiled step."

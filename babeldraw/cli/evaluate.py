@@ -13,7 +13,7 @@ from babeldraw.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from babeldraw.cli.runs import TokenizerRun
+    from babeldraw.cli.support.runs import TokenizerRun
     from babeldraw.data.images import ImageFolder
     from babeldraw.evaluation.tokenizer import Features, Results
 
@@ -41,15 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
     _check(args)
-    from babeldraw.cli.runs import open_tokenizer
-    from babeldraw.cli.terminal import Progress, skipped_summary
-    from babeldraw.data import feature_weights
+    from babeldraw.cli.support.runs import open_tokenizer
+    from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.evaluation.tokenizer import evaluate
     from babeldraw.models.feature_networks import SqueezeNet
     from babeldraw.objectives.perceptual import Perceptual
     from babeldraw.sampling.codec import Codec
-    from babeldraw.training.checkpoints import latest_step
-    from babeldraw.training.pictures import write_grid
+    from babeldraw.training.keeping.checkpoints import latest_step
+    from babeldraw.training.watching.pictures import write_grid
+    from babeldraw.weights import feature_weights
 
     opened = open_tokenizer(args.checkpoint)
     codec = Codec(opened.objective.model, opened.params, args.batch_size)
@@ -144,9 +144,9 @@ def _pictures(
 
 def _frechet_features() -> tuple["Features | None", str | None]:
     """The network; or None, and why."""
-    from babeldraw.data import feature_weights
     from babeldraw.evaluation.tokenizer import Features
     from babeldraw.models.feature_networks import EfficientNetLite0
+    from babeldraw.weights import feature_weights
 
     try:
         params = feature_weights.efficientnet_lite0()

@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from babeldraw.cli import gin_config, paths
-from babeldraw.cli.train import load_machine_file
+from babeldraw.cli.support import gin_config
+from babeldraw.cli.support.machines import load_machine_file
+from babeldraw.cli.support.recipes import read_recipe
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,34 +91,6 @@ def _plan(args: argparse.Namespace, config: Any, terminal: TextIO) -> tuple[str,
     elif not plan.fits:
         text += "\n" + suggest.advice(plan)
     return text, plan.fits
-
-
-def read_recipe(gin_files: list[str]) -> tuple["Objective", int]:
-    """The objective and the batch size of the recipe that gin has parsed.
-
-    Raises:
-      UserError: it has no `loop.train.objective`.
-    """
-    dataset = _configured("train_dataset", gin_files)
-    return _configured("objective", gin_files), dataset.batch_size
-
-
-def _configured(name: str, gin_files: list[str]) -> Any:
-    import gin
-
-    try:
-        reference = gin.query_parameter(f"loop.train.{name}")
-    except ValueError as error:
-        runs = sorted(
-            str(path.relative_to(folder))
-            for folder in paths.search_folders()
-            for path in (folder / "gin" / "runs").glob("*.gin")
-        )
-        raise UserError(
-            f"{', '.join(gin_files)} sets no {name} of loop.train, so there is nothing to plan; "
-            f"add one of the runs that exist: {', '.join(dict.fromkeys(runs))}"
-        ) from error
-    return reference.scoped_configurable_fn()
 
 
 def draw_schedule(objective: "Objective", path: str) -> None:

@@ -6,7 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from babeldraw.cli.train import load_machine_file, set_environment, train_recipe
+from babeldraw.cli.support.machines import load_machine_file, set_environment
+from babeldraw.cli.support.recipes import train_recipe
 
 SUMMARY = "Train both stages on emoji in about five minutes and write report.html."
 
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         seconds[stage] = time.perf_counter() - stage_began
 
     print("\n=== evaluation", flush=True)
-    from babeldraw.cli.runs import open_text_to_image
+    from babeldraw.cli.support.runs import open_text_to_image
     from babeldraw.evaluation import quickstart as evaluation
 
     evaluated = time.perf_counter()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
-    from babeldraw.cli.drawing import Drawing
+    from babeldraw.cli.support.drawing import Drawing
 
 SUMMARY = "Draw pictures of prompts with a trained text-to-image model."
 
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt."""
     _check(args)
-    from babeldraw.cli.drawing import Drawing
+    from babeldraw.cli.support.drawing import Drawing
 
     drawing = Drawing(args)
     if args.prompts:

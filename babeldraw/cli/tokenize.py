@@ -1,10 +1,9 @@
 """`babeldraw tokenize`: a folder of pictures to a file of tokens, and back."""
 
 import argparse
-import itertools
 import pathlib
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from babeldraw.errors import UserError
 
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     from babeldraw.sampling.codec import Codec
 
 SUMMARY = "Turn pictures into tokens with a trained tokenizer, or tokens into pictures."
-
-MAX_CODEBOOK = 2**16
-"""Tokens are stored in 16 bits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--upscale enlarges decoded pictures; give --decode FILE with it.")
     if args.batch_size < 1:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
-    from babeldraw.cli.runs import open_tokenizer
+    from babeldraw.cli.support.runs import open_tokenizer
     from babeldraw.data.token_file import TokenFile
     from babeldraw.sampling.codec import Codec
 
@@ -65,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
 def _encode(codec: "Codec", folder: str, output: str) -> None:
     import numpy as np
 
-    from babeldraw.cli.terminal import Progress, skipped_summary
+    from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.data.images import ImageFolder
-    from babeldraw.data.token_file import TokenFile
+    from babeldraw.data.token_file import MAX_CODEBOOK, TokenFile
+    from babeldraw.sampling.batches import batched
 
     model = codec.model
     if model.codebook_size > MAX_CODEBOOK:
@@ -81,7 +78,7 @@ def _encode(codec: "Codec", folder: str, output: str) -> None:
     progress = Progress(len(pictures))
     names: list[str] = []
     tokens = [np.zeros((0, model.num_tokens), np.uint16)]
-    for batch in in_batches(pictures, codec.batch_size):
+    for batch in batched(pictures, codec.batch_size):
         names += [name for name, _ in batch]
         images = np.stack([image for _, image in batch])
         tokens.append(codec.encode(images).astype(np.uint16))
@@ -102,9 +99,10 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
     import numpy as np
     from PIL import Image
 
-    from babeldraw.cli.runs import open_upscaler
-    from babeldraw.cli.terminal import Progress
-    from babeldraw.data.token_file import written_whole
+    from babeldraw.cli.support.runs import open_upscaler
+    from babeldraw.cli.support.terminal import Progress
+    from babeldraw.files import written_whole
+    from babeldraw.sampling.batches import batched
 
     if file.tokenizer != codec.identity or file.grid != codec.model.grid:
         raise UserError(
@@ -116,7 +114,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
     upscaler = open_upscaler(upscale) if upscale else None
     progress = Progress(len(targets))
     done = 0
-    for batch in in_batches(zip(targets, file.tokens, strict=True), codec.batch_size):
+    for batch in batched(zip(targets, file.tokens, strict=True), codec.batch_size):
         images = codec.decode(np.stack([tokens for _, tokens in batch]).astype(np.int32))
         if upscaler is not None:
             images = upscaler(images)
@@ -127,13 +125,6 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
         progress(done)
     progress.close(done)
     print(f"{done} pictures are in {output}")
-
-
-def in_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one with what is left."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
 
 
 def output_paths(names: Iterable[str], folder: pathlib.Path) -> list[pathlib.Path]:

@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.tokenize import MAX_CODEBOOK, in_batches
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
-    from babeldraw.data.token_set import Manifest
+    from babeldraw.data.sources.token_set import Manifest
     from babeldraw.sampling.codec import Codec
 
 SUMMARY = "Turn the pictures of a task into tokens to train on."
@@ -68,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_codec(args: argparse.Namespace) -> "Codec":
-    from babeldraw.cli.runs import open_tokenizer
+    from babeldraw.cli.support.runs import open_tokenizer
+    from babeldraw.data.token_file import MAX_CODEBOOK
     from babeldraw.sampling.codec import Codec
 
     opened = open_tokenizer(args.checkpoint)
@@ -85,7 +85,8 @@ def _agree_on_manifest(
     args: argparse.Namespace, codec: "Codec", folder: pathlib.Path
 ) -> "Manifest":
     """The manifest of `folder`: written by the first worker, compared by the others."""
-    from babeldraw.data import raw, sources, tasks, token_set
+    from babeldraw.data import raw, tasks
+    from babeldraw.data.sources import names, token_set
 
     pictures = {}
     provider = tasks.find_task(args.task, "train")
@@ -106,7 +107,7 @@ def _agree_on_manifest(
         manifest.write(folder)
         vocabulary = provider.output_features["text"].vocabulary.sentencepiece_model_file
         if pathlib.Path(vocabulary).is_file():
-            shutil.copyfile(vocabulary, folder / sources.VOCABULARY_NAME)
+            shutil.copyfile(vocabulary, folder / names.VOCABULARY_NAME)
     found = token_set.Manifest.read(folder)
     for name, ours in vars(manifest).items():
         if getattr(found, name) != ours:
@@ -141,7 +142,8 @@ def _start_workers(args: argparse.Namespace) -> None:
 def _work(
     args: argparse.Namespace, codec: "Codec", manifest: "Manifest", folder: pathlib.Path
 ) -> None:
-    from babeldraw.data import records, tasks
+    from babeldraw.data import tasks
+    from babeldraw.data.sources import records
 
     provider = tasks.find_task(args.task, "train")
     for number, (split, index) in enumerate(manifest.all_shards()):
@@ -161,7 +163,9 @@ def _records(
     """The records of one shard."""
     import numpy as np
 
-    from babeldraw.data import raw, token_set
+    from babeldraw.data import raw
+    from babeldraw.data.sources import token_set
+    from babeldraw.sampling.batches import batched
 
     examples = (
         example
@@ -169,7 +173,7 @@ def _records(
         for example in raw.raw_examples(task.source, split, index, manifest.shards[split])
     )
     crops = manifest.crops if split == "train" else 1
-    for batch in in_batches(examples, max(1, codec.batch_size // crops)):
+    for batch in batched(examples, max(1, codec.batch_size // crops)):
         squares = [
             raw.square(example, manifest.image_size, crop if crops > 1 else None)
             for example in batch

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import seqio
 
 from babeldraw.data import duplicates, raw, tasks
-from babeldraw.data.picture_source import PictureSource
-from babeldraw.data.token_file import written_whole
+from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.errors import UserError
+from babeldraw.files import written_whole
 
 
 def drop_copies(name: str, against: Sequence[str]) -> tuple[list[str], pathlib.Path]:

@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from babeldraw.data import duplicates, raw, tasks
-from babeldraw.data.picture_source import PictureSource
-from babeldraw.data.pictures import Skipped
 from babeldraw.data.raw import RawExample
+from babeldraw.data.sources.picture_source import PictureSource
+from babeldraw.data.sources.pictures import Skipped
 from babeldraw.errors import UserError
 
 SIDES = (32, 64, 128, 256, 512, 1024)

@@ -31,7 +31,7 @@ class Dataset:
 
     Attributes:
       mixture_or_task_name: a registered seqio task or mixture, or one's own, such as
-        ``folder:/my/pictures``; see `babeldraw.data.tasks` and `babeldraw.data.sources`.
+        ``folder:/my/pictures``; see `babeldraw.data.tasks` and `babeldraw.data.sources.names`.
       task_feature_lengths: ``{"text": tokens, "image": side in pixels}``.
       split: name of the split.
       batch_size: rows of the global batch.

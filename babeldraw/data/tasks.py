@@ -7,7 +7,7 @@
   coco_captions_512      the same for super-resolution
 
 Pictures of one's own need no registration: `find_task` knows names such as folder:/my/pictures, and
-mixtures such as folder:/my/pictures:0.7+emoji_256:0.3; see `babeldraw.data.sources`.
+mixtures such as folder:/my/pictures:0.7+emoji_256:0.3; see `babeldraw.data.sources.names`.
 
 SIZE is 32 (shipped), 64, 128 or 256 (after ``babeldraw data build emoji --size SIZE``). The emoji
 set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
@@ -24,11 +24,14 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from babeldraw.data import emoji, emoji_sheets, features, preprocessing, sources
-from babeldraw.data.tfds_source import TfdsPictures
-from babeldraw.data.token_set import TokenSource
+from babeldraw.data import features, preprocessing
+from babeldraw.data.sets import emoji
+from babeldraw.data.sources import names as sources
+from babeldraw.data.sources.tfds_source import TfdsPictures
+from babeldraw.data.sources.token_set import TokenSource
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
+from babeldraw.files import cache_dir
 
 tf.config.set_visible_devices([], "GPU")  # the accelerator's memory belongs to JAX
 
@@ -76,7 +79,7 @@ def _prepare_once(config_name: str, data_dir: str | None) -> pathlib.Path:
 def coco_vocabulary() -> pathlib.Path:
     """Where the COCO task looks for its vocabulary: BABELDRAW_COCO_VOCABULARY or the cache."""
     path = os.environ.get("BABELDRAW_COCO_VOCABULARY")
-    return pathlib.Path(path or emoji_sheets.cache_dir() / "vocabulary" / "coco_captions.model")
+    return pathlib.Path(path or cache_dir() / "vocabulary" / "coco_captions.model")
 
 
 def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:

@@ -1,16 +1,16 @@
-"""Pictures as tokens in one `.npz` file, and files that appear whole or not at all."""
+"""Pictures as tokens in one `.npz` file."""
 
-import contextlib
 import dataclasses
 import os
-import pathlib
-from collections.abc import Iterator
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt16
 
 from babeldraw.errors import UserError
+from babeldraw.files import written_whole
+
+MAX_CODEBOOK = 2**16
+"""Tokens are stored in 16 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,38 +78,3 @@ class TokenFile:
                 "that `babeldraw tokenize --images` wrote."
             )
         return cls(tokens, names, int(grid), str(tokenizer))
-
-
-@contextlib.contextmanager
-def written_whole(
-    path: str | os.PathLike[str], advice: str = "choose another --output"
-) -> Iterator[BinaryIO]:
-    """A file to write, which takes its name only at the end; makes its folder where needed.
-
-    Raises:
-      UserError: it cannot be written.
-    """
-    with renamed_when_whole(path, advice) as temporary, temporary.open("wb") as file:
-        yield file
-
-
-@contextlib.contextmanager
-def renamed_when_whole(path: str | os.PathLike[str], advice: str) -> Iterator[pathlib.Path]:
-    """The path of a file to write, beside `path`, whose name it takes at the end.
-
-    Raises:
-      UserError: it cannot be written; `advice` ends the sentence.
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".partial-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); {advice}."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, if all went well
-            temporary.unlink()

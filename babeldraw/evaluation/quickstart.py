@@ -17,7 +17,7 @@ from babeldraw.evaluation.retrieval import Gallery, top1
 from babeldraw.objectives import losses
 from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.sampling.pictures import Sampler
-from babeldraw.training.pictures import write_grid
+from babeldraw.training.watching.pictures import write_grid
 
 SEEN_PROMPTS = 192
 """How many seen prompts are drawn for the score; of the held-out ones, all."""

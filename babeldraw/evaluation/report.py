@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from babeldraw.training.pictures import make_grid
+from babeldraw.training.watching.pictures import make_grid
 
 Record = Mapping[str, Any]
 

@@ -94,6 +94,14 @@ def batch_sharding(mesh: Mesh, rules: Rules = TRAINING_RULES) -> NamedSharding:
     return NamedSharding(mesh, _spec(("batch",), rules))
 
 
+def batch_shards() -> int:
+    """Over how many places `placing` splits a batch; 1 outside of it."""
+    mesh = jax.sharding.get_abstract_mesh()
+    spec = _spec(("batch",), nn.get_logical_axis_rules())
+    names = [name for part in spec if part for name in ([part] if isinstance(part, str) else part)]
+    return math.prod(mesh.shape.get(name, 1) for name in names)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """A whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())

@@ -24,8 +24,8 @@ from babeldraw.planning.programs import (
     programs_are_quick,
 )
 from babeldraw.planning.topologies import Topology, topology_devices
+from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.machine import Machine
-from babeldraw.training.model_info import count_parameters
 from babeldraw.training.state import Variable
 
 _EMBEDDINGS = frozenset(("text_embedding", "image_embedding", "above_embedding", "logits"))

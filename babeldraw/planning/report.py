@@ -11,7 +11,7 @@ from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
 from babeldraw.planning.programs import GIB, programs_are_quick
 from babeldraw.planning.suggest import Trial, seconds_text
-from babeldraw.training.model_info import model_info
+from babeldraw.training.keeping.model_info import model_info
 
 
 def to_json(plan: Plan, trials: Sequence[Trial] | None = None) -> dict[str, Any]:

@@ -1,24 +1,48 @@
 """Any number of rows through a compiled program, in batches of one fixed size."""
 
-from collections.abc import Callable
-from typing import Any
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+Item = TypeVar("Item")
 
-def in_batches(
-    program: Callable[[Any, np.ndarray], jax.Array],
-    params: Any,
-    rows: np.ndarray,
-    batch_size: int,
-) -> np.ndarray:
-    """`program(params, batch)` of all `rows`; the last batch is filled up, so that one compiled
-    program serves all. It runs once where there are no rows, for the shape of the result.
+
+@dataclasses.dataclass(frozen=True)
+class FixedBatches:
+    """A trained network, put on the device once, and called with batches of one size.
+
+    Attributes:
+      params: trained parameters, unboxed.
+      batch_size: rows at a time; changes speed and memory, and results by their rounding at most,
+        as sums are added up in another order. The last batch is filled up, so that one program
+        serves all.
     """
-    parts = []
-    for start in range(0, max(len(rows), 1), batch_size):
-        batch = rows[start : start + batch_size]
-        filled = np.resize(batch, (batch_size, *batch.shape[1:]))
-        parts.append(np.asarray(program(params, filled))[: len(batch)])
-    return np.concatenate(parts)
+
+    model: Any
+    params: Any
+    batch_size: int = 16
+
+    def in_batches(self, program: Callable[[Any, Any], jax.Array], rows: np.ndarray) -> np.ndarray:
+        """`program(params, batch)` of all `rows`; once for its shape where there are none."""
+        parts = []
+        for start in range(0, max(len(rows), 1), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            filled = np.resize(batch, (self.batch_size, *batch.shape[1:]))
+            parts.append(np.asarray(program(self._on_device, filled))[: len(batch)])
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def _on_device(self) -> Any:
+        return jax.device_put(self.params)
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one with what is left."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

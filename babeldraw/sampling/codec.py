@@ -8,27 +8,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32, UInt8
+from einops import rearrange
+from jaxtyping import Array, Int, Int32, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.sampling.batches import in_batches
+from babeldraw.parallel.rules import batch_shards
+from babeldraw.sampling.batches import FixedBatches
 
 
 @dataclasses.dataclass(frozen=True)
-class Codec:
+class Codec(FixedBatches):
     """A trained tokenizer.
 
-    Attributes:
-      params: trained parameters, unboxed.
-      batch_size: pictures at a time; changes speed and memory, never a token. The last batch is
-        filled up, so that one program serves all.
+    The size of a batch changes no picture that is decoded, and a token only where two codes are as
+    near as float sums can tell.
     """
 
     model: ViTVQGAN
-    params: Any
-    batch_size: int = 16
 
     def encode(
         self, images: UInt8[np.ndarray, "n height width 3"]
@@ -45,7 +43,7 @@ class Codec:
                 f"The pictures are {width} x {height} px, and this tokenizer reads {side} x "
                 f"{side} px; crop and resize them."
             )
-        return self._in_batches(self._encode, images)
+        return self.in_batches(self._encode, images)
 
     def decode(
         self, tokens: Int32[np.ndarray, "n tokens"]
@@ -67,7 +65,7 @@ class Codec:
                 f"The tokens reach from {tokens.min()} to {tokens.max()}, and this tokenizer has "
                 f"those from 0 to {model.codebook_size - 1}; give tokens of this tokenizer."
             )
-        return self._in_batches(self._decode, tokens)
+        return self.in_batches(self._decode, tokens)
 
     def reconstruct(
         self, images: UInt8[np.ndarray, "n height width 3"]
@@ -79,13 +77,6 @@ class Codec:
     def identity(self) -> str:
         """As `token_identity`."""
         return token_identity(self.params)
-
-    def _in_batches(self, program: Callable[..., jax.Array], rows: np.ndarray) -> np.ndarray:
-        return in_batches(program, self._on_device, rows, self.batch_size)
-
-    @functools.cached_property
-    def _on_device(self) -> Any:
-        return jax.device_put(self.params)
 
     @functools.cached_property
     def _encode(self) -> Callable[..., jax.Array]:
@@ -100,7 +91,25 @@ class Codec:
     def _decode(self) -> Callable[..., jax.Array]:
         @jax.jit
         def decode(params: Any, tokens: jax.Array) -> jax.Array:
-            pictures = self.model.apply({"params": params}, tokens, method="decode")
-            return jnp.round(pictures * 255).astype(jnp.uint8)
+            return decode_pictures(self.model, params, tokens)
 
         return decode
+
+
+def decode_pictures(
+    model: ViTVQGAN, params: Any, tokens: Int[Array, "batch n"]
+) -> UInt8[Array, "batch height width 3"]:
+    """Pictures of tokens, each the same bits whatever it is batched with. Traceable.
+
+    A product adds up in an order that depends on its shape, so the decoder always sees one picture,
+    or one a shard of the batch where the batch is split over devices.
+    """
+    shards = batch_shards()
+
+    def decode(tokens: Int[Array, "shards n"]) -> UInt8[Array, "shards height width 3"]:
+        pictures = model.apply({"params": params}, tokens, method="decode")
+        return jnp.round(pictures * 255).astype(jnp.uint8)
+
+    one_a_shard = rearrange(tokens, "(shard picture) n -> picture shard n", shard=shards)
+    pictures = jax.lax.map(decode, one_a_shard)
+    return rearrange(pictures, "picture shard h w c -> (shard picture) h w c")

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.sampling.codec import decode_pictures
 from babeldraw.sampling.generate import Weights, generate_tokens
 
 
@@ -37,7 +37,8 @@ class Sampler:
     Attributes:
       params, tokenizer_params: trained parameters, unboxed.
       guidance_weight, temperature, cutoff, top_k, top_p, redraw: see `generate.generate_tokens`.
-      batch_size: pictures drawn at a time; changes speed and memory, never a picture.
+      batch_size: pictures drawn at a time; changes speed and memory, and a token only where two
+        were as good a draw as float sums can tell. The same tokens are always the same picture.
     """
 
     model: EncoderDecoder
@@ -154,7 +155,6 @@ class Sampler:
                 prefix=prefix,
                 redraw=self.redraw,
             )
-            images = self.tokenizer.apply({"params": tokenizer_params}, tokens, method="decode")
-            return jnp.round(images * 255).astype(jnp.uint8), tokens, scores
+            return decode_pictures(self.tokenizer, tokenizer_params, tokens), tokens, scores
 
         return draw

@@ -12,26 +12,21 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.coca import CoCa
-from babeldraw.sampling.batches import in_batches
+from babeldraw.sampling.batches import FixedBatches
 
 Images = UInt8[np.ndarray, "n height width 3"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Reranker:
+class Reranker(FixedBatches):
     """A trained CoCa.
 
     Attributes:
-      params: trained parameters, unboxed.
       eos_id: the text token that ends a caption (see `data.vocabulary`).
-      batch_size: pictures or texts at a time; changes speed and memory, no more. The last batch is
-        filled up, so that one program serves all.
     """
 
     model: CoCa
-    params: Any
     eos_id: int = 1
-    batch_size: int = 16
 
     def __call__(
         self,
@@ -50,11 +45,11 @@ class Reranker:
           UserError: the pictures are not of the size that the model was trained on.
         """
         self.check_size(images.shape[1])
-        return self._in_batches(self._images, images)
+        return self.in_batches(self._images, images)
 
     def embed_texts(self, text_tokens: Int[np.ndarray, "n text"]) -> Float[np.ndarray, "n d_model"]:
         """Embeddings of length 1."""
-        return self._in_batches(self._texts, text_tokens)
+        return self.in_batches(self._texts, text_tokens)
 
     def caption(self, images: Images) -> Int[np.ndarray, "n text"]:
         """The most probable next token, one after another: text tokens, then padding (0).
@@ -63,7 +58,7 @@ class Reranker:
           UserError: see `embed_images`.
         """
         self.check_size(images.shape[1])
-        return self._in_batches(self._captions, images)
+        return self.in_batches(self._captions, images)
 
     def check_size(self, side: int) -> None:
         """Raises a `UserError` if pictures of this side are not what the model was trained on."""
@@ -72,13 +67,6 @@ class Reranker:
                 f"The pictures have {side} px a side and this CoCa was trained on "
                 f"{self.model.image_size} px; use one that was trained on {side} px."
             )
-
-    def _in_batches(self, program: Callable[..., jax.Array], rows: np.ndarray) -> np.ndarray:
-        return in_batches(program, self._on_device, rows, self.batch_size)
-
-    @functools.cached_property
-    def _on_device(self) -> Any:
-        return jax.device_put(self.params)
 
     @functools.cached_property
     def _images(self) -> Callable[..., jax.Array]:

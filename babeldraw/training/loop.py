@@ -14,24 +14,24 @@ from babeldraw.objectives.base import Objective
 from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
-from babeldraw.training import hooks as hooks_lib
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
-from babeldraw.training.checkpoints import load_constants, save_constants
-from babeldraw.training.claim import claim, writing_to
-from babeldraw.training.hooks import BatchSource
-from babeldraw.training.hosts import SlowestHost
+from babeldraw.training.keeping.checkpoints import load_constants, save_constants
+from babeldraw.training.keeping.claim import claim, writing_to
+from babeldraw.training.keeping.model_info import count_parameters
+from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
+from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.machine import Machine
-from babeldraw.training.metrics import Writer
-from babeldraw.training.model_info import count_parameters
 from babeldraw.training.prefetch import Prefetch
-from babeldraw.training.profiler import Profiler
-from babeldraw.training.run_directory import open_metrics, write_run_files
-from babeldraw.training.saving import Checkpoints
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import compile_step
 from babeldraw.training.stopping import StopRequest
-from babeldraw.training.watchdog import Watchdog
-from babeldraw.training.window import MetricWindow
+from babeldraw.training.watching import hooks as hooks_lib
+from babeldraw.training.watching.hooks import BatchSource
+from babeldraw.training.watching.hosts import SlowestHost
+from babeldraw.training.watching.metrics import Writer
+from babeldraw.training.watching.profiler import Profiler
+from babeldraw.training.watching.watchdog import Watchdog
+from babeldraw.training.watching.window import MetricWindow
 
 
 def train(

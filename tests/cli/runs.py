@@ -6,8 +6,8 @@ import numpy as np
 
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.parallel.rules import unbox
-from babeldraw.training.checkpoints import save_constants
-from babeldraw.training.saving import Checkpoints
+from babeldraw.training.keeping.checkpoints import save_constants
+from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.state import TrainState, Variable, variable_name
 from tests.models import tiny, tiny_coca
 
@@ -64,7 +64,7 @@ pipeline.Dataset:
 SUPER_RESOLUTION = """
 from babeldraw.models import super_resolution as model
 from babeldraw.objectives import super_resolution
-from babeldraw.training import checkpoints
+from babeldraw.training.keeping import checkpoints
 
 loop.train.objective = @super_resolution.SuperResolution()
 super_resolution.SuperResolution:
@@ -82,7 +82,7 @@ model.SuperResolver:
 TEXT_TO_IMAGE = """
 from babeldraw.models import encoder_decoder
 from babeldraw.objectives import text_to_image
-from babeldraw.training import checkpoints
+from babeldraw.training.keeping import checkpoints
 
 loop.train.objective = @text_to_image.TextToImage()
 pipeline.Dataset:

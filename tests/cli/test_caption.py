@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.runs import open_coca
+from babeldraw.cli.support.runs import open_coca
 from babeldraw.data.images import read_square
 from babeldraw.sampling.rerank import Reranker
 from tests.cli import runs

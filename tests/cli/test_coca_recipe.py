@@ -4,7 +4,7 @@ import gin
 import jax
 import pytest
 
-from babeldraw.cli.gin_config import parse_gin
+from babeldraw.cli.support.gin_config import parse_gin
 
 
 def objective(*files):

@@ -9,11 +9,11 @@ import tensorflow as tf
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.runs import open_tokenizer
-from babeldraw.data import feature_weights
+from babeldraw.cli.support.runs import open_tokenizer
 from babeldraw.errors import UserError
 from babeldraw.models import feature_networks
 from babeldraw.sampling.codec import Codec
+from babeldraw.weights import feature_weights
 from tests.cli import runs
 from tests.models import tiny
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from packaging.requirements import Requirement
 
-from babeldraw.cli import paths
+from babeldraw.cli.support import paths
 
 ROOT = paths.repository_root()
 EXTRAS = {"dev", "plan", "tpu", "cuda", "eval", "demo", "wandb", "t5x"}

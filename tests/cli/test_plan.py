@@ -8,9 +8,9 @@ import gin
 import jax
 import pytest
 
-from babeldraw.cli import gin_config
 from babeldraw.cli import main as cli
 from babeldraw.cli import plan as cli_plan
+from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 from babeldraw.planning import environment
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.runs import open_text_to_image
+from babeldraw.cli.support.runs import open_text_to_image
 from babeldraw.errors import UserError
 
 STEPS = 60

@@ -4,8 +4,8 @@ import gin
 import jax
 import pytest
 
-from babeldraw.cli.gin_config import parse_gin
 from babeldraw.cli.main import main
+from babeldraw.cli.support.gin_config import parse_gin
 
 SIZES = ("tiny", "350m", "750m", "3b", "20b")
 TOKENIZERS = ("tiny", "small_small", "base_base", "small_large")

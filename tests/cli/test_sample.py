@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from babeldraw.cli import drawing
-from babeldraw.cli.drawing import file_stems
 from babeldraw.cli.main import main
-from babeldraw.cli.prompts import encode_prompts
-from babeldraw.cli.runs import open_text_to_image
+from babeldraw.cli.support import drawing
+from babeldraw.cli.support.drawing import file_stems
+from babeldraw.cli.support.prompts import encode_prompts
+from babeldraw.cli.support.runs import open_text_to_image
 from babeldraw.sampling.codec import Codec
 from tests.cli import runs
 from tests.models import tiny

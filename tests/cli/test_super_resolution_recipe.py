@@ -6,7 +6,7 @@ import gin
 import jax
 import pytest
 
-from babeldraw.cli.gin_config import parse_gin
+from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.parallel.rules import unbox
 
 UNUSED = ["MODEL_DIR = 'unused'", "TOKENIZER_CHECKPOINT = 'unused'"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.runs import open_tokenizer
-from babeldraw.cli.terminal import skipped_summary
+from babeldraw.cli.support.runs import open_tokenizer
+from babeldraw.cli.support.terminal import skipped_summary
 from babeldraw.cli.tokenize import output_paths
 from babeldraw.data.token_file import TokenFile
 from babeldraw.errors import UserError

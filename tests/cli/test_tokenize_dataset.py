@@ -14,9 +14,10 @@ from PIL import Image
 
 from babeldraw.cli import tokenize_dataset
 from babeldraw.cli.main import main
-from babeldraw.data import pipeline, records, tasks, token_set, vocabulary
+from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data.sources import records, token_set
 from babeldraw.errors import UserError
-from babeldraw.training.checkpoints import load_tokenizer
+from babeldraw.training.keeping.checkpoints import load_tokenizer
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.cli import runs

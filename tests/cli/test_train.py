@@ -9,8 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from babeldraw.cli import main as cli
-from babeldraw.cli import paths
-from babeldraw.cli import train as cli_train
+from babeldraw.cli.support import machines, paths
 from babeldraw.errors import UserError
 from babeldraw.parallel import processes
 from babeldraw.training.machine import Machine
@@ -105,20 +104,20 @@ def test_an_error_inside_the_loop_keeps_its_traceback(fake_loop, monkeypatch):
 
 def test_flags_of_the_environment_come_after_the_machines(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--b=2")
-    cli_train.set_environment(ConfigDict({"xla_flags": "--a=1 --b=1"}))
+    machines.set_environment(ConfigDict({"xla_flags": "--a=1 --b=1"}))
     assert os.environ["XLA_FLAGS"] == "--a=1 --b=1 --b=2"
 
 
 def test_no_flags_leave_the_environment_alone(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    cli_train.set_environment(ConfigDict({"xla_flags": ""}))
+    machines.set_environment(ConfigDict({"xla_flags": ""}))
     assert "XLA_FLAGS" not in os.environ
 
 
 def test_flags_of_the_tpu_compiler_go_to_it(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--a=1")
     monkeypatch.setenv("LIBTPU_INIT_ARGS", "--c=3")
-    cli_train.set_environment(ConfigDict({"topology": "v5e:4x4", "xla_flags": "--b=2"}))
+    machines.set_environment(ConfigDict({"topology": "v5e:4x4", "xla_flags": "--b=2"}))
     assert os.environ["XLA_FLAGS"] == "--a=1"
     assert os.environ["LIBTPU_INIT_ARGS"] == "--b=2 --c=3"
 
@@ -127,32 +126,32 @@ def test_one_host_joins_nothing_and_many_do(monkeypatch):
     joined = []
     monkeypatch.setattr(processes, "join", lambda cluster, seconds: joined.append(cluster))
     monkeypatch.setattr(processes, "cloud_metadata", {}.get)
-    cli_train.join_processes(ConfigDict({"launch": {"hosts": 1}}))
+    machines.join_processes(ConfigDict({"launch": {"hosts": 1}}))
     assert joined == []
     monkeypatch.setenv("TPU_WORKER_HOSTNAMES", "a,b")
     monkeypatch.setenv("TPU_WORKER_ID", "1")
-    cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
+    machines.join_processes(ConfigDict({"launch": {"hosts": 2}}))
     assert [(c.num_processes, c.process_id) for c in joined] == [(2, 1)]
 
 
 def test_another_number_of_hosts_is_one_sentence(monkeypatch):
     monkeypatch.setattr(processes, "cloud_metadata", {}.get)
     with pytest.raises(UserError, match="for 2 hosts, and there is no cluster here; choose"):
-        cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}))
+        machines.join_processes(ConfigDict({"launch": {"hosts": 2}}))
     flags = {"coordinator_address": "a:1", "num_processes": 3, "process_id": 0}
     with pytest.raises(UserError, match=r"for 2 hosts, and flags .* tells of 3; choose"):
-        cli_train.join_processes(ConfigDict({"launch": {"hosts": 2}}), **flags)
+        machines.join_processes(ConfigDict({"launch": {"hosts": 2}}), **flags)
 
 
 @pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
 def test_every_machine_file_is_a_machine(path):
-    machine = Machine.from_config(cli_train.load_machine_file(str(path)))
+    machine = Machine.from_config(machines.load_machine_file(str(path)))
     assert machine.name == path.stem
 
 
 @pytest.mark.parametrize(("stem", "chips", "hosts"), [("v4_512", 512, 128), ("v4_1024", 1024, 256)])
 def test_pod_meshes_use_every_chip(stem, chips, hosts):
-    config = cli_train.load_machine_file(f"configs/{stem}.py")
+    config = machines.load_machine_file(f"configs/{stem}.py")
     size = 1
     for extent in config.mesh.values():
         size *= extent
@@ -170,4 +169,4 @@ def test_pod_meshes_use_every_chip(stem, chips, hosts):
 def test_a_wrong_machine_file_is_one_sentence(tmp_path, text, sentence):
     (tmp_path / "m.py").write_text(text)
     with pytest.raises(UserError, match=sentence):
-        cli_train.load_machine_file(str(tmp_path / "m.py"))
+        machines.load_machine_file(str(tmp_path / "m.py"))

@@ -21,8 +21,9 @@ SECONDS_EACH = 5
 
 def properties(folder):
     """Name -> (hypothesis test, its other arguments, examples a call)."""
-    from babeldraw.data.record_shards import read_array_record, read_tfrecord
-    from tests.data import made_pictures, test_images, test_readers
+    from babeldraw.data.sources.record_shards import read_array_record, read_tfrecord
+    from tests.data import made_pictures, test_images
+    from tests.data.sources import test_readers
 
     listing = folder / "listing"
     (listing / "b").mkdir(parents=True)

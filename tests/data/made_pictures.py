@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 from pyarrow import parquet
 
-from babeldraw.data import records
+from babeldraw.data.sources import records
 
 KINDS = (
     *("folder", "csv", "sidecar", "coco", "narratives"),

@@ -8,7 +8,7 @@ import seqio
 import tensorflow_datasets as tfds
 
 from babeldraw.data import pipeline, tasks, vocabulary
-from babeldraw.data.tfds_source import TfdsPictures
+from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.errors import UserError
 
 LENGTHS = {"text": 16, "image": 64}

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.data import dropped, sources, tasks
+from babeldraw.data import dropped, tasks
+from babeldraw.data.sources import names as sources
 from babeldraw.errors import UserError
 from tests.data import made_pictures
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from babeldraw.data import duplicates, emoji_sheets
+from babeldraw.data import duplicates
+from babeldraw.data.sets import emoji_sheets
 
 
 def photo(seed, side=64):

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from babeldraw.data import emoji, pipeline
+from babeldraw.data import pipeline
+from babeldraw.data.sets import emoji
 from babeldraw.errors import UserError
 
 LENGTHS = {"text": 20, "image": 32}

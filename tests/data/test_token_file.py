@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from babeldraw.data.token_file import TokenFile, written_whole
+from babeldraw.data.token_file import TokenFile
 from babeldraw.errors import UserError
+from babeldraw.files import written_whole
 
 NAMES = ["a.png", "b/ü \U0001f600.jpg", os.fsdecode(b"\xff.png")]
 

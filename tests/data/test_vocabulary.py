@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from babeldraw.data import emoji_sheets, pipeline, tasks, vocabulary
+from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data.sets import emoji_sheets
 from babeldraw.errors import UserError
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from babeldraw.data.feature_weights import squeezenet
 from babeldraw.errors import UserError
 from babeldraw.evaluation.frechet import FeatureStatistics, frechet_distance
 from babeldraw.evaluation.similarity import ssim
@@ -15,6 +14,7 @@ from babeldraw.evaluation.tokenizer import SAMPLES, Features, evaluate
 from babeldraw.models.feature_networks import SqueezeNet
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.sampling.codec import Codec
+from babeldraw.weights.feature_weights import squeezenet
 from tests.models import tiny
 
 MODEL = tiny.tokenizer()

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from babeldraw.training.checkpoint_files import by_name
+from babeldraw.training.keeping.checkpoint_files import by_name
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.objectives import tiny_runs

@@ -2,7 +2,7 @@
 
 import pytest
 
-from babeldraw.training.checkpoints import latest_step, load_params
+from babeldraw.training.keeping.checkpoints import latest_step, load_params
 from tests.training.test_processes import run_two
 
 pytestmark = pytest.mark.slow

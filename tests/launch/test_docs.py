@@ -4,7 +4,7 @@ import itertools
 import re
 import shlex
 
-from babeldraw.cli.paths import repository_root
+from babeldraw.cli.support.paths import repository_root
 from launch import run
 
 

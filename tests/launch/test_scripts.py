@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from babeldraw.cli.paths import repository_root
+from babeldraw.cli.support.paths import repository_root
 
 ROOT = repository_root()
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))

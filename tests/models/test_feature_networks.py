@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from babeldraw.data import feature_weights
 from babeldraw.models import feature_networks
 from babeldraw.models.feature_networks import VGG16, SqueezeNet
+from babeldraw.weights import feature_weights
 
 # ImageNet's classes, counted from 0.
 CATS = {281: "tabby", 282: "tiger cat", 285: "Egyptian cat"}

@@ -7,7 +7,7 @@ import pytest
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives.decoder_finetune import DecoderFinetune
 from babeldraw.parallel.rules import unbox
-from babeldraw.training.checkpoints import load_params, load_tokenizer
+from babeldraw.training.keeping.checkpoints import load_params, load_tokenizer
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.models import tiny

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from babeldraw.data import feature_weights
-from babeldraw.data.emoji_sheets import SHIPPED, decode_sheet
+from babeldraw.data.sets.emoji_sheets import SHIPPED, decode_sheet
 from babeldraw.models.feature_networks import SqueezeNet
 from babeldraw.objectives.perceptual import Perceptual
+from babeldraw.weights import feature_weights
 
 PERCEPTUAL = Perceptual(network=SqueezeNet(), params=feature_weights.squeezenet)
 

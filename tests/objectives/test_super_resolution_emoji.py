@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from babeldraw.data import emoji_sheets
+from babeldraw.data.sets import emoji_sheets
 from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.objectives.super_resolution import NAME, SuperResolution
 from babeldraw.objectives.tokenizer import Tokenizer
 from babeldraw.optimizers.config import Adam
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.upscale import Upscaler
-from babeldraw.training.checkpoints import load_networks, load_tokenizer
+from babeldraw.training.keeping.checkpoints import load_networks, load_tokenizer
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.models import tiny

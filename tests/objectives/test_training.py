@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from babeldraw.training.checkpoints import load_params
+from babeldraw.training.keeping.checkpoints import load_params
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.objectives import tiny_runs

@@ -11,10 +11,10 @@ import jax
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 
-from babeldraw.cli import gin_config
+from babeldraw.cli.support import gin_config
 from babeldraw.parallel.mesh import AXES
+from babeldraw.training.keeping.model_info import model_info
 from babeldraw.training.machine import Machine
-from babeldraw.training.model_info import model_info
 from babeldraw.training.state import describe_state
 
 ROOT = Path(__file__).parents[2]

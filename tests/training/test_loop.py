@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.training.checkpoints import latest_step, load_constants, load_params
+from babeldraw.training.keeping.checkpoints import latest_step, load_constants, load_params
 from babeldraw.training.machine import Machine
 from tests.training.toy import FROZEN, Toy, ToyDataset
 

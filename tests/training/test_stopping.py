@@ -7,7 +7,7 @@ import pytest
 
 from babeldraw.cli import main as cli
 from babeldraw.errors import Stopped
-from babeldraw.training.checkpoints import latest_step
+from babeldraw.training.keeping.checkpoints import latest_step
 from babeldraw.training.machine import Machine
 from babeldraw.training.stopping import StopRequest
 from tests.training.test_loop import assert_bitwise_equal

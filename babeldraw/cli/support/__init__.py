@@ -1,0 +1,1 @@
+"""What several subcommands share: gin, machine files, opened runs, errors, the terminal."""

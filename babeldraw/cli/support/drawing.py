@@ -1,0 +1,206 @@
+"""What `babeldraw sample` does with its prompts: draw, order, enlarge, write."""
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from babeldraw.cli.support.prompts import encode_prompts
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.PngImagePlugin import PngInfo
+
+    from babeldraw.cli.support.runs import TextToImageRun
+
+SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
+
+
+class Drawing:
+    """The opened runs, ready for any number of prompts."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Opens all runs before anything is drawn.
+
+        Raises:
+          UserError: a run, or the picture to start from, is not what it should be.
+        """
+        from babeldraw.cli.support.runs import open_coca, open_text_to_image, open_upscaler
+        from babeldraw.sampling.pictures import Sampler
+        from babeldraw.sampling.rerank import Reranker
+        from babeldraw.training.keeping.checkpoints import latest_step
+
+        self._args = args
+        self._run = open_text_to_image(args.checkpoint)
+        self._step = latest_step(args.checkpoint)
+        self._prefix, redraw = _start(args, self._run)
+        objective = self._run.objective
+        if args.rerank:
+            self._judge = open_coca(args.rerank)
+            self._rerank = Reranker(self._judge.objective.model, self._judge.params)
+            self._rerank.check_size(objective.tokenizer.image_size)
+        self._upscale = open_upscaler(args.upscale) if args.upscale else None
+        self._sampler = Sampler(
+            objective.model,
+            self._run.params["text_to_image"],
+            objective.tokenizer,
+            self._run.constants["tokenizer"],
+            guidance_weight=(args.guidance_weight, *(weight for _, weight in args.terms)),
+            temperature=args.temperature,
+            cutoff=args.cutoff,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            redraw=redraw,
+            batch_size=args.batch_size,
+        )
+        try:
+            Path(args.output).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
+            ) from error
+
+    def draw(self, prompts: Sequence[str]) -> None:
+        """Writes the pictures of `prompts` and a grid of them.
+
+        Raises:
+          UserError: see `encode_prompts`.
+        """
+        import numpy as np
+
+        from babeldraw.cli.support.terminal import Progress
+
+        args = self._args
+        text = self._encode(prompts)
+        judged = encode_prompts(prompts, self._judge) if args.rerank else None
+        total = len(prompts) * args.num_samples
+        progress = Progress(total)
+        progress(0)
+        prefix = self._prefix
+        samples = self._sampler.generate(
+            text,
+            num_samples=args.num_samples,
+            seed=args.seed,
+            on_progress=lambda done, _: progress(done),
+            prefix=None if prefix is None else np.repeat(prefix, len(prompts), axis=0),
+        )
+        progress.close(total)
+        images = samples.images
+        order = np.tile(np.arange(args.num_samples), (len(prompts), 1))
+        found = None
+        if judged is not None:
+            found = self._rerank(judged, images)
+            order = np.argsort(-found, axis=1, kind="stable")
+            images = np.take_along_axis(images, order[..., None, None, None], axis=1)
+        if self._upscale is not None:
+            enlarged = self._upscale(images.reshape(-1, *images.shape[2:]))
+            images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
+
+        self._write(prompts, images, order, samples.scores, found)
+
+    def _write(
+        self,
+        prompts: Sequence[str],
+        images: "np.ndarray",
+        order: "np.ndarray",
+        scores: "np.ndarray",
+        found: "np.ndarray | None",
+    ) -> None:
+        """`images` stand in `order`; `scores` and `found` by the samples' own numbers."""
+        from PIL import Image
+
+        from babeldraw.training.watching.pictures import write_grid
+
+        output = Path(self._args.output)
+        for row, stem in enumerate(file_stems(prompts)):
+            for rank, number in enumerate(order[row]):
+                path = output / f"{stem}-{rank:02d}.png"
+                score = float(scores[row, number])
+                metadata = self._metadata(prompts[row], int(number), score)
+                line = f"{path.name}  score {score:.3f}"
+                if found is not None:
+                    similarity = float(found[row, number])
+                    metadata.add_itxt("similarity", f"{similarity:.4f}")
+                    line += f"  similarity {similarity:.3f}"
+                Image.fromarray(images[row, rank]).save(path, pnginfo=metadata)
+                print(line)
+        write_grid(output / "grid.png", images)
+        print(f"{order.size} pictures and grid.png are in {output}")
+
+    def _encode(self, prompts: Sequence[str]) -> "np.ndarray":
+        """`[prompts, texts, text_length]`: each prompt with the further texts."""
+        import numpy as np
+
+        texts = [*prompts, *(text for text, _ in self._args.terms)]
+        tokens = encode_prompts(texts, self._run)
+        further = tokens[len(prompts) :]
+        return np.stack([np.stack([row, *further]) for row in tokens[: len(prompts)]])
+
+    def _metadata(self, prompt: str, number: int, score: float) -> "PngInfo":
+        """What makes the picture again; `number` is its own among the prompt's samples."""
+        from PIL.PngImagePlugin import PngInfo
+
+        args = self._args
+        settings = {name: getattr(args, name) for name in SETTINGS}
+        settings |= {"and": args.terms or None, "start": args.start}
+        settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
+        given = {name: value for name, value in settings.items() if value is not None}
+        entries = {
+            "prompt": prompt,
+            "seed": str(args.seed),
+            "sample": str(number),
+            "model": args.checkpoint,
+            "step": str(self._step),
+            "score": f"{score:.4f}",
+            "settings": json.dumps(given),
+        }
+        metadata = PngInfo()
+        for name, value in entries.items():
+            metadata.add_itxt(name, value)
+        return metadata
+
+
+def file_stems(prompts: Iterable[str]) -> list[str]:
+    """A file name for each prompt, all different: letters and digits in lower case, at most 60."""
+    stems: list[str] = []
+    for prompt in prompts:
+        stem = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:60] or "prompt"
+        candidate, number = stem, 1
+        while candidate in stems:
+            number += 1
+            candidate = f"{stem}-{number}"
+        stems.append(candidate)
+    return stems
+
+
+def _start(
+    args: argparse.Namespace, opened: "TextToImageRun"
+) -> tuple["np.ndarray | None", tuple[int, ...]]:
+    """Given tokens `int32[1, given]` or None, and which of them are drawn all the same."""
+    if args.start is None:
+        return None, ()
+    from babeldraw.data.images import read_square
+    from babeldraw.sampling.codec import Codec
+    from babeldraw.sampling.regions import positions_of_box
+
+    tokenizer = opened.objective.tokenizer
+    grid = tokenizer.grid
+    if args.rows is not None and not 0 < args.rows < grid:
+        raise UserError(
+            f"--rows is {args.rows}, and a picture has {grid} rows of tokens; give 1 to {grid - 1}."
+        )
+    redraw: tuple[int, ...] = ()
+    if args.redraw is not None:
+        numbers = re.findall(r"-?\d+", args.redraw)
+        if re.sub(r"[-\d]+", "", args.redraw) != ",,," or len(numbers) != 4:
+            raise UserError(
+                f"--redraw is {args.redraw!r}; give LEFT,TOP,WIDTH,HEIGHT in pixels, as 0,16,32,8"
+            )
+        left, top, width, height = map(int, numbers)
+        redraw = positions_of_box((left, top, width, height), grid, tokenizer.patch_size)
+    picture = read_square(args.start, tokenizer.image_size)
+    tokens = Codec(tokenizer, opened.constants["tokenizer"], batch_size=1).encode(picture[None])
+    return tokens if args.rows is None else tokens[:, : args.rows * grid], redraw

@@ -1,0 +1,67 @@
+"""Prompts from the command line to text tokens, with what can be wrong with them."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from babeldraw.cli.support.terminal import printable
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from babeldraw.cli.support.runs import CoCaRun, TextToImageRun
+
+SHOWN = 40
+"""Characters of a prompt in a message."""
+
+
+def encode_prompts(prompts: Sequence[str], run: "TextToImageRun | CoCaRun") -> "np.ndarray":
+    """Text tokens `int32[prompts, text_length]`, as those that `run` was trained on.
+
+    A prompt that is too long is cut, with a warning on stderr.
+
+    Raises:
+      UserError: an empty prompt, one that is not Unicode, or a vocabulary that is not the model's.
+    """
+    from babeldraw.data.vocabulary import encode
+
+    for number, prompt in enumerate(prompts, start=1):
+        if not prompt.strip():
+            raise UserError(
+                f"Prompt {number} is empty: say what to draw (--guidance_weight 0 draws without "
+                "any text, whatever the prompt)."
+            )
+        if not _is_unicode(prompt):
+            raise UserError(f"{shown(prompt)} is not valid UTF-8: type it anew.")
+    vocabulary, model = run.dataset.vocabulary, run.objective.model
+    text_length = model.text_length
+    if vocabulary.vocab_size > model.text_vocab_size:
+        raise UserError(
+            f"The vocabulary of {run.dataset.mixture_or_task_name} has {vocabulary.vocab_size} "
+            f"tokens and the model knows {model.text_vocab_size}: it is not the "
+            "one that the run was trained with; put that one back."
+        )
+    for prompt in prompts:
+        count = len(vocabulary.encode(prompt))
+        if count > text_length - 1:
+            print(
+                f"warning: {shown(prompt)} has {count} text tokens; the model reads the first "
+                f"{text_length - 1}.",
+                file=sys.stderr,
+            )
+    return encode(prompts, vocabulary, text_length)
+
+
+def shown(prompt: str) -> str:
+    """A prompt in quotes for a message: its beginning, harmless on a terminal."""
+    text = prompt if len(prompt) <= SHOWN else prompt[:SHOWN] + "..."
+    return f'"{printable(text)}"'
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Bytes of the command line that are no UTF-8.
+        return False
+    return True

@@ -1,0 +1,156 @@
+"""Tasks made from a name alone, for pictures of one's own:
+
+  folder:FOLDER                  captions.jsonl, captions.csv, or a .txt beside each picture
+  coco:FILE.json[,FOLDER]        COCO's captions JSON and the pictures that it names
+  narratives:FILE.jsonl[,FOLDER] Localized Narratives and the pictures that they name
+  webdataset:FOLDER              img2dataset's .tar shards
+  parquet:FOLDER                 img2dataset's .parquet shards, with the pictures in them
+  tfrecord:FOLDER                .tfrecord files, img2dataset's and those of `babeldraw data pack`
+  array_record:FOLDER            .array_record files of `babeldraw data pack`
+  tfds:NAME                      a TFDS set of pictures with texts, prepared by `tfds build NAME`
+  tokens:FOLDER                  what `babeldraw tokenize-dataset` wrote
+  NAME:RATE+NAME:RATE[+...]      a mixture of these or of registered tasks
+
+FOLDER of the pictures is by default where the captions are. Each has the splits train and
+validation, by a hash of the pictures' names. TASK_FEATURE_LENGTHS says how large the pictures get.
+"""
+
+import functools
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+from babeldraw.data import features, preprocessing
+from babeldraw.data.sources import readers, record_shards, shards, tfds_source, token_set
+from babeldraw.data.sources.picture_source import PictureSource
+from babeldraw.data.sources.pictures import Reader
+from babeldraw.errors import UserError
+from babeldraw.files import cache_dir
+
+VOCABULARY_VARIABLE = "BABELDRAW_VOCABULARY"
+VOCABULARY_NAME = "vocabulary.model"
+DROPPED_NAME = "dropped.json"
+
+_FOLDERS: dict[str, Callable[..., Any]] = {
+    "folder": readers.read_folder,
+    "webdataset": shards.read_webdataset,
+    "parquet": shards.read_parquet,
+    "tfrecord": record_shards.read_tfrecord,
+    "array_record": record_shards.read_array_record,
+}
+_FILES: dict[str, Callable[..., Any]] = {
+    "coco": readers.read_coco,
+    "narratives": readers.read_narratives,
+}
+TOKENS, TFDS = "tokens", "tfds"
+KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS)
+SHUFFLE_BUFFER = 2_000  # pictures that come in an order of their own: 0.4 GB at 256 px
+
+_PART = re.compile(r"\s*(.+?):(\d*\.?\d+)\s*(?:\+|$)")
+
+
+def split_mixture(name: str) -> list[tuple[str, float]]:
+    """Names and rates of ``a:0.7+b:0.3``; empty if the name is none of a mixture.
+
+    Raises:
+      UserError: a rate is 0, or a task comes twice.
+    """
+    matches = list(_PART.finditer(name))
+    if len(matches) < 2 or sum(len(match[0]) for match in matches) < len(name):
+        return []
+    parts = [(match[1], float(match[2])) for match in matches]
+    if len({part for part, _ in parts}) < len(parts) or not all(rate > 0 for _, rate in parts):
+        raise UserError(f"The mixture {name!r} must name each task once, at a rate above 0.")
+    return parts
+
+
+def open_task(name: str) -> Any:
+    """The task of a name such as ``folder:/my/pictures``, or None if it is none of these.
+
+    Raises:
+      UserError: there is no such file or folder.
+    """
+    kind, _, where = name.partition(":")
+    if kind not in KINDS:
+        return None
+    output_features, buffer = features.with_pictures, None  # the source shuffles
+    if kind == TFDS:
+        source, first = tfds_source.TfdsPictures(where), _to_size
+        home, buffer = cache_dir() / "vocabulary" / safe_name(name), SHUFFLE_BUFFER
+    elif kind == TOKENS:
+        home = _folder(where, name)
+        source, first = token_set.TokenSource(home), preprocessing.caption_tokens
+        output_features = features.with_tokens
+    else:
+        reader, path = _reader(name)
+        if path.is_dir():
+            home, dropped = path, path / DROPPED_NAME
+        else:  # of several captions files, perhaps, in one folder
+            home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
+        source, first = PictureSource(reader, name, dropped), _to_size
+    vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
+    check_vocabulary, *text_steps = features.TEXT_STEPS
+    return SourceTask(
+        safe_name(name),
+        source=source,
+        preprocessors=[first, functools.partial(check_vocabulary, task=name), *text_steps],
+        output_features=output_features(vocabulary),
+        shuffle_buffer_size=buffer,
+    )
+
+
+def safe_name(name: str) -> str:
+    """As seqio allows: the kind, and a digest of the rest."""
+    kind = re.match(r"\w*", name)
+    return f"{kind[0] if kind else ''}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+
+
+class SourceTask(seqio.Task):
+    """Never keeps decoded pictures: seqio would, of any set below 10,000, at any size."""
+
+    def get_dataset(self, *args: Any, **kwargs: Any) -> tf.data.Dataset:
+        """As seqio.Task."""
+        return super().get_dataset(*args, **{**kwargs, "try_in_mem_cache": False})
+
+
+def _to_size(dataset: tf.data.Dataset, sequence_length: Any) -> tf.data.Dataset:
+    return preprocessing.caption_image(dataset, size=sequence_length["image"])
+
+
+def _reader(name: str) -> tuple[Reader, pathlib.Path]:
+    """What lists the pictures, and the folder or file that it reads."""
+    kind, _, where = name.partition(":")
+    if kind in _FOLDERS:
+        folder = _folder(where, name)
+        return functools.partial(_FOLDERS[kind], folder), folder
+    file, comma, images = where.partition(",")
+    if comma and _path(where).exists():  # the comma is the path's own
+        file, images = where, ""
+    path = _existing(file, name)
+    if not path.is_file():
+        raise UserError(f"{file} in {name!r} is not a file; give the one with the captions.")
+    folder = _existing(images, name) if images else path.parent
+    return functools.partial(_FILES[kind], path, folder), path
+
+
+def _folder(where: str, name: str) -> pathlib.Path:
+    folder = _existing(where, name)
+    if not folder.is_dir():
+        raise UserError(f"{where} in {name!r} is not a folder; give one that holds pictures.")
+    return folder
+
+
+def _path(text: str) -> pathlib.Path:
+    return pathlib.Path(text).expanduser().absolute()
+
+
+def _existing(text: str, name: str) -> pathlib.Path:
+    if not text or not _path(text).exists():
+        raise UserError(f"There is no {text!r}, which {name!r} names: check the path.")
+    return _path(text)

@@ -1,0 +1,186 @@
+"""Pictures with captions from anywhere: what is known of them before they are read.
+
+What cannot be used is left out, counted by kind and named; see `Skipped`.
+"""
+
+import dataclasses
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from babeldraw.data.images import UnreadableImage, decode_image, read_image
+from babeldraw.data.sources import records
+
+VALIDATION_SHARE = 0.02
+"""Of the pictures, by a hash of their names."""
+
+SMALLEST_VALIDATION = 32
+"""Pictures, so that a small set can be evaluated in batches; but at most a fifth of the set."""
+
+SAID = 5  # names of each kind that go to the log
+
+_log = logging.getLogger(__name__)
+
+
+class Skipped:
+    """What was left out.
+
+    Attributes:
+      kinds: names by kind, in the order in which they were met, each once. Kinds are those of
+        `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
+        `missing picture`, `path outside the folder`, `damaged shard`, `damaged record`,
+        `failed download`, `in an evaluation set`.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, dict[str, None]] = {}
+
+    def add(self, kind: str, name: str) -> None:
+        """Counts a name; the first few of each kind are logged."""
+        names = self.kinds.setdefault(kind, {})
+        if name in names:
+            return
+        names[name] = None
+        if len(names) <= SAID:
+            more = " (more of this kind are left out in silence)" if len(names) == SAID else ""
+            _log.warning("left out, %s: %s%s", kind, printable(name), more)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a picture's bytes are: a whole file, or a part.
+
+    Attributes:
+      file: path of the file.
+      offset: where in the file the picture begins, in bytes; or the number of its record.
+      size: how many bytes it has; None: all.
+      in_record: whether the file is one of ArrayRecord.
+    """
+
+    file: str
+    offset: int = 0
+    size: int | None = None
+    in_record: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the picture is all of the file."""
+        return self.size is None and not self.in_record
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: the record is damaged.
+        """
+        if self.in_record:
+            features = records.decode(records.read_one(self.file, self.offset))
+            return records.image_of(features) or b""
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            return file.read(-1 if self.size is None else self.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture and its captions, which are not empty.
+
+    Attributes:
+      name: tells it from the others of its source; the split depends on nothing else.
+    """
+
+    name: str
+    captions: tuple[str, ...]
+    place: Place
+
+    def read(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Decodes it.
+
+        Raises:
+          UnreadableImage: as `read_image`.
+        """
+        if self.place.whole:
+            return read_image(self.place.file)
+        try:
+            data = self.place.read()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UnreadableImage(self.name, "unreadable file", reason) from error
+        except ValueError as error:
+            raise UnreadableImage(self.name, "damaged", str(error)) from error
+        return decode_image(io.BytesIO(data), self.name)
+
+
+Entry = tuple[str, str, Place]
+"""Name of a picture, one caption as it was found, and where the picture is."""
+
+Reader = Callable[[Skipped], Iterable[Entry]]
+"""Lists a source; adds to the argument what is no picture with a caption."""
+
+
+def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
+    """One picture a name, in order of the names, with those of its captions that say something."""
+    found: dict[str, tuple[Place, list[str]]] = {}
+    for name, caption, place in entries:
+        text = " ".join(caption.split())
+        if not text:
+            skipped.add("empty caption", name)
+        elif not _is_utf8(text):
+            skipped.add("invalid UTF-8", name)
+        else:
+            found.setdefault(name, (place, []))[1].append(text)
+    return [Picture(name, tuple(found[name][1]), found[name][0]) for name in sorted(found)]
+
+
+def split_pictures(pictures: list[Picture]) -> dict[str, list[Picture]]:
+    """`VALIDATION_SHARE` of them for validation, in small sets `SMALLEST_VALIDATION` pictures.
+
+    Those with the smallest hashes. Of a set beyond the latter over the former (1,600), a name's
+    split does not depend on the other pictures, so that the set may grow. Of a name with `//`,
+    which no path has, what stands before it counts: pictures of one thing are in one split.
+    """
+    hashes = [_fraction(picture.name.partition("//")[0]) for picture in pictures]
+    border = VALIDATION_SHARE
+    if len(pictures) > 1:
+        smallest = max(1, min(SMALLEST_VALIDATION, len(pictures) // 5))
+        border = max(border, np.nextafter(sorted(hashes)[smallest - 1], 1.0))
+    splits: dict[str, list[Picture]] = {"train": [], "validation": []}
+    for picture, value in zip(pictures, hashes, strict=True):
+        splits["validation" if value < border else "train"].append(picture)
+    return splits
+
+
+def printable(name: str) -> str:
+    """A name that any terminal can print: what is no UTF-8 is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def named(skipped: Skipped, limit: int = 10) -> Iterator[str]:
+    """A line a kind: how many, and the first few names."""
+    for kind, names in sorted(skipped.kinds.items()):
+        first = [printable(name) for name in list(names)[:limit]]
+        rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+        yield f"{len(names)} {kind}: {', '.join(first)}{rest}"
+
+
+def _fraction(name: str) -> float:
+    """In [0, 1), from a hash."""
+    return int.from_bytes(hashlib.sha256(encode_name(name)).digest()[:6], "big") / 2**48
+
+
+def encode_name(name: str) -> bytes:
+    """What is no text stays what it was."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

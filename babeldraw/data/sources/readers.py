@@ -1,0 +1,232 @@
+"""Captions beside picture files: a plain folder, COCO's JSON, Localized Narratives' JSONL.
+
+A reader lists entries (`pictures.Entry`) and hands to `pictures.Skipped` what it must leave out. It
+raises `UserError` where nothing can be read at all, and nothing else, whatever the files contain.
+Bytes that are no UTF-8 come through as surrogates, so that only the captions that have them fall.
+"""
+
+import csv
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from babeldraw.data.sources.pictures import Entry, Place, Skipped
+from babeldraw.errors import UserError
+
+_ENDINGS = "jpg jpeg jpe png webp gif bmp tif tiff jp2 avif ppm pgm pnm"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split(" "))
+"""Of picture files that are found by their own name; those named in a captions file need none."""
+
+CAPTION_KEYS = ("caption", "captions", "text", "txt")
+NAME_KEYS = ("file_name", "image")
+
+
+def read_folder(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """Pictures with ``captions.jsonl``, else ``captions.csv``, else a .txt beside each.
+
+    A line of captions.jsonl is ``{"file_name": ..., "caption": text or list of texts}``;
+    captions.csv has a header with the columns file_name and caption; a .txt has a caption a line.
+    Names are relative to the folder. A picture may come up again: it then has several captions.
+    """
+    if (folder / "captions.jsonl").is_file():
+        return _read_jsonl(folder, skipped)
+    if (folder / "captions.csv").is_file():
+        return _read_csv(folder, skipped)
+    return _read_sidecars(folder, skipped)
+
+
+def _read_jsonl(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    finder = Finder(folder, skipped)
+    for where, value in json_lines(folder / "captions.jsonl", skipped):
+        names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
+        if not names:
+            skipped.add("malformed line", where)
+        elif found := finder.find(names[0]):
+            yield from with_captions(*found, value, skipped)
+
+
+def _read_csv(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    finder = Finder(folder, skipped)
+    path = folder / "captions.csv"
+    with _open_text(path) as file:
+        reader = csv.reader(file)
+        header: list[str] = []
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:  # a field beyond csv's limit: the next row may be good
+                skipped.add("malformed line", f"{path.name}:{reader.line_num}")
+                continue
+            if not header:
+                header = [name.strip().lower() for name in row]
+                if not {"file_name", "caption"} <= {*header}:
+                    raise UserError(
+                        f"The first line of {path} must name the columns file_name and caption, "
+                        f"but is {','.join(row)[:100]!r}: write it there."
+                    )
+            elif len(row) < len(header):
+                if row:
+                    skipped.add("malformed line", f"{path.name}:{reader.line_num}")
+            elif found := finder.find(row[header.index("file_name")]):
+                yield found[0], row[header.index("caption")], found[1]
+
+
+def _read_sidecars(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    finder = Finder(folder, skipped)
+    for name in list_pictures(folder):
+        sidecar = (folder / name).with_suffix(".txt")
+        if not sidecar.is_file():
+            skipped.add("no caption", name)
+        elif (found := finder.find(name)) and finder.find(
+            sidecar.relative_to(folder).as_posix(), as_name=name
+        ):
+            try:
+                lines = sidecar.read_text("utf-8-sig", "surrogateescape").splitlines()
+            except OSError:
+                skipped.add("no caption", name)
+                continue
+            lines = [line for line in lines if line.strip()] or [""]
+            yield from ((name, line, found[1]) for line in lines)
+
+
+def read_coco(file: pathlib.Path, folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """COCO's captions JSON: ``images`` (id, file_name) and ``annotations`` (image_id, caption).
+
+    Raises:
+      UserError: the file cannot be read, or is of another form.
+    """
+    try:
+        with _open_text(file) as opened:
+            content = json.load(opened)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is no JSON ({error}): fetch or make it again.") from error
+    keys = ("images", "annotations")
+    lists: list[Any] = [content.get(key) if isinstance(content, dict) else None for key in keys]
+    if not all(isinstance(entries, list) for entries in lists):
+        raise UserError(
+            f"{file} has no lists `images` and `annotations`: give one of COCO's captions files."
+        )
+    finder = Finder(folder, skipped)
+    images: dict[int | str, tuple[str, Place] | None] = {}  # None: counted already
+    for number, image in enumerate(lists[0]):
+        match image:
+            case {"id": int() | str() as identity, "file_name": str() as name}:
+                images[identity] = finder.find(name)
+            case _:
+                skipped.add("malformed line", f"{file.name}: image {number}")
+    for number, annotation in enumerate(lists[1]):
+        match annotation:
+            case {"image_id": int() | str() as identity, "caption": str() as caption}:
+                if identity not in images:
+                    skipped.add("missing picture", f"{file.name}: image_id {identity}")
+                elif found := images[identity]:
+                    yield found[0], caption, found[1]
+            case _:
+                skipped.add("malformed line", f"{file.name}: annotation {number}")
+
+
+def read_narratives(file: pathlib.Path, folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """Localized Narratives' JSONL: ``image_id`` and ``caption`` a line.
+
+    A picture's name is the id with a suffix. An id of digits may be padded with zeros, or follow
+    an underscore, as in COCO_train2014_000000137576.jpg.
+    """
+    finder = Finder(folder, skipped)
+    by_id: dict[str, str] = {}
+    for name in list_pictures(folder):
+        stem = pathlib.PurePosixPath(name).stem
+        number = stem.split("_")[-1]
+        if number.isdigit():
+            by_id.setdefault(number.lstrip("0"), name)
+        by_id[stem] = name
+    for where, value in json_lines(file, skipped):
+        identity = value.get("image_id")
+        if not isinstance(identity, str | int):
+            skipped.add("malformed line", where)
+        elif (named := by_id.get(str(identity), by_id.get(str(identity).lstrip("0")))) is None:
+            skipped.add("missing picture", f"image_id {identity}")
+        elif found := finder.find(named):
+            yield from with_captions(*found, value, skipped)
+
+
+class Finder:
+    """Finds files by the names that captions give, inside a folder only."""
+
+    def __init__(self, folder: pathlib.Path, skipped: Skipped) -> None:
+        self._root, self._skipped = folder.resolve(), skipped
+
+    def find(self, name: str, as_name: str | None = None) -> tuple[str, Place] | None:
+        """Path relative to the folder and the file; or None, counted under `as_name`."""
+        try:
+            path = (self._root / name).resolve()
+            inside, exists = path.is_relative_to(self._root), path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a circle of links
+            inside, exists = True, False
+        if inside and exists:
+            return path.relative_to(self._root).as_posix(), Place(str(path))
+        kind = "missing picture" if inside else "path outside the folder"
+        self._skipped.add(kind, as_name or name)
+        return None
+
+
+def list_pictures(folder: pathlib.Path) -> Iterator[str]:
+    """Relative paths of the files with a picture's suffix, in order; follows no folder's link."""
+    names = []
+    for parent, _, files in os.walk(folder):
+        relative = pathlib.Path(parent).relative_to(folder)
+        names += [
+            (relative / file).as_posix()
+            for file in files
+            if pathlib.PurePosixPath(file).suffix.lower() in SUFFIXES and not file.startswith(".")
+        ]
+    return iter(sorted(names))
+
+
+def json_lines(path: pathlib.Path, skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where it stands, and each JSON object of a file with one a line."""
+    with _open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            where = f"{path.name}:{number}"
+            value = parse_json(line)
+            if isinstance(value, dict):
+                yield where, value
+            else:
+                skipped.add("malformed line", where)
+
+
+def parse_json(text: str) -> Any:
+    """The value, or None where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def with_captions(
+    name: str, place: Place, value: dict[str, Any], skipped: Skipped
+) -> Iterator[Entry]:
+    """An entry for each caption under any of `CAPTION_KEYS`."""
+    captions = next((value[key] for key in CAPTION_KEYS if value.get(key) is not None), None)
+    if isinstance(captions, str):
+        captions = [captions]
+    if not isinstance(captions, list) or not captions:
+        skipped.add("no caption", name)
+        return
+    for caption in captions:
+        if isinstance(caption, str):
+            yield name, caption, place
+        else:
+            skipped.add("no caption", name)
+
+
+def _open_text(path: pathlib.Path) -> Any:
+    try:
+        return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,117 @@
+"""Pictures with captions in records: TFRecord and ArrayRecord files of `tf.train.Example`s.
+
+An example has a picture file under ``image``, ``jpg``, ``png`` or ``webp`` (bytes), one or several
+captions under ``captions``, ``caption``, ``text`` or ``txt`` (bytes), and a name under ``name`` or
+``key``. img2dataset's TFRecord files are of this form, and so is what `babeldraw data pack` writes.
+"""
+
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import tensorflow as tf
+
+from babeldraw.data.sources import records
+from babeldraw.data.sources.pictures import Entry, Picture, Place, Skipped
+from babeldraw.data.sources.readers import CAPTION_KEYS, with_captions
+from babeldraw.data.sources.shards import find_shards
+from babeldraw.errors import UserError
+from babeldraw.files import renamed_when_whole
+
+FRAME = 12, 4
+"""Bytes before and after a record of a TFRecord file: its length with a checksum, a checksum."""
+
+TFRECORD = ".tfrecord"
+
+
+def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """All .tfrecord files of a folder, not compressed; each is read once to list it.
+
+    Raises:
+      UserError: the folder has no .tfrecord file.
+    """
+    for path in find_shards(folder, TFRECORD):
+        end = 0
+        try:
+            for number, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()):
+                start = end + FRAME[0]
+                end = start + len(record) + FRAME[1]
+                features = records.decode(record)
+                image = records.image_of(features) or b""
+                place = Place(str(path), start + record.find(image), len(image))
+                yield from _captions(f"{path.name}/{number}", features, place, skipped)
+        except tf.errors.OpError:  # a checksum, or the end; the records before are good
+            skipped.add("damaged shard", path.name)
+
+
+def read_array_record(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """All .array_record files of a folder; each is read once to list it.
+
+    Raises:
+      UserError: the folder has no .array_record file.
+    """
+    for path in find_shards(folder, records.SUFFIX):
+        try:
+            for number, record in enumerate(records.read_in_order(path)):
+                place = Place(str(path), number, in_record=True)
+                features = records.decode(record)
+                yield from _captions(f"{path.name}/{number}", features, place, skipped)
+        except ValueError:
+            skipped.add("damaged shard", path.name)
+
+
+def _captions(
+    default_name: str, features: dict[str, list[bytes]], place: Place, skipped: Skipped
+) -> Iterator[Entry]:
+    given = [features[key][0] for key in ("name", "key") if features.get(key)]
+    name = given[0].decode("utf-8", "surrogateescape") if given else default_name
+    if not features:
+        skipped.add("damaged record", default_name)
+    elif records.image_of(features) is None:
+        skipped.add("missing picture", name)
+    else:
+        found = next((features[key] for key in CAPTION_KEYS if features.get(key)), [])
+        texts = [text.decode("utf-8", "surrogateescape") for text in found]
+        yield from with_captions(name, place, {"captions": texts}, skipped)
+
+
+def write_pictures(
+    pictures: Iterable[Picture], folder: pathlib.Path, suffix: str, shard_size: int
+) -> int:
+    """Writes pictures as they are, with all their captions, and returns how many.
+
+    Files that cannot be read as pictures are written, too: reading them again counts them.
+
+    Args:
+      suffix: `TFRECORD` or `records.SUFFIX`.
+
+    Raises:
+      UserError: nothing can be written.
+    """
+    pictures = list(pictures)
+    shards = -(-len(pictures) // shard_size)
+    for shard in range(shards):
+        path = folder / f"{shard:05d}-of-{shards:05d}{suffix}"
+        encoded = map(_encode, pictures[shard::shards])
+        if suffix == TFRECORD:
+            with renamed_when_whole(path, "choose another --output") as temporary:
+                _write_tfrecord(temporary, encoded)
+        else:
+            records.write(path, encoded, "choose another --output")
+    return len(pictures)
+
+
+def _encode(picture: Picture) -> bytes:
+    captions = [caption.encode() for caption in picture.captions]
+    name = picture.name.encode("utf-8", "surrogateescape")
+    return records.encode({"image": [picture.place.read()], "captions": captions, "name": [name]})
+
+
+def _write_tfrecord(path: pathlib.Path, encoded: Iterable[bytes]) -> None:
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in encoded:
+                writer.write(record)
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{path.parent} cannot be written ({error.message}); choose another --output."
+        ) from error

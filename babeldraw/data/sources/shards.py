@@ -1,0 +1,171 @@
+"""img2dataset's shards: WebDataset tar files, and Parquet files with the pictures inside.
+
+Pictures are read by their offset in a file, in any order. A Parquet file's are not to be had so:
+they are copied once to a plain file in the cache.
+"""
+
+import hashlib
+import os
+import pathlib
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+from babeldraw.data.sources.pictures import Entry, Place, Skipped
+from babeldraw.data.sources.readers import CAPTION_KEYS, SUFFIXES, parse_json, with_captions
+from babeldraw.errors import UserError
+from babeldraw.files import cache_dir, written_whole
+
+MAX_TEXT = 2**20  # bytes of a member with captions
+
+
+def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """All .tar files of a folder: KEY.jpg with KEY.txt, or with KEY.json's caption.
+
+    Raises:
+      UserError: the folder has no .tar file.
+    """
+    for path in find_shards(folder, ".tar"):
+        members: dict[str, dict[str, Place]] = {}
+        size = path.stat().st_size
+        try:
+            with tarfile.open(path, "r:") as archive:
+                for member in archive:
+                    if member.isreg() and member.offset_data + member.size <= size:
+                        parent, _, base = member.name.rpartition("/")
+                        key, dot, suffix = base.partition(".")
+                        if key and dot:
+                            place = Place(str(path), member.offset_data, member.size)
+                            parts = members.setdefault(f"{parent}/{key}" if parent else key, {})
+                            parts[f".{suffix.lower()}"] = place
+                    elif member.isreg():
+                        skipped.add("damaged shard", f"{path.name}: {member.name}")
+                end = Place(str(path), archive.offset, tarfile.BLOCKSIZE)
+            if _bytes(end) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at some damage in silence
+                skipped.add("damaged shard", path.name)
+        except Exception:  # a damaged header fails in many ways; what came before it is good
+            skipped.add("damaged shard", path.name)
+        for key, parts in members.items():
+            yield from _member_captions(f"{path.name}/{key}", parts, skipped)
+
+
+def _member_captions(name: str, parts: dict[str, Place], skipped: Skipped) -> Iterator[Entry]:
+    image = next((place for suffix, place in parts.items() if suffix in SUFFIXES), None)
+    if image is None:
+        kind = _without_picture(parse_json(_text(parts.get(".json"))))
+        skipped.add(kind, name)
+    elif ".txt" in parts:
+        yield name, _text(parts[".txt"]), image
+    else:
+        value = parse_json(_text(parts.get(".json")))
+        yield from with_captions(name, image, value if isinstance(value, dict) else {}, skipped)
+
+
+def _without_picture(value: Any) -> str:
+    """img2dataset leaves the description of what it could not fetch."""
+    status = value.get("status") if isinstance(value, dict) else None
+    return "missing picture" if status in (None, "success") else "failed download"
+
+
+def _text(place: Place | None) -> str:
+    return "" if place is None else _bytes(place).decode("utf-8", "surrogateescape")
+
+
+def _bytes(place: Place) -> bytes:
+    with open(place.file, "rb") as file:
+        file.seek(place.offset)
+        return file.read(min(place.size or 0, MAX_TEXT))
+
+
+def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """All .parquet files of a folder, with a column of picture files and one of captions.
+
+    The picture's column is named ``jpg``, ``png``, ``webp`` or ``image`` (bytes, or a struct with
+    ``bytes``); the captions' ``caption``, ``captions`` or ``text``. The bytes are copied to
+    BABELDRAW_CACHE_DIR on first use.
+
+    Raises:
+      UserError: the folder has no .parquet file, or the cache cannot be written.
+    """
+    from pyarrow import parquet  # comes with tensorflow-datasets
+
+    for path in find_shards(folder, ".parquet"):
+        try:
+            file = parquet.ParquetFile(path)
+            names = file.schema_arrow.names
+        except Exception:  # of Arrow's own kinds, and others on damaged input
+            skipped.add("damaged shard", path.name)
+            continue
+        image = next((key for key in ("jpg", "png", "webp", "image") if key in names), None)
+        caption = next((key for key in CAPTION_KEYS if key in names), None)
+        if image is None or caption is None:
+            skipped.add("damaged shard", f"{path.name} (columns {', '.join(names)[:100]})")
+            continue
+        copy = _Copy(path)
+        with copy:
+            columns = [image, caption, *(key for key in ("key", "status") if key in names)]
+            rows = _rows(file, columns, path, skipped)
+            for number, row in enumerate(rows):
+                name = f"{path.name}/{row.get('key') or number}"
+                data = row[image].get("bytes") if isinstance(row[image], dict) else row[image]
+                if not isinstance(data, bytes):
+                    skipped.add(_without_picture(row), name)
+                    continue
+                place = copy.add(data)
+                captions = row[caption]
+                if isinstance(captions, bytes):
+                    captions = captions.decode("utf-8", "surrogateescape")
+                yield from with_captions(name, place, {"caption": captions}, skipped)
+
+
+def _rows(file: Any, columns: list[str], path: pathlib.Path, skipped: Skipped) -> Iterator[dict]:
+    try:
+        for batch in file.iter_batches(batch_size=64, columns=columns):
+            yield from batch.to_pylist()
+    except Exception:  # as above; the rows before are good
+        skipped.add("damaged shard", path.name)
+
+
+class _Copy:
+    """The pictures of a Parquet file end to end in a file of the cache, written once."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        stat = path.stat()
+        key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
+        self.path = cache_dir() / "parquet" / f"{path.stem}-{digest}.bin"
+        advice = "set BABELDRAW_CACHE_DIR to a folder with room for the pictures"
+        self._writing = None if self.path.exists() else written_whole(self.path, advice)
+        self._end = 0
+
+    def __enter__(self) -> None:
+        self._file = self._writing.__enter__() if self._writing else None
+
+    def __exit__(self, *error: Any) -> None:
+        if self._writing:
+            self._writing.__exit__(*error)
+
+    def add(self, data: bytes) -> Place:
+        """Where these bytes are from the end of the loop on."""
+        if self._file:
+            self._file.write(data)
+        place = Place(str(self.path), self._end, len(data))
+        self._end += len(data)
+        return place
+
+
+def find_shards(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+    """Files of a folder and its subfolders by suffix, or by what stands before ``-00000-of-``.
+
+    Raises:
+      UserError: there is none.
+    """
+    found = sorted(
+        path
+        for pattern in (f"*{suffix}", f"*{suffix}-*-of-*")
+        for path in folder.rglob(pattern)
+        if path.is_file() and not path.name.startswith(".")
+    )
+    if not found:
+        raise UserError(f"{folder} has no {suffix} file: give the folder that holds the shards.")
+    return found

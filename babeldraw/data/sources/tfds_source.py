@@ -1,0 +1,155 @@
+"""Any TFDS data set of pictures with texts, as its user prepared it.
+
+Which features are the picture and its captions is seen from their types and names.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import seqio
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from babeldraw.data.sources.readers import CAPTION_KEYS
+from babeldraw.errors import UserError
+
+VALIDATION = {"train": "train[:98%]", "validation": "train[98%:]"}
+"""The splits of a set that has `train` alone."""
+
+
+class TfdsPictures(seqio.TfdsDataSource):
+    """A prepared TFDS set, with the examples of `picture_source.PictureSource` but for names.
+
+    Its splits are the set's own; one with `train` alone gets a `validation` of its last 2%.
+    """
+
+    def __init__(
+        self,
+        tfds_name: str,
+        tfds_data_dir: str | None = None,
+        splits: Mapping[str, str] | list[str] | None = None,
+    ) -> None:
+        """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``.
+
+        Raises:
+          UserError: the name has no version, and TFDS knows no such set.
+        """
+        self.name, self._own_splits = tfds_name, splits
+        if ":" not in tfds_name:  # seqio wants a version
+            with self._explained():
+                version = tfds.builder(tfds_name, data_dir=tfds_data_dir).info.version
+                tfds_name = f"{tfds_name}:{version}"
+        super().__init__(tfds_name, tfds_data_dir=tfds_data_dir, splits=splits)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        if self._own_splits is not None:
+            return tuple(self._own_splits)
+        found = tuple(self.tfds_dataset.builder.info.splits)
+        return tuple(VALIDATION) if found == ("train",) else found
+
+    @functools.cached_property
+    def tfds_dataset(self) -> Any:
+        """The loader.
+
+        Raises:
+          UserError: there is no such set, or it is not prepared.
+        """
+        loader = self._tfds_dataset
+        with self._explained():
+            builder = loader.builder
+        if not builder.is_prepared():
+            raise UserError(
+                f"{self.name} is not prepared under {builder.data_dir}: run `tfds build "
+                f"{self.name.split(':')[0]}` (it may be a large download), or point TFDS_DATA_DIR "
+                "at the folder that holds it."
+            )
+        if self._own_splits is None and tuple(builder.info.splits) == ("train",):
+            loader._split_map = VALIDATION
+        return loader
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+            raise UserError(
+                f"TFDS has no data set {self.name!r}: see https://www.tensorflow.org/datasets for "
+                "the names."
+            ) from error
+
+    @functools.cached_property
+    def _keys(self) -> tuple[str, tuple[str, ...]]:
+        """The picture's feature, and the path to the captions'."""
+        features = self.tfds_dataset.builder.info.features
+        images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
+        texts = dict(_texts(features))
+        named = [key for key in CAPTION_KEYS if key in texts]
+        if "image" in images:
+            images = ["image"]
+        if len(images) != 1 or not (named or len(texts) == 1):
+            raise UserError(
+                f"{self.name} has no one picture with captions a row: its features are "
+                f"{', '.join(features)}; use another set."
+            )
+        return images[0], texts[(named or list(texts))[0]]
+
+    def captions(self, split: str) -> Iterator[str]:
+        """All captions of a split, one by one; pictures are not decoded."""
+        _, path = self._keys
+        loader = self.tfds_dataset
+        decoders = tfds.decode.PartialDecoding(_nested(path, True))
+        dataset = loader.builder.as_dataset(split=loader._map_split(split), decoders=decoders)
+        for example in dataset.as_numpy_iterator():
+            for key in path:
+                example = example[key]
+            texts = [example] if isinstance(example, bytes) else example
+            yield from (text.decode("utf-8", "replace") for text in texts)
+
+    def get_dataset(self, split: str | None = None, **kwargs: Any) -> tf.data.Dataset:
+        """As seqio's, in the form of the class."""
+        image, path = self._keys
+
+        def convert(example: dict[str, Any]) -> dict[str, Any]:
+            captions = example
+            for key in path:
+                captions = captions[key]
+            picture = example[image]
+            if picture.shape[-1] == 1:
+                picture = tf.image.grayscale_to_rgb(picture)
+            return {
+                "image": tf.ensure_shape(picture, [None, None, 3]),
+                "captions": {"text": tf.reshape(captions, [-1])},
+                "augment": tf.constant(split == "train"),
+            }
+
+        return super().get_dataset(split=split, **kwargs).map(convert, tf.data.AUTOTUNE)
+
+
+def _texts(features: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Each feature that is a text or a sequence of texts, and the path to it."""
+    for key, value in features.items():
+        inner = getattr(value, "feature", value)  # of a sequence
+        if _is_text(key, inner):
+            yield key, (key,)
+        elif isinstance(inner, tfds.features.FeaturesDict) and inner is not value:
+            found = [name for name, text in inner.items() if _is_text(name, text)]
+            if len(found) == 1:
+                yield key, (key, found[0])
+
+
+def _is_text(key: str, feature: Any) -> bool:
+    """A string that is no name of a file, by its own name."""
+    if not isinstance(feature, tfds.features.Tensor) or feature.shape:
+        return False
+    words = {*re.split(r"[\W_]+", key.lower())}
+    return tf.as_dtype(feature.dtype) == tf.string and not words & {"name", "filename", "id", "url"}
+
+
+def _nested(path: tuple[str, ...], value: Any) -> Any:
+    for key in reversed(path):
+        value = {key: value}
+    return value

@@ -1,0 +1,142 @@
+"""What a run directory keeps on disk, and reading it: for sampling, and for frozen networks.
+
+model_dir/checkpoints/STEP/params            what sampling needs
+model_dir/checkpoints/STEP/optimizer_state
+model_dir/checkpoints/STEP/run               JSON: seed; every variable's shape, dtype, fingerprint
+model_dir/constants                          frozen networks, written once
+model_dir/damaged/STEP                       a checkpoint that could not be read, moved there
+
+A pipelined stack is written as it is held, `[rounds, layers a round, ...]`. The JSON names its
+shape with the layers in one axis, which is what every other machine and sampling read it as. The
+loop writes and restores checkpoints by saving.py.
+"""
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from babeldraw.errors import UserError
+from babeldraw.objectives.base import Constants, Params
+from babeldraw.training.keeping import checkpoint_files as files
+from babeldraw.training.keeping.fingerprint import fingerprint_host_array
+from babeldraw.training.state import variable_name
+
+
+def latest_step(model_dir: str) -> int:
+    """The step of the latest checkpoint of a run directory.
+
+    Raises:
+      UserError: there is no such directory, or no checkpoint in it.
+    """
+    directory = epath.Path(model_dir).resolve() / "checkpoints"
+    # Orbax writes a checkpoint under another name and renames it when it is whole.
+    steps = (
+        [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
+        if (directory.is_dir())
+        else []
+    )
+    if not steps:
+        raise UserError(
+            f"There is no checkpoint in {model_dir}: give the directory of a run that saved one."
+        )
+    return max(steps)
+
+
+def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
+    """Parameters of every player, as host arrays: for sampling, and for frozen networks.
+
+    Args:
+      model_dir: the run directory.
+      step: of the checkpoint; the latest by default.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    latest = latest_step(model_dir)
+    step = latest if step is None else step
+    path = epath.Path(model_dir).resolve() / "checkpoints" / str(step) / "params"
+    if not path.is_dir():
+        raise UserError(f"{model_dir} has no checkpoint of step {step}: its latest is {latest}.")
+    try:
+        with files.reading():
+            run = files.read_run(path.parent)
+            tree = files.read_tree(path)
+    except files.Damaged as error:
+        raise UserError(_damaged(model_dir, step, str(error))) from error
+
+    def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
+        name = f"params/{variable_name(keys)}"
+        if run.get("fingerprints", {}).get(name) not in (None, fingerprint_host_array(array)):
+            raise UserError(_damaged(model_dir, step, f"{name} is not what was saved"))
+        described = run["variables"][name]
+        return array.reshape(json.loads(described[described.index("[") :]))
+
+    return jax.tree_util.tree_map_with_path(sequential, tree)
+
+
+def _damaged(model_dir: str, step: int, fault: str) -> str:
+    return (
+        f"The checkpoint of step {step} in {model_dir} is damaged ({fault}): name another step, or "
+        "train on in that directory, which goes on from the last good one."
+    )
+
+
+def save_constants(model_dir: str, constants: Constants) -> None:
+    """Writes the parameters of frozen networks, at the start of a run and never again."""
+    path = epath.Path(model_dir).resolve() / "constants"
+    # What stands there already is of a run that saved no checkpoint.
+    if jax.tree.leaves(constants):
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path, jax.tree.map(np.asarray, constants), force=True)
+    elif path.is_dir() and jax.process_index() == 0:
+        path.rmtree()
+
+
+def load_constants(model_dir: str) -> Constants:
+    """What `save_constants` wrote, as host arrays; `{}` where the run has no frozen network.
+
+    Raises:
+      UserError: there is no such run directory.
+    """
+    if not epath.Path(model_dir).is_dir():
+        raise UserError(f"There is no run directory {model_dir}: give the model_dir of a run.")
+    path = epath.Path(model_dir).resolve() / "constants"
+    return files.read_tree(path) if path.is_dir() else {}
+
+
+def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
+    """Every network of a run, trained or frozen, by name: host arrays.
+
+    A network that a run trains in part is put together from its parameters and its constants.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    return _merge(load_constants(model_dir), load_params(model_dir, step))
+
+
+def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
+    """Parameters of the ViT-VQGAN of a run: the averaged ones where the run has kept averages.
+
+    Raises:
+      UserError: there is no such checkpoint, or no tokenizer in it.
+    """
+    networks = load_networks(model_dir, step)
+    if "tokenizer" not in networks:
+        raise UserError(
+            f"{model_dir} holds no tokenizer: give the directory of a tokenizer run, such as "
+            "TOKENIZER_CHECKPOINT='runs/tokenizer'."
+        )
+    return {**networks["tokenizer"], **networks.get("tokenizer_ema", {})}
+
+
+def _merge(first: Any, second: Any) -> Any:
+    """Union of two nested dicts of arrays that share no leaf."""
+    if not isinstance(first, dict):
+        return second
+    both = {name: _merge(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **both}

@@ -1,0 +1,1 @@
+"""What is watched while a run goes on: metrics, curves, pictures, profiles, hangs."""

@@ -1,0 +1,65 @@
+"""Contract: a TFDS set of pictures with texts is a task by its name, as its user prepared it."""
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data.sources.tfds_source import TfdsPictures
+from babeldraw.errors import UserError
+
+
+class MadePairs(tfds.core.GeneratorBasedBuilder):
+    """Grey pictures of its own features' names; TFDS registers it."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "picture": tfds.features.Image(shape=(None, None, 1)),
+                    "title": tfds.features.Text(),
+                    "file_name": tfds.features.Text(),
+                    "label": tfds.features.ClassLabel(num_classes=3),
+                }
+            )
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for index in range(100):
+            image = np.full((20, 30, 1), index, np.uint8)
+            named = {"title": f"thing {index}", "file_name": f"{index}.png", "label": 0}
+            yield index, {"picture": image, **named}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made_tfds")
+    MadePairs(data_dir=str(folder)).download_and_prepare()
+    tfds.core.add_data_dir(folder)
+    return folder
+
+
+def test_a_set_by_its_name(folder, monkeypatch):
+    monkeypatch.setenv("BABELDRAW_VOCABULARY", str(vocabulary.EMOJI_VOCABULARY))
+    seen = []
+    for split, count in (("train", 98), ("validation", 2)):
+        dataset = pipeline.Dataset("tfds:made_pairs", {"text": 8, "image": 16}, split)
+        found = dataset.examples()
+        assert found["image"].shape == (count, 16, 16, 3)
+        assert found["caption"].tolist() == [f"thing {i}" for i in found["image"][:, 3, 3, 1]]
+        seen += list(tasks.task_captions("tfds:made_pairs:1.0.0", split))
+    assert sorted(seen) == sorted(f"thing {index}" for index in range(100))
+
+
+def test_what_it_cannot_be(folder, tmp_path):
+    with pytest.raises(UserError, match="no data set 'no_such_set'"):
+        tasks.find_task("tfds:no_such_set", "train")
+    with pytest.raises(UserError, match="run `tfds build made_pairs`"):
+        TfdsPictures("made_pairs:1.0.0", str(tmp_path)).num_input_examples("train")
+    with pytest.raises(UserError, match="has no split 'test': choose one of train, validation"):
+        tasks.find_task("tfds:made_pairs", "test")
