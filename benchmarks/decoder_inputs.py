@@ -52,7 +52,9 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
     train_recipe([GIN_FILE], bindings, machine)
     opened = open_quickstart(str(model_dir))
     run = opened.run
-    results = evaluate(run.objective, run.params, run.constants, opened.train, opened.heldout, seed)
+    results = evaluate(
+        opened.sampler(cutoff=CUTOFF), run.codec(48), opened.train, opened.heldout, seed
+    )
     evals = [record["loss"] for record in read_metrics(model_dir) if record["split"] == "eval"]
     return {
         "heldout_loss": results.heldout_loss,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from babeldraw.cli.support.runs import TextToImageRun, open_text_to_image
+from babeldraw.cli.support.runs import Run, open_run
 from babeldraw.evaluation.retrieval import Gallery
 from babeldraw.sampling.pictures import Sampler
 
@@ -21,27 +21,21 @@ class Quickstart:
       gallery: all real pictures: those of `train`, then those of `heldout`.
     """
 
-    run: TextToImageRun
+    run: Run
     train: Columns
     heldout: Columns
     gallery: Gallery
 
     def sampler(self, **settings: Any) -> Sampler:
         """Draws with the run's model."""
-        return Sampler(
-            self.run.objective.model,
-            self.run.params["text_to_image"],
-            self.run.objective.tokenizer,
-            self.run.constants["tokenizer"],
-            **{"batch_size": 48, **settings},
-        )
+        return self.run.sampler(**{"batch_size": 48, **settings})
 
 
 def open_quickstart(model_dir: str) -> Quickstart:
     """Opens `QUICKSTART/text_to_image`, as `babeldraw quickstart` leaves it."""
-    run = open_text_to_image(model_dir)
+    run = open_run(model_dir)
     train, heldout = (
-        dataclasses.replace(run.dataset, split=split).examples()
+        dataclasses.replace(run.train_dataset, split=split).examples()
         for split in ("train", "heldout_people")
     )
     columns = [

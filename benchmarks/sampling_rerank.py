@@ -58,10 +58,9 @@ def main() -> None:
 
     import numpy as np
 
-    from babeldraw.cli.support.runs import open_coca
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.data.vocabulary import encode
     from babeldraw.evaluation.retrieval import top1
-    from babeldraw.sampling.rerank import Reranker
     from benchmarks.quickstart_run import open_quickstart
 
     quickstart = open_quickstart(args.run)
@@ -73,9 +72,9 @@ def main() -> None:
     captions = [*heldout["caption"], *train["caption"]]
     cosines, right = {}, {}
     for name in JUDGES:
-        opened = open_coca(str(Path(args.directory) / name))
-        judge = Reranker(opened.objective.model, opened.params, batch_size=64)
-        texts = encode(captions, opened.dataset.vocabulary, opened.objective.model.text_length)
+        opened = open_run(str(Path(args.directory) / name))
+        judge = opened.reranker(batch_size=64)
+        texts = encode(captions, opened.train_dataset.vocabulary, judge.model.text_length)
         of_texts = judge.embed_texts(texts)
         of_images = judge.embed_images(samples.images.reshape(-1, *samples.images.shape[2:]))
         to_all = (of_images @ of_texts.T).reshape(prompts, count, -1)

@@ -26,16 +26,15 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
     import numpy as np
 
-    from babeldraw.cli.support.runs import open_coca
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import printable, skipped_summary
     from babeldraw.data.images import ImageFolder, read_square
     from babeldraw.sampling.batches import batched
-    from babeldraw.sampling.rerank import Reranker
 
-    opened = open_coca(args.checkpoint)
-    size = opened.objective.model.image_size
-    captioner = Reranker(opened.objective.model, opened.params, batch_size=args.batch_size)
-    vocabulary = opened.dataset.vocabulary
+    opened = open_run(args.checkpoint)
+    captioner = opened.reranker(args.batch_size)
+    size = captioner.model.image_size
+    vocabulary = opened.train_dataset.vocabulary
     path = pathlib.Path(args.images)
     folder = None if path.is_file() else ImageFolder(path, size)
     pictures = [(path.name, read_square(path, size))] if folder is None else folder

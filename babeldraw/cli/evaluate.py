@@ -13,7 +13,7 @@ from babeldraw.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from babeldraw.cli.support.runs import TokenizerRun
+    from babeldraw.cli.support.runs import Run
     from babeldraw.data.images import ImageFolder
     from babeldraw.evaluation.tokenizer import Features, Results
 
@@ -41,19 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
     _check(args)
-    from babeldraw.cli.support.runs import open_tokenizer
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.evaluation.tokenizer import evaluate
     from babeldraw.models.feature_networks import SqueezeNet
     from babeldraw.objectives.perceptual import Perceptual
-    from babeldraw.sampling.codec import Codec
-    from babeldraw.training.keeping.checkpoints import latest_step
     from babeldraw.training.watching.pictures import write_grid
     from babeldraw.weights import feature_weights
 
-    opened = open_tokenizer(args.checkpoint)
-    codec = Codec(opened.objective.model, opened.params, args.batch_size)
-    source, images, folder = _pictures(args, opened)
+    opened = open_run(args.checkpoint)
+    codec = opened.codec(args.batch_size)
+    source, images, folder = _pictures(args, opened, codec.model.image_size)
     features, missing = _frechet_features()
     progress = Progress(args.limit or (None if folder is None else len(folder)))
     results = evaluate(
@@ -67,18 +65,17 @@ def run(args: argparse.Namespace) -> int:
 
     output = pathlib.Path(args.output or pathlib.Path(args.checkpoint, "evaluation"))
     write_grid(output / "reconstructions.png", results.samples)
-    step = latest_step(args.checkpoint)
     skipped = {} if folder is None else folder.skipped
     report = _report(results) | {
         "checkpoint": args.checkpoint,
-        "step": step,
+        "step": opened.step,
         "source": source,
         "skipped": skipped,
         "tokenizer": codec.identity,
         "batch_size": args.batch_size,
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{args.checkpoint} at step {step} on {results.images} pictures of {source}")
+    print(f"{args.checkpoint} at step {opened.step} on {results.images} pictures of {source}")
     print(table(results, codec.model.codebook_size, missing))
     if folder is not None:
         print(skipped_summary(skipped))
@@ -118,22 +115,22 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _pictures(
-    args: argparse.Namespace, opened: "TokenizerRun"
+    args: argparse.Namespace, opened: "Run", size: int
 ) -> tuple[str, Iterable["np.ndarray"], "ImageFolder | None"]:
     """Where the pictures come from, in words; the pictures; the folder if they are in one."""
     from babeldraw.data.images import ImageFolder
 
-    size = opened.objective.model.image_size
     if args.images:
         folder = ImageFolder(args.images, size)
         return args.images, (image for _, image in folder), folder
-    name = args.task or opened.dataset.mixture_or_task_name
-    split = args.split or opened.dataset.split
+    given = opened.eval_dataset or opened.train_dataset
+    name = args.task or given.mixture_or_task_name
+    split = args.split or given.split
     # Batches of one: larger ones leave out what does not fill the last.
     dataset = dataclasses.replace(
-        opened.dataset,
+        given,
         mixture_or_task_name=name,
-        task_feature_lengths={**opened.dataset.task_feature_lengths, "image": size},
+        task_feature_lengths={**given.task_feature_lengths, "image": size},
         split=split,
         shuffle=False,
         batch_size=1,

@@ -47,18 +47,17 @@ def run(args: argparse.Namespace) -> int:
         seconds[stage] = time.perf_counter() - stage_began
 
     print("\n=== evaluation", flush=True)
-    from babeldraw.cli.support.runs import open_text_to_image
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.evaluation import quickstart as evaluation
 
     evaluated = time.perf_counter()
-    opened = open_text_to_image(str(directories["text_to_image"]))
+    opened = open_run(str(directories["text_to_image"]))
     train, heldout = (
-        dataclasses.replace(opened.dataset, split=split).examples()
+        dataclasses.replace(opened.train_dataset, split=split).examples()
         for split in ("train", "heldout_people")
     )
-    results = evaluation.evaluate(
-        opened.objective, opened.params, opened.constants, train, heldout, args.seed
-    )
+    sampler = opened.sampler(cutoff=evaluation.CUTOFF, batch_size=48)
+    results = evaluation.evaluate(sampler, opened.codec(48), train, heldout, args.seed)
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began
 

@@ -44,13 +44,11 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--upscale enlarges decoded pictures; give --decode FILE with it.")
     if args.batch_size < 1:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
-    from babeldraw.cli.support.runs import open_tokenizer
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.data.token_file import TokenFile
-    from babeldraw.sampling.codec import Codec
 
     file = TokenFile.read(args.decode) if args.decode else None
-    opened = open_tokenizer(args.checkpoint)
-    codec = Codec(opened.objective.model, opened.params, args.batch_size)
+    codec = open_run(args.checkpoint).codec(args.batch_size)
     if file is None:
         _encode(codec, args.images, args.output)
     else:
@@ -99,7 +97,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
     import numpy as np
     from PIL import Image
 
-    from babeldraw.cli.support.runs import open_upscaler
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import Progress
     from babeldraw.files import written_whole
     from babeldraw.sampling.batches import batched
@@ -111,7 +109,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
             "that made them, or one that finetuned its decoder."
         )
     targets = output_paths([str(name) for name in file.names], pathlib.Path(output))
-    upscaler = open_upscaler(upscale) if upscale else None
+    upscaler = open_run(upscale).upscaler() if upscale else None
     progress = Progress(len(targets))
     done = 0
     for batch in batched(zip(targets, file.tokens, strict=True), codec.batch_size):

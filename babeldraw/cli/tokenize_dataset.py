@@ -67,18 +67,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open_codec(args: argparse.Namespace) -> "Codec":
-    from babeldraw.cli.support.runs import open_tokenizer
+    from babeldraw.cli.support.runs import open_run
     from babeldraw.data.token_file import MAX_CODEBOOK
-    from babeldraw.sampling.codec import Codec
 
-    opened = open_tokenizer(args.checkpoint)
-    model = opened.objective.model
+    codec = open_run(args.checkpoint).codec(args.batch_size)
+    model = codec.model
     if model.codebook_size > MAX_CODEBOOK:
         raise UserError(
             f"This tokenizer has {model.codebook_size} codes, and token records hold "
             f"{MAX_CODEBOOK} at most; use a tokenizer with a smaller codebook."
         )
-    return Codec(model, opened.params, args.batch_size)
+    return codec
 
 
 def _agree_on_manifest(

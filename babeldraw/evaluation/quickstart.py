@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from babeldraw.evaluation import report
 from babeldraw.evaluation.retrieval import Gallery, top1
 from babeldraw.objectives import losses
-from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.watching.pictures import write_grid
 
@@ -54,9 +53,8 @@ class Results:
 
 
 def evaluate(
-    objective: TextToImage,
-    params: Mapping[str, Any],
-    constants: Mapping[str, Any],
+    sampler: Sampler,
+    codec: Codec,
     train: Columns,
     heldout: Columns,
     seed: int,
@@ -64,35 +62,27 @@ def evaluate(
     """Scores both stages on the training split and on the cells held out of it.
 
     Args:
+      sampler: of the second stage, with `CUTOFF` or another one.
+      codec: the first stage.
       train, heldout: whole splits as `data.pipeline.Dataset.examples` gives them.
     """
-    params, constants = jax.device_put((params, constants))
     gallery = Gallery(
         np.concatenate([train["image"], heldout["image"]]),
         np.concatenate([train["concept"], heldout["concept"]]),
         np.concatenate([train["style"], heldout["style"]]),
     )
-    train_tokens, train_decoded = reconstruct(objective, constants, train["image"])
-    heldout_tokens, heldout_decoded = reconstruct(objective, constants, heldout["image"])
-
-    sampler = Sampler(
-        objective.model,
-        params["text_to_image"],
-        objective.tokenizer,
-        constants["tokenizer"],
-        cutoff=CUTOFF,
-        batch_size=48,
-    )
+    train_tokens, heldout_tokens = map(codec.encode, (train["image"], heldout["image"]))
+    train_decoded, heldout_decoded = map(codec.decode, (train_tokens, heldout_tokens))
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train["image"]))[:SEEN_PROMPTS]
     shown = rng.permutation(len(heldout["image"]))[:12]
-    codebook_size = objective.tokenizer.codebook_size
+    codebook_size = codec.model.codebook_size
     return Results(
         psnr=psnr(train["image"], train_decoded),
         heldout_psnr=psnr(heldout["image"], heldout_decoded),
         token_counts=np.bincount(train_tokens.ravel(), minlength=codebook_size),
-        loss=cross_entropy(objective, params, train["text_tokens"], train_tokens),
-        heldout_loss=cross_entropy(objective, params, heldout["text_tokens"], heldout_tokens),
+        loss=cross_entropy(sampler, train["text_tokens"], train_tokens),
+        heldout_loss=cross_entropy(sampler, heldout["text_tokens"], heldout_tokens),
         seen=_draw(sampler, train, chosen, chosen, gallery, seed),
         heldout=_draw(
             sampler,
@@ -104,28 +94,10 @@ def evaluate(
         ),
         reconstructions=np.stack([heldout["image"][shown], heldout_decoded[shown]], axis=1),
         parameters={
-            "tokenizer": _count(constants["tokenizer"]),
-            "text_to_image": _count(params["text_to_image"]),
+            "tokenizer": _count(codec.params),
+            "text_to_image": _count(sampler.params),
         },
     )
-
-
-def reconstruct(
-    objective: TextToImage, constants: Mapping[str, Any], images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens `int32[n, tokens]` of `images`, and the uint8 pictures decoded from them."""
-    tokenizer = objective.tokenizer
-    variables = {"params": constants["tokenizer"]}
-
-    @jax.jit
-    def both(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        pictures = images.astype(jnp.float32) / 255
-        tokens = tokenizer.apply(variables, pictures, method="encode")
-        decoded = tokenizer.apply(variables, tokens, method="decode")
-        return tokens, jnp.round(decoded * 255).astype(jnp.uint8)
-
-    tokens, decoded = zip(*(jax.device_get(both(part)) for part in _parts(images)), strict=True)
-    return np.concatenate(tokens), np.concatenate(decoded)
 
 
 def psnr(images: np.ndarray, decoded: np.ndarray) -> float:
@@ -134,15 +106,13 @@ def psnr(images: np.ndarray, decoded: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean(np.square(error))))
 
 
-def cross_entropy(
-    objective: TextToImage, params: Mapping[str, Any], text: np.ndarray, tokens: np.ndarray
-) -> float:
+def cross_entropy(sampler: Sampler, text: np.ndarray, tokens: np.ndarray) -> float:
     """Mean over a split, in nats a token, without dropout."""
-    variables = {"params": params["text_to_image"]}
+    variables = {"params": jax.device_put(sampler.params)}
 
     @jax.jit
     def loss(text: jax.Array, tokens: jax.Array) -> jax.Array:
-        return losses.token_cross_entropy(objective.model.apply(variables, text, tokens), tokens)
+        return losses.token_cross_entropy(sampler.model.apply(variables, text, tokens), tokens)
 
     pairs = list(zip(_parts(text), _parts(tokens), strict=True))
     return float(sum(len(t) * float(loss(t, i)) for t, i in pairs) / len(text))

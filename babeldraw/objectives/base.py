@@ -16,12 +16,19 @@ import numpy as np
 import optax
 
 from babeldraw.errors import UserError
+from babeldraw.models.flops import Flops
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import is_box, layer_axes
+from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.pictures import Sampler
+from babeldraw.sampling.rerank import Reranker
+from babeldraw.sampling.upscale import Upscaler
 
 Params = Any
 """A pytree of arrays (of `nn.LogicallyPartitioned` boxes where stated)."""
 Constants = Any
+Networks = Mapping[str, Params]
+"""Parameters by network, trained and frozen, as `checkpoints.load_networks` gives them."""
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
@@ -138,6 +145,46 @@ class Objective(abc.ABC):
     ) -> dict[str, jax.Array]:
         """Sheets to look at: name -> `uint8[N, columns, H, W, 3]`, a row each. Traceable."""
         return {}
+
+    # What planning, sampling and the commands ask of a training stage. A new stage answers here,
+    # and nothing of theirs is edited.
+
+    def flops(self) -> Flops | None:
+        """Operations of one example; None where there is no closed form."""
+        return None
+
+    def sampler(self, networks: Networks, **settings: Any) -> Sampler:
+        """What draws pictures of texts; `settings` are `Sampler`'s.
+
+        Raises:
+          NotOffered: as all of these, where the stage trains no such thing.
+        """
+        raise NotOffered("draws no pictures from text", "a text-to-image run")
+
+    def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
+        """What turns pictures into tokens and back."""
+        raise NotOffered("trains no tokenizer", "a tokenizer run")
+
+    def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:
+        """What compares pictures with texts, and captions them."""
+        raise NotOffered("compares no pictures with texts", "a CoCa run (gin/runs/coca.gin)")
+
+    def upscaler(self, networks: Networks) -> Upscaler:
+        """What enlarges pictures."""
+        raise NotOffered("enlarges no pictures", "a super-resolution run")
+
+
+class NotOffered(Exception):
+    """A training stage does not make what was asked of it.
+
+    Attributes:
+      what: it does not do, as in "draws no pictures from text".
+      wanted: the kind of run that does.
+    """
+
+    def __init__(self, what: str, wanted: str) -> None:
+        super().__init__(f"this {what}; {wanted} does")
+        self.what, self.wanted = what, wanted
 
 
 def check_text_tokens(batch: Mapping[str, np.ndarray], text_vocab_size: int) -> None:

@@ -15,6 +15,7 @@ from babeldraw.objectives.base import (
     Batch,
     Constants,
     Metrics,
+    Networks,
     Objective,
     Params,
     Player,
@@ -22,6 +23,7 @@ from babeldraw.objectives.base import (
 )
 from babeldraw.objectives.tokenizer import as_float
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.sampling.rerank import Reranker
 
 NAME = "coca"
 """The player's name."""
@@ -58,6 +60,9 @@ class ContrastiveCaptioner(Objective):
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         variables = self.network.init(key, jnp.zeros((1, size, size, 3)), text)
         return {NAME: variables["params"]}
+
+    def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:
+        return Reranker(self.model, networks[NAME], batch_size)
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))

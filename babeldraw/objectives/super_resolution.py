@@ -14,12 +14,21 @@ from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import adversarial, losses
 from babeldraw.objectives.adversarial import Adversary
-from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Metrics,
+    Networks,
+    Objective,
+    Params,
+    Player,
+)
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.objectives.tokenizer import as_float
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
+from babeldraw.sampling.upscale import Upscaler
 
 NAME = "super_resolution"
 """The player's name."""
@@ -88,6 +97,9 @@ class SuperResolution(Objective):
         if self.perceptual is not None:
             constants["perceptual"] = jax.eval_shape(self.perceptual.params)
         return constants
+
+    def upscaler(self, networks: Networks) -> Upscaler:
+        return Upscaler(self.model, networks[NAME])
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Int, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.flops import Flops, text_to_image_flops
 from babeldraw.models.layers import fold_keys
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
@@ -19,6 +20,7 @@ from babeldraw.objectives.base import (
     Batch,
     Constants,
     Metrics,
+    Networks,
     Objective,
     Params,
     Player,
@@ -26,6 +28,11 @@ from babeldraw.objectives.base import (
 )
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
+from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.pictures import Sampler
+
+NAME = "text_to_image"
+"""The player's name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,14 +115,25 @@ class TextToImage(Objective):
     def init(self, key: jax.Array) -> dict[str, Params]:
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         image = jnp.zeros((1, self.model.num_tokens), jnp.int32)
-        return {"text_to_image": self.network.init(key, text, image)["params"]}
+        return {NAME: self.network.init(key, text, image)["params"]}
+
+    def flops(self) -> Flops:
+        return text_to_image_flops(self.model, self.tokenizer)
+
+    def sampler(self, networks: Networks, **settings: Any) -> Sampler:
+        params, tokenizer_params = networks[NAME], networks["tokenizer"]
+        return Sampler(self.model, params, self.tokenizer, tokenizer_params, **settings)
+
+    def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
+        """Of the frozen tokenizer."""
+        return Codec(self.tokenizer, networks["tokenizer"], batch_size)
 
     def players(self) -> tuple[Player, ...]:
         return (
             Player(
-                "text_to_image",
+                NAME,
                 self.train_loss,
-                self.optimizer.make(self.layer_axes("text_to_image")),
+                self.optimizer.make(self.layer_axes(NAME)),
                 self.optimizer.learning_rate,
             ),
         )
@@ -174,7 +192,7 @@ class TextToImage(Objective):
         The gap between the two says how much of the picture is read from the text.
         """
         tokens = self.image_tokens(constants, batch)
-        variables = {"params": params["text_to_image"]}
+        variables = {"params": params[NAME]}
         text = batch["text_tokens"]
         network = self.network
         with_prompt = losses.token_cross_entropy(network.apply(variables, text, tokens), tokens)

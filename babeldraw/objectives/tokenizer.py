@@ -10,13 +10,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
+from babeldraw.models.flops import Flops, tokenizer_flops
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import adversarial, codebook, losses
 from babeldraw.objectives.adversarial import Adversary
-from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Metrics,
+    Networks,
+    Objective,
+    Params,
+    Player,
+)
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.sampling.codec import Codec
 
 NAME, EMA_NAME, SHARE_NAME = "tokenizer", "tokenizer_ema", "code_share"
 """Players: the network, its moving average, and the moving average of the use of its codes."""
@@ -122,6 +132,14 @@ class Tokenizer(Objective):
                 codebook.moving_average(EMA_NAME, lambda params, *_: params[NAME], self.ema_decay)
             )
         return tuple(players)
+
+    def flops(self) -> Flops:
+        return tokenizer_flops(self.model)
+
+    def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
+        """With the averaged parameters where the run keeps averages."""
+        params = {**networks[NAME], **networks.get(EMA_NAME, {})}
+        return Codec(self.model, params, batch_size)
 
     def variables(self, trained: Params, constants: Constants) -> dict[str, Params]:
         """Variables of the network: what is trained, with what is frozen."""

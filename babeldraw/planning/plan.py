@@ -9,27 +9,26 @@ import jax
 from jax.sharding import Mesh
 
 from babeldraw.errors import UserError
-from babeldraw.objectives.base import Objective
-from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.models import flops
+from babeldraw.objectives.base import NotOffered, Objective
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.planning import flops, roofline, traffic
+from babeldraw.planning import roofline, traffic
 from babeldraw.planning.collectives import Collective, find_collectives
 from babeldraw.planning.hlo import Program
 from babeldraw.planning.programs import (
     GIB,
     GUIDANCE_WEIGHT,
     CompiledProgram,
+    abstract_sampler,
     compile_sampling,
     compile_train_step,
     programs_are_quick,
 )
 from babeldraw.planning.topologies import Topology, topology_devices
+from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable
-
-_EMBEDDINGS = frozenset(("text_embedding", "image_embedding", "above_embedding", "logits"))
-"""Tables of tokens and the softmax: what "without embeddings" leaves out. Positions stay."""
 
 Progress = Callable[[str], Any]
 """Told what begins and what has ended, in words for the terminal."""
@@ -140,23 +139,14 @@ def make_plan(
     if programs_are_quick():
         notes.append("compiled with the least optimisation (--quick): figures are approximate")
     sampling = None
-    if not isinstance(objective, TextToImage):
-        notes.append(f"{type(objective).__name__} draws no pictures from text: no sampling program")
-    elif with_sampling:
+    if with_sampling:
         sampling_mesh = _mesh(machine.sampling_mesh or machine.mesh, devices, topology)
-        progress(f"compiling the sampling step for {topology.num_chips} chips ...")
-        drawing, pictures = compile_sampling(objective, sampling_mesh)
-        progress(f" {drawing.compile_seconds:.0f} s\n")
-        available = _available(drawing, topology)
-        sampling = SamplingPlan(
-            mesh=dict(sampling_mesh.shape),
-            pictures=pictures,
-            guidance_weight=GUIDANCE_WEIGHT,
-            fits=not drawing.refused and drawing.peak_bytes / GIB <= available,
-            peak_hbm_gib=drawing.peak_bytes / GIB,
-            compile_seconds=drawing.compile_seconds,
-            collectives=_census(drawing, dict(sampling_mesh.shape))[1],
-        )
+        try:
+            sampler = abstract_sampler(objective, sampling_mesh)
+        except NotOffered as error:
+            notes.append(f"{type(objective).__name__} {error.what}: no sampling program")
+        else:
+            sampling = _plan_sampling(sampler, sampling_mesh, topology, progress)
 
     program, collectives = _census(train, dict(mesh.shape))
     if program is None:
@@ -164,14 +154,14 @@ def make_plan(
     elif not all(execution.certain for execution in program.executions):
         notes.append("a loop runs an unknown number of times; it is counted once")
     moved = None if program is None else traffic.hbm_bytes(program)
-    counted = flops.count_flops(objective)
+    counted = objective.flops()
     if counted is None:
         notes.append(f"no closed form counts the operations of {type(objective).__name__}")
     estimate = None
     if counted is not None and moved is not None:
         executed = counted.executed(batch_size, machine.execution)
         estimate = roofline.estimate(executed, moved, collectives, topology)
-    bubbles = _bubbles(objective, machine)
+    bubbles = _bubbles(counted, machine)
     return Plan(
         objective=type(objective).__name__,
         machine=machine,
@@ -182,7 +172,7 @@ def make_plan(
         params_without_embeddings=sum(
             math.prod(v.shape)
             for v in variables
-            if v.name.startswith("params/") and not _EMBEDDINGS.intersection(v.name.split("/"))
+            if v.name.startswith("params/") and not flops.EMBEDDINGS.intersection(v.name.split("/"))
         ),
         train=train,
         variables=variables,
@@ -197,6 +187,23 @@ def make_plan(
         roofline=estimate,
         sampling=sampling,
         notes=notes,
+    )
+
+
+def _plan_sampling(
+    sampler: Sampler, mesh: Mesh, topology: Topology, progress: Progress
+) -> SamplingPlan:
+    progress(f"compiling the sampling step for {topology.num_chips} chips ...")
+    drawing = compile_sampling(sampler, mesh)
+    progress(f" {drawing.compile_seconds:.0f} s\n")
+    return SamplingPlan(
+        mesh=dict(mesh.shape),
+        pictures=sampler.batch_size,
+        guidance_weight=GUIDANCE_WEIGHT,
+        fits=not drawing.refused and drawing.peak_bytes / GIB <= _available(drawing, topology),
+        peak_hbm_gib=drawing.peak_bytes / GIB,
+        compile_seconds=drawing.compile_seconds,
+        collectives=_census(drawing, dict(mesh.shape))[1],
     )
 
 
@@ -235,16 +242,9 @@ def _memory(train: CompiledProgram, variables: list[Variable]) -> dict[str, floa
     }
 
 
-def _bubbles(objective: Objective, machine: Machine) -> dict[str, float]:
+def _bubbles(counted: flops.Flops | None, machine: Machine) -> dict[str, float]:
     """Of each pipelined stack; the one with the most layers last."""
-    pipeline = machine.execution.pipeline
-    if pipeline is None or not isinstance(objective, TextToImage):
+    if machine.execution.pipeline is None or counted is None:
         return {}
-    layers = {
-        "encoder": objective.model.encoder_layers,
-        "decoder": objective.model.decoder_layers,
-    }
-    return {
-        name: pipeline.bubble_fraction(count)
-        for name, count in sorted(layers.items(), key=lambda item: item[1])
-    }
+    stacks = sorted(counted.stacks.items(), key=lambda item: item[1].layers)
+    return {name: stack.bubble(machine.execution) for name, stack in stacks if stack.pipelined}

@@ -11,11 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from babeldraw.objectives.base import Objective
-from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
 from babeldraw.sampling.pictures import Sampler
@@ -77,39 +75,35 @@ def compile_train_step(
     return program, variables
 
 
-def compile_sampling(objective: TextToImage, mesh: Mesh) -> tuple[CompiledProgram, int]:
-    """The sampler's program for `SAMPLES` pictures a data-parallel group, and pictures a batch."""
-    batch_size = SAMPLES * mesh.shape["data"] * mesh.shape["stage"]
+def abstract_sampler(objective: Objective, mesh: Mesh) -> Sampler:
+    """A sampler of `SAMPLES` pictures a data-parallel group, with shapes in place of parameters.
+
+    Raises:
+      NotOffered: the objective draws no pictures.
+    """
     objective = objective.with_execution(Execution())
-    sampler = Sampler(
-        objective.model,
-        None,
-        objective.tokenizer,
-        None,
-        guidance_weight=GUIDANCE_WEIGHT,
-        batch_size=batch_size,
-    )
-    constants = _on(mesh, objective.abstract_constants())
     with placing(mesh, INFERENCE_RULES):
         variables = describe_state(objective, mesh, INFERENCE_RULES)
-        params = abstract_state(objective, variables).params["text_to_image"]
+        params = abstract_state(objective, variables).params
+    networks = {**_on(mesh, objective.abstract_constants()), **params}
+    batch_size = SAMPLES * mesh.shape["data"] * mesh.shape["stage"]
+    return objective.sampler(networks, guidance_weight=GUIDANCE_WEIGHT, batch_size=batch_size)
+
+
+def compile_sampling(sampler: Sampler, mesh: Mesh) -> CompiledProgram:
+    """The program of an `abstract_sampler` for a batch of its size."""
+    with placing(mesh, INFERENCE_RULES):
         rows = batch_sharding(mesh, INFERENCE_RULES)
-
-        def row(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((batch_size, *shape), dtype, sharding=rows)
-
-        arguments = (
-            params,
-            constants["tokenizer"],
-            row(jnp.int32, objective.model.text_length),
-            row(jnp.uint32),
-            row(jnp.uint32),
-            jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(mesh)),
-        )
-        program = run_compiler(
+        inputs = [
+            jax.ShapeDtypeStruct(
+                entry.shape, entry.dtype, sharding=rows if entry.shape else replicated(mesh)
+            )
+            for entry in sampler.inputs(sampler.batch_size)
+        ]
+        arguments = (sampler.params, sampler.tokenizer_params, *inputs)
+        return run_compiler(
             lambda: sampler.program.lower(*arguments).compile(), _tree_bytes(arguments)
         )
-    return program, batch_size
 
 
 def _tree_bytes(tree: Any) -> int:

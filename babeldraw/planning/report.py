@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from babeldraw.planning import flops
+from babeldraw.models import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
 from babeldraw.planning.programs import GIB, programs_are_quick

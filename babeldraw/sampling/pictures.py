@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -113,9 +114,20 @@ class Sampler:
             )
         return np.asarray(prefix, np.int32)
 
+    def inputs(self, rows: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """What `program` takes after the parameters, for `rows` pictures of as many prompts."""
+
+        def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(shape, dtype)
+
+        text = array(jnp.int32, rows, self.model.text_length)
+        return text, array(jnp.uint32, rows), array(jnp.uint32, rows), array(jnp.int32)
+
     @functools.cached_property
     def _draw(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-        return functools.partial(self.program, self.params, self.tokenizer_params)
+        # Once: host arrays would be sent to the device again with every batch.
+        on_device = jax.device_put((self.params, self.tokenizer_params))
+        return functools.partial(self.program, *on_device)
 
     @functools.cached_property
     def program(self) -> jax.stages.Wrapped:

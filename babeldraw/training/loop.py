@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,7 +51,6 @@ def train(
     profile_steps: str = "",
     stuck_seconds: float = 1200.0,
     wandb_project: str = "",
-    model_flops: Callable[[Objective, int], float | None] | None = None,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -79,7 +78,6 @@ def train(
       profile_steps: the first and the last step of a trace, as "10:15"; see profiler.py.
       stuck_seconds: a step that takes longer has every process print its stacks; 0 for never.
       wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
-      model_flops: floating-point operations of one step, from the objective and the batch size.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -163,7 +161,7 @@ def train(
             began=began_run,
             describe_batch=functools.partial(_name_examples, train_dataset, layout),
         )
-        flops = model_flops(objective, train_dataset.batch_size) if model_flops else None
+        flops = objective.flops()
         peak = machine.peak_flops * mesh.size
         hooks: list[hooks_lib.Hook] = [
             hooks_lib.LogMetrics(
@@ -172,7 +170,7 @@ def train(
                 write,
                 train_dataset.batch_size,
                 SlowestHost(lambda: batches.waited),
-                flops / peak if flops and peak else None,
+                flops.model(train_dataset.batch_size) / peak if flops and peak else None,
             )
         ]
         common = (objective, constants, shown, seed, replicated(mesh))

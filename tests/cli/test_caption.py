@@ -4,9 +4,8 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.support.runs import open_coca
+from babeldraw.cli.support.runs import open_run
 from babeldraw.data.images import read_square
-from babeldraw.sampling.rerank import Reranker
 from tests.cli import runs
 from tests.models import tiny
 
@@ -28,10 +27,10 @@ def test_a_folder_and_a_file(coca, tmp_path, capsys):
     assert [name for name, _ in lines] == ["0.png", "1.png", "2.png"]
     assert "skipped 1 files: 1 not an image (notes.txt)" in said.err
 
-    opened = open_coca(coca)
+    opened = open_run(coca)
     picture = read_square(folder / "1.png", 16)
-    (tokens,) = Reranker(opened.objective.model, opened.params).caption(picture[None])
-    caption = opened.dataset.vocabulary.decode([int(token) for token in tokens if token])
+    (tokens,) = opened.reranker().caption(picture[None])
+    caption = opened.train_dataset.vocabulary.decode([int(token) for token in tokens if token])
     assert lines[1][1] == caption
     assert main(["caption", "--checkpoint", coca, "--images", str(folder / "1.png")]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"1.png\t{caption}"

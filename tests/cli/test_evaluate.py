@@ -9,10 +9,9 @@ import tensorflow as tf
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.support.runs import open_tokenizer
+from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 from babeldraw.models import feature_networks
-from babeldraw.sampling.codec import Codec
 from babeldraw.weights import feature_weights
 from tests.cli import runs
 from tests.models import tiny
@@ -88,8 +87,7 @@ def test_a_folder(run, folder, tmp_path, light, capsys):
 def test_the_runs_own_task(run, tmp_path, light, task, capsys):
     report = evaluate(run, tmp_path / "own", "--batch_size=4")
     assert report["source"] == f"{runs.TASK}, split train" and report["images"] == 5
-    opened = open_tokenizer(run)
-    decoded = Codec(opened.objective.model, opened.params).reconstruct(PICTURES)
+    decoded = open_run(run).codec().reconstruct(PICTURES)
     error = np.mean(np.square((PICTURES.astype(float) - decoded) / 255))
     np.testing.assert_allclose(report["psnr"], -10 * np.log10(error), rtol=1e-6)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.support.runs import open_text_to_image
+from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 
 STEPS = 60
@@ -89,7 +89,7 @@ def test_a_second_run_trains_nothing_again(output, capsys):
 @pytest.mark.slow
 def test_a_tokenizer_run_draws_nothing(output):
     with pytest.raises(UserError, match="Tokenizer, which draws no pictures"):
-        open_text_to_image(str(output / "tokenizer"))
+        open_run(str(output / "tokenizer")).sampler()
 
 
 def test_not_a_run_directory(tmp_path, capsys):

@@ -11,8 +11,7 @@ from babeldraw.cli.main import main
 from babeldraw.cli.support import drawing
 from babeldraw.cli.support.drawing import file_stems
 from babeldraw.cli.support.prompts import encode_prompts
-from babeldraw.cli.support.runs import open_text_to_image
-from babeldraw.sampling.codec import Codec
+from babeldraw.cli.support.runs import open_run
 from tests.cli import runs
 from tests.models import tiny
 
@@ -108,9 +107,8 @@ def test_a_picture_to_start_from(run, tmp_path, capsys):
     picture = tiny.images(1, seed=9)[0]
     path = tmp_path / "start.png"
     Image.fromarray(picture).save(path)
-    opened = open_text_to_image(run)
-    tokenizer = opened.objective.tokenizer
-    tokens = Codec(tokenizer, opened.constants["tokenizer"]).encode(picture[None])
+    opened = open_run(run)
+    tokens = opened.codec().encode(picture[None])
 
     def start(**settings):
         defaults = {"start": str(path), "rows": None, "redraw": None}
@@ -152,7 +150,8 @@ def test_a_box_of_a_picture_is_drawn_anew(run, tmp_path):
 
 def test_a_prompt_of_ten_thousand_characters_is_cut_with_a_warning(run, capsys):
     long = "woman " * 1667
-    tokens = encode_prompts([long], open_text_to_image(run))
+    opened = open_run(run)
+    tokens = encode_prompts([long], opened.train_dataset, opened.objective.model)
     assert tokens.shape == (1, 16)
     assert tokens[0, -1] == 1
     assert (tokens[0] > 0).all()

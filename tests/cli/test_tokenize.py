@@ -7,12 +7,11 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.cli.support.runs import open_tokenizer
+from babeldraw.cli.support.runs import open_run
 from babeldraw.cli.support.terminal import skipped_summary
 from babeldraw.cli.tokenize import output_paths
 from babeldraw.data.token_file import TokenFile
 from babeldraw.errors import UserError
-from babeldraw.sampling.codec import Codec
 from tests.cli import runs
 from tests.models import tiny
 
@@ -45,8 +44,7 @@ def encoded(run, folder, tmp_path_factory):
 
 
 def codec(run):
-    opened = open_tokenizer(run)
-    return Codec(opened.objective.model, opened.params, batch_size=2)
+    return open_run(run).codec(batch_size=2)
 
 
 def test_tokens_are_the_runs(run, encoded):

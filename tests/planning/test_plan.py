@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from babeldraw.errors import UserError
+from babeldraw.objectives.tokenizer import Tokenizer
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import replicated
 from babeldraw.planning import plan as plan_module
@@ -133,7 +134,7 @@ def test_other_objectives_are_planned_without_sampling(plan, monkeypatch):
     assert tokenizer.sampling is None
     assert tokenizer.model_flops_per_step > 0
     assert "draws no pictures from text" in tokenizer.notes[0]
-    monkeypatch.setattr(plan_module.flops, "count_flops", lambda objective: None)
+    monkeypatch.setattr(Tokenizer, "flops", lambda objective: None)
     unknown = make_plan(tiny_runs.tokenizer(), MACHINE, 8, TOPOLOGY)
     assert (unknown.model_flops_per_step, unknown.estimated_mfu) == (None, None)
     assert "no closed form" in unknown.notes[1]

@@ -1,6 +1,7 @@
 """What `babeldraw sample` does with its prompts: draw, order, enlarge, write."""
 
 import argparse
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.PngImagePlugin import PngInfo
 
-    from babeldraw.cli.support.runs import TextToImageRun
+    from babeldraw.cli.support.runs import Run
 
 SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
 
@@ -28,26 +29,19 @@ class Drawing:
         Raises:
           UserError: a run, or the picture to start from, is not what it should be.
         """
-        from babeldraw.cli.support.runs import open_coca, open_text_to_image, open_upscaler
-        from babeldraw.sampling.pictures import Sampler
-        from babeldraw.sampling.rerank import Reranker
-        from babeldraw.training.keeping.checkpoints import latest_step
+        from babeldraw.cli.support.runs import open_run
 
         self._args = args
-        self._run = open_text_to_image(args.checkpoint)
-        self._step = latest_step(args.checkpoint)
+        self._run = open_run(args.checkpoint)
+        self._sampler = self._run.sampler()
         self._prefix, redraw = _start(args, self._run)
-        objective = self._run.objective
         if args.rerank:
-            self._judge = open_coca(args.rerank)
-            self._rerank = Reranker(self._judge.objective.model, self._judge.params)
-            self._rerank.check_size(objective.tokenizer.image_size)
-        self._upscale = open_upscaler(args.upscale) if args.upscale else None
-        self._sampler = Sampler(
-            objective.model,
-            self._run.params["text_to_image"],
-            objective.tokenizer,
-            self._run.constants["tokenizer"],
+            self._judge = open_run(args.rerank)
+            self._rerank = self._judge.reranker()
+            self._rerank.check_size(self._sampler.tokenizer.image_size)
+        self._upscale = open_run(args.upscale).upscaler() if args.upscale else None
+        self._sampler = dataclasses.replace(
+            self._sampler,
             guidance_weight=(args.guidance_weight, *(weight for _, weight in args.terms)),
             temperature=args.temperature,
             cutoff=args.cutoff,
@@ -75,7 +69,9 @@ class Drawing:
 
         args = self._args
         text = self._encode(prompts)
-        judged = encode_prompts(prompts, self._judge) if args.rerank else None
+        judged = None
+        if args.rerank:
+            judged = encode_prompts(prompts, self._judge.train_dataset, self._rerank.model)
         total = len(prompts) * args.num_samples
         progress = Progress(total)
         progress(0)
@@ -135,7 +131,7 @@ class Drawing:
         import numpy as np
 
         texts = [*prompts, *(text for text, _ in self._args.terms)]
-        tokens = encode_prompts(texts, self._run)
+        tokens = encode_prompts(texts, self._run.train_dataset, self._sampler.model)
         further = tokens[len(prompts) :]
         return np.stack([np.stack([row, *further]) for row in tokens[: len(prompts)]])
 
@@ -153,7 +149,7 @@ class Drawing:
             "seed": str(args.seed),
             "sample": str(number),
             "model": args.checkpoint,
-            "step": str(self._step),
+            "step": str(self._run.step),
             "score": f"{score:.4f}",
             "settings": json.dumps(given),
         }
@@ -176,17 +172,15 @@ def file_stems(prompts: Iterable[str]) -> list[str]:
     return stems
 
 
-def _start(
-    args: argparse.Namespace, opened: "TextToImageRun"
-) -> tuple["np.ndarray | None", tuple[int, ...]]:
+def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None", tuple[int, ...]]:
     """Given tokens `int32[1, given]` or None, and which of them are drawn all the same."""
     if args.start is None:
         return None, ()
     from babeldraw.data.images import read_square
-    from babeldraw.sampling.codec import Codec
     from babeldraw.sampling.regions import positions_of_box
 
-    tokenizer = opened.objective.tokenizer
+    codec = opened.codec(batch_size=1)
+    tokenizer = codec.model
     grid = tokenizer.grid
     if args.rows is not None and not 0 < args.rows < grid:
         raise UserError(
@@ -202,5 +196,5 @@ def _start(
         left, top, width, height = map(int, numbers)
         redraw = positions_of_box((left, top, width, height), grid, tokenizer.patch_size)
     picture = read_square(args.start, tokenizer.image_size)
-    tokens = Codec(tokenizer, opened.constants["tokenizer"], batch_size=1).encode(picture[None])
+    tokens = codec.encode(picture[None])
     return tokens if args.rows is None else tokens[:, : args.rows * grid], redraw

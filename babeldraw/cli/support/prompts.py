@@ -10,14 +10,18 @@ from babeldraw.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from babeldraw.cli.support.runs import CoCaRun, TextToImageRun
+    from babeldraw.data.pipeline import Dataset
+    from babeldraw.models.coca import CoCa
+    from babeldraw.models.encoder_decoder import EncoderDecoder
 
 SHOWN = 40
 """Characters of a prompt in a message."""
 
 
-def encode_prompts(prompts: Sequence[str], run: "TextToImageRun | CoCaRun") -> "np.ndarray":
-    """Text tokens `int32[prompts, text_length]`, as those that `run` was trained on.
+def encode_prompts(
+    prompts: Sequence[str], dataset: "Dataset", model: "EncoderDecoder | CoCa"
+) -> "np.ndarray":
+    """Text tokens `int32[prompts, text_length]`, as those of `dataset` that `model` was trained on.
 
     A prompt that is too long is cut, with a warning on stderr.
 
@@ -34,11 +38,11 @@ def encode_prompts(prompts: Sequence[str], run: "TextToImageRun | CoCaRun") -> "
             )
         if not _is_unicode(prompt):
             raise UserError(f"{shown(prompt)} is not valid UTF-8: type it anew.")
-    vocabulary, model = run.dataset.vocabulary, run.objective.model
+    vocabulary = dataset.vocabulary
     text_length = model.text_length
     if vocabulary.vocab_size > model.text_vocab_size:
         raise UserError(
-            f"The vocabulary of {run.dataset.mixture_or_task_name} has {vocabulary.vocab_size} "
+            f"The vocabulary of {dataset.mixture_or_task_name} has {vocabulary.vocab_size} "
             f"tokens and the model knows {model.text_vocab_size}: it is not the "
             "one that the run was trained with; put that one back."
         )

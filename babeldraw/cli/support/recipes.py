@@ -26,7 +26,6 @@ def train_recipe(
     config_text = gin_config.parse_gin(gin_files, bindings, search_paths)
     import gin
 
-    from babeldraw.planning.flops import model_flops
     from babeldraw.training.loop import train
     from babeldraw.training.machine import Machine
 
@@ -38,9 +37,7 @@ def train_recipe(
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"
         ) from None
     try:
-        configured_train(
-            machine=Machine.from_config(config), config_text=config_text, model_flops=model_flops
-        )
+        configured_train(machine=Machine.from_config(config), config_text=config_text)
     except (TypeError, ValueError) as error:
         sentence = _refused_settings(str(error))
         if sentence is None:

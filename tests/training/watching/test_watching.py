@@ -11,21 +11,28 @@ from etils import epath
 from babeldraw.cli.support.machines import load_machine_file
 from babeldraw.cli.support.paths import repository_root
 from babeldraw.errors import UserError
+from babeldraw.models.flops import Flops
 from babeldraw.planning.chips import CHIPS
 from babeldraw.training.machine import Machine
 from babeldraw.training.watching.hosts import SlowestHost
 from babeldraw.training.watching.metrics import log_line
 from babeldraw.training.watching.profiler import Profiler
 from babeldraw.training.watching.trackers import WeightsAndBiases
+from tests.training.toy import Toy
 
 
 def records(directory):
     return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
 
 
+class Counted(Toy):
+    def flops(self):
+        return Flops({}, rest=0, frozen=10)
+
+
 def test_a_trace_mfu_and_the_slowest_host(run, tmp_path):
     machine = Machine(mesh={"data": 1}, peak_flops=1e6)
-    run(3, name="a", machine=machine, profile_steps="2:3", model_flops=lambda _, rows: 10.0 * rows)
+    run(3, name="a", objective=Counted(), machine=machine, profile_steps="2:3")
     (trace,) = (tmp_path / "a" / "profile").rglob("*.xplane.pb")
     assert trace.stat().st_size > 0
     for record in records(tmp_path / "a"):
@@ -36,7 +43,7 @@ def test_a_trace_mfu_and_the_slowest_host(run, tmp_path):
 
 
 def test_without_a_known_peak_there_is_no_mfu(run, tmp_path):
-    run(1, name="a", model_flops=lambda *_: 1.0)
+    run(1, name="a", objective=Counted())
     assert "mfu" not in records(tmp_path / "a")[0]
     line = {"loss": 1.0, "learning_rate": 0.1, "seconds_per_step": 1.0, "images_per_second": 1.0}
     assert "mfu" not in log_line(1, 2, "train", line)

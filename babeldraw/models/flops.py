@@ -1,13 +1,10 @@
-"""Floating-point operations of one train step, in closed form."""
+"""Floating-point operations of one train step, in closed form from the networks' sizes."""
 
 import dataclasses
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.masks import attention_mask
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives.base import Objective
-from babeldraw.objectives.text_to_image import TextToImage
-from babeldraw.objectives.tokenizer import Tokenizer
 from babeldraw.parallel.execution import Execution, Remat
 
 COUNTING_RULE = (
@@ -15,6 +12,9 @@ COUNTING_RULE = (
     "pipeline bubbles are not counted; frozen networks forward only; attention over the pairs that "
     "the mask allows (padding is not looked at)"
 )
+
+EMBEDDINGS = frozenset(("text_embedding", "image_embedding", "above_embedding", "logits"))
+"""Tables of tokens and the softmax, which a count "without embeddings" leaves out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Stack:
       dense_attention: the same over all pairs, as executed: the mask is applied to the scores.
       attention_outputs: of those products, self-attention's output projections.
       mlp_outputs: of those products, the second of the feed-forward.
+      pipelined: whether a machine's pipeline cuts it; other stacks are data parallel over stages.
     """
 
     layers: int
@@ -36,6 +37,7 @@ class Stack:
     dense_attention: int
     attention_outputs: int
     mlp_outputs: int
+    pipelined: bool = False
 
     def recomputed(self, remat: Remat) -> int:
         """What the backward pass carries out again. The layer's own output is not needed."""
@@ -46,6 +48,12 @@ class Stack:
             "attention": layer - self.attention_outputs,
             "full": layer,
         }[remat]
+
+    def bubble(self, execution: Execution) -> float:
+        """Share of the time in which a stage of the pipeline waits."""
+        if not self.pipelined or execution.pipeline is None:
+            return 0.0
+        return execution.pipeline.bubble_fraction(self.layers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,25 +84,14 @@ class Flops:
         for stack in self.stacks.values():
             passes = 3 * (stack.products + stack.dense_attention)
             passes += stack.recomputed(execution.remat)
-            bubble = execution.pipeline.bubble_fraction(stack.layers) if execution.pipeline else 0.0
-            total += passes / (1 - bubble)
+            total += passes / (1 - stack.bubble(execution))
         return batch_size * total
 
 
-def count_flops(objective: Objective) -> Flops | None:
-    """Of one example; None for an objective that has no closed form here."""
-    if isinstance(objective, TextToImage):
-        stacks, rest = _encoder_decoder(objective.model)
-        return Flops(stacks, rest, _encode(objective.tokenizer))
-    if isinstance(objective, Tokenizer):
-        return _tokenizer(objective.model)
-    return None
-
-
-def model_flops(objective: Objective, batch_size: int) -> float | None:
-    """Of a train step, by `COUNTING_RULE`; None where there is no closed form."""
-    flops = count_flops(objective)
-    return None if flops is None else float(flops.model(batch_size))
+def text_to_image_flops(model: EncoderDecoder, tokenizer: ViTVQGAN) -> Flops:
+    """Of one example of stage 2, whose tokens the frozen tokenizer makes."""
+    stacks, rest = _encoder_decoder(model)
+    return Flops(stacks, rest, _encode(tokenizer))
 
 
 def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
@@ -116,6 +113,7 @@ def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
         dense_attention=model.encoder_layers * text**2 * pair,
         attention_outputs=model.encoder_layers * text * project,
         mlp_outputs=model.encoder_layers * text * mlp // 2,
+        pipelined=True,
     )
     # A token: 4 projections of self-attention, query and output of cross-attention, the MLP.
     decoder = Stack(
@@ -125,6 +123,7 @@ def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
         dense_attention=model.decoder_layers * (image**2 + cross_pairs) * pair,
         attention_outputs=model.decoder_layers * image * project,
         mlp_outputs=model.decoder_layers * image * mlp // 2,
+        pipelined=True,
     )
     return {"encoder": encoder, "decoder": decoder}, image * 2 * width * model.codebook_size
 
@@ -136,7 +135,8 @@ def _encode(model: ViTVQGAN) -> int:
     return stack.products + stack.dense_attention + rest + search
 
 
-def _tokenizer(model: ViTVQGAN) -> Flops:
+def tokenizer_flops(model: ViTVQGAN) -> Flops:
+    """Of one example of stage 1, without the networks that judge the pictures."""
     encoder, encoder_rest = _vision_transformer(model, "encoder")
     decoder, decoder_rest = _vision_transformer(model, "decoder")
     # The search gives indices: nothing is differentiated through it.

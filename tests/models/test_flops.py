@@ -8,9 +8,9 @@ import pytest
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import unbox
 from babeldraw.parallel.schedule import Pipeline
-from babeldraw.planning.flops import count_flops
 from tests.models import tiny
 from tests.objectives import tiny_runs
+from tests.training.toy import Toy
 
 # Wide enough that matrix products outweigh all else, which XLA counts too.
 WIDE = {
@@ -53,7 +53,7 @@ def counted_by_xla(objective, compiled=False):
 
 def test_text_to_image_with_dense_attention():
     objective = text_to_image()
-    executed = count_flops(objective).executed(BATCH, Execution())
+    executed = objective.flops().executed(BATCH, Execution())
     assert executed == pytest.approx(counted_by_xla(objective), rel=0.03)
 
 
@@ -61,11 +61,11 @@ def test_tokenizer():
     objective = dataclasses.replace(
         tiny_runs.tokenizer(), model=TOKENIZER, execution=Execution(unroll=True)
     )
-    assert count_flops(objective).model(BATCH) == pytest.approx(counted_by_xla(objective), rel=0.03)
+    assert objective.flops().model(BATCH) == pytest.approx(counted_by_xla(objective), rel=0.03)
 
 
 def test_model_flops_count_the_pairs_that_the_mask_allows():
-    narrow, dense = count_flops(text_to_image()), count_flops(text_to_image(attention_kernel=None))
+    narrow, dense = text_to_image().flops(), text_to_image(attention_kernel=None).flops()
     n = 16
     causal = n * (n + 1) // 2
     pair = 2 * 2 * 4 * 64 * 2  # two layers
@@ -77,7 +77,7 @@ def test_model_flops_count_the_pairs_that_the_mask_allows():
 
 
 def test_rematerialisation_adds_what_it_recomputes():
-    flops = count_flops(text_to_image())
+    flops = text_to_image().flops()
     plain = flops.executed(1, Execution())
     extra = {
         remat: flops.executed(1, Execution(remat=remat)) - plain
@@ -96,13 +96,13 @@ def test_rematerialisation_adds_what_it_recomputes():
 @pytest.mark.parametrize("remat", ["attention", "full"])
 def test_xla_executes_what_is_said_to_be_recomputed(remat):
     objective = text_to_image(remat=remat)
-    executed = count_flops(objective).executed(BATCH, objective.execution)
+    executed = objective.flops().executed(BATCH, objective.execution)
     # Compiled: the layer's output, which nothing reads, is dropped by the compiler alone.
     assert executed == pytest.approx(counted_by_xla(objective, compiled=True), rel=0.04)
 
 
 def test_bubbles_are_executed_and_not_counted():
-    flops = count_flops(text_to_image())
+    flops = text_to_image().flops()
     pipelined = flops.executed(1, Execution(pipeline=Pipeline(2, 2, 1)))
     outside = 3 * flops.rest + flops.frozen
     plain = flops.executed(1, Execution())
@@ -119,7 +119,7 @@ def test_a_published_size():
         model=text_to_image_model("3b"),
         tokenizer=tokenizer_model("small_small"),
     )
-    flops = count_flops(objective)
+    flops = objective.flops()
     decoder = flops.stacks["decoder"]
     weights = 36 * (8 * 2048**2 + 2 * 2048 * 8192)
     reads_text = 36 * 2 * 2048**2  # keys and values of cross-attention: 128 tokens, not 1024
@@ -127,4 +127,11 @@ def test_a_published_size():
 
 
 def test_an_objective_without_a_closed_form_has_none():
-    assert count_flops(object()) is None
+    assert Toy().flops() is None
+
+
+def test_the_tokenizer_has_no_bubbles():
+    """It is data parallel over the stages (see `Tokenizer.network`)."""
+    flops = tiny_runs.tokenizer().flops()
+    pipelined = Execution(pipeline=Pipeline(2, 2, 1))
+    assert flops.executed(1, pipelined) == flops.executed(1, Execution())
