@@ -54,6 +54,43 @@ def test_every_tokenizer_recipe_builds(tokenizer):
     assert built.perceptual.weight == 0.1
 
 
+def test_the_tokenizer_recipe_has_the_published_numbers():
+    """arXiv 2110.04627; the discriminator is trained with the same optimizer, from step 0."""
+    built = objective(("runs/tokenizer", "tokenizers/small_small", "tasks/coco"))
+    adversary = built.adversary
+    weights = [built.l2_weight, built.logit_laplace_weight, built.vq_weight]
+    assert [*weights, built.perceptual.weight, adversary.weight] == [1.0, 0.1, 1.0, 0.1, 0.1]
+    assert built.commitment_weight == 0.25
+    assert (adversary.r1_weight, adversary.ramp_steps, adversary.adaptive) == (10.0, 0, False)
+    assert (built.ema_decay, built.revive_every) == (0, 0)
+    for adam in (built.optimizer, adversary.optimizer):
+        assert (adam.b1, adam.b2, adam.weight_decay, adam.clip_norm) == (0.9, 0.99, 1e-4, None)
+        rates = [float(adam.learning_rate(step)) for step in (0, 50_000, 500_000)]
+        assert rates == pytest.approx([0, 1e-4, 5e-5])
+    assert gin.query_parameter("%BATCH_SIZE") == 256
+    assert gin.query_parameter("%TRAIN_STEPS") == 500_000
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_the_text_to_image_recipe_has_the_published_numbers(size):
+    """The patent's, and the batch of arXiv 2206.10789; the kernel of 11 is DALL-E's."""
+    files = ("runs/text_to_image", f"models/{size}", "tokenizers/small_small", "tasks/coco")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'")
+    model, adafactor = built.model, built.optimizer
+    assert (model.text_vocab_size, model.text_length) == (16_000, 128)
+    assert (model.rows, model.columns, model.codebook_size) == (32, 32, 8192)
+    assert (model.attention_kernel, model.attention_wrap) == (11, False)
+    assert (model.decoder_inputs, model.dropout_rate, model.dtype) == ("raster", 0.1, "bfloat16")
+    assert (built.prompt_dropout_rate, built.token_noise_rate) == (0, 0)
+    assert (adafactor.b1, adafactor.b2, adafactor.first_moment_dtype) == (0.9, 0.96, "int8")
+    assert (adafactor.weight_decay, adafactor.clip_norm) == (4.5e-2, 4.0)
+    rates = [float(adafactor.learning_rate(step)) for step in (5_000, 85_000, 450_000)]
+    assert rates == pytest.approx([4.5e-5, 4.5e-5, 0.025 * 4.5e-5], rel=1e-3)
+    assert [player.name for player in built.players()] == ["text_to_image"]  # and no average
+    assert gin.query_parameter("%BATCH_SIZE") == 8192
+    assert gin.query_parameter("%TRAIN_STEPS") == 450_000
+
+
 def test_emoji_tokenizer_recipe_builds():
     built = objective(("runs/emoji_tokenizer_64",))
     names = [player.name for player in built.players()]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from babeldraw.cli import sample as sample_command
 from babeldraw.cli.main import main
 from babeldraw.cli.support import drawing
 from babeldraw.cli.support.drawing import file_stems
@@ -73,6 +74,15 @@ def test_files_and_their_metadata(drawn, run):
         assert settings["and"] == [["sunny", 0.5], ["rain", -1.0]]
         assert settings["guidance_weight"] == 1.5
         assert all(float(text["score"]) < 0 for text in texts)
+
+
+def test_without_options_tokens_are_drawn_as_the_model_has_them():
+    """Temperature 1.0, no top-k, no top-p (the patent)."""
+    parser = argparse.ArgumentParser()
+    sample_command.add_arguments(parser)
+    args = parser.parse_args(["a cook", "--checkpoint", "run"])
+    assert (args.temperature, args.top_k, args.top_p, args.cutoff) == (1.0, None, None, 0.0)
+    assert (args.guidance_weight, args.terms) == (1.0, [])
 
 
 def test_a_coca_orders_the_samples(drawn):

@@ -50,6 +50,15 @@ def test_shipped_vocabulary_is_trained_again_byte_for_byte(tmp_path):
     assert (tmp_path / "v.model").read_bytes() == vocabulary.EMOJI_VOCABULARY.read_bytes()
 
 
+def test_a_vocabulary_of_a_subset_repeats(tmp_path):
+    captions = [f"a{number} b{number % 7} cat" for number in range(400)]
+    paths = [tmp_path / f"{name}.model" for name in ("first", "second", "whole")]
+    for path, sample in zip(paths, (40, 40, 400), strict=True):
+        vocabulary.train_vocabulary(captions, path, 290, sample=sample)
+    first, second, whole = (path.read_bytes() for path in paths)
+    assert first == second != whole
+
+
 def test_task_captions_are_those_of_the_split():
     dataset = pipeline.Dataset("emoji_people_32", {"text": 20, "image": 32}, "heldout_people")
     captions = list(tasks.task_captions("emoji_people_32", "heldout_people"))

@@ -108,6 +108,24 @@ def test_padding_of_the_prompt_changes_nothing():
     assert np.abs(other - expected).max() > 1e-2
 
 
+def test_one_more_norm_ends_encoder_and_decoder():
+    model = tiny.transformer()
+    params = tiny.random_params(model)
+    plain = {"scale": jnp.ones(model.d_model), "bias": jnp.zeros(model.d_model)}
+    variables = {"params": params | {"encoder_norm": plain, "decoder_norm": plain}}
+    encoded, _ = tiny.jit(functools.partial(model.apply, method="encode"))(
+        variables, tiny.prompts(2)
+    )
+    np.testing.assert_allclose(encoded.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(encoded.std(-1), 1, atol=1e-4)
+    # Neither the length nor the mean of what the last layer gives reaches the logits.
+    to_logits = tiny.jit(functools.partial(model.apply, method="decoder_logits"))
+    x = jax.random.normal(jax.random.key(0), (2, 3, model.d_model))
+    logits = to_logits(variables, x)
+    np.testing.assert_allclose(to_logits(variables, 3 * x + 1), logits, atol=1e-4)
+    assert np.abs(logits).max() > 0.1
+
+
 def test_a_prompt_of_padding_alone_is_finite():
     for dtype in (jnp.float32, jnp.bfloat16):
         model = tiny.transformer(dtype=dtype)

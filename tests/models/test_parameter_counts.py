@@ -31,6 +31,8 @@ def vision_transformer(layers, width, hidden, input_dim, output_dim, tokens=1024
 
 
 SMALL, BASE, LARGE = (8, 512, 2048), (12, 768, 3072), (32, 1280, 5120)
+HEADS = {512: 8, 768: 12, 1280: 16}
+"""Of each width; no count sees them."""
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,8 @@ def test_tokenizer_sizes(size, encoder, decoder, total):
     assert ours["decoder"] == vision_transformer(*decoder, code_dim, 2 * patch)
     assert ours["codebook"] == 8192 * code_dim
     assert ours["total"] == sum(ours[part] for part in ("encoder", "decoder", "codebook")) == total
+    model = counts.tokenizer_model(size)
+    assert (model.encoder_heads, model.decoder_heads) == (HEADS[encoder[1]], HEADS[decoder[1]])
 
 
 def test_a_picture_of_256_pixels_is_1024_tokens():

@@ -55,6 +55,16 @@ def test_the_zero_vector_has_a_finite_direction_and_gradient():
     assert jnp.isfinite(jax.grad(total)(jnp.zeros((1, 4)))).all()
 
 
+def test_codes_start_normal():
+    module = Quantizer(codebook_size=2000, code_dim=4)
+    params = unbox(module.init(jax.random.key(0), jnp.zeros((1, 4)), method="nearest")["params"])
+    codes = np.asarray(params["codebook"])
+    assert codes.mean() == pytest.approx(0, abs=0.05)
+    # Shares within one and two standard deviations.
+    assert (abs(codes) < 1).mean() == pytest.approx(0.683, abs=0.02)
+    assert (abs(codes) < 2).mean() == pytest.approx(0.954, abs=0.01)
+
+
 @functools.cache
 def model_and_params(**settings):
     model = tiny.tokenizer(**settings)
@@ -122,12 +132,51 @@ def test_output_vectors_codes_and_tokens_belong_together():
     assert found.max() <= 1
 
 
+def without_blocks(params, side):
+    """Blocks that add nothing: what is left is a function of each patch or token alone."""
+    blocks = jax.tree.map(jnp.zeros_like, params[side]["blocks"])
+    return params | {side: params[side] | {"blocks": blocks}}
+
+
+def test_a_token_stands_for_its_own_patch():
+    """Patches are read in raster order, as tokens are drawn."""
+    model, params = model_and_params()
+    params = without_blocks(params, "encoder")
+    pictures = as_float(tiny.images(1))
+    # Row 1, column 2 of the 4 x 4 patches of 4 pixels.
+    pair = jnp.concatenate([pictures, pictures.at[0, 4:8, 8:12].add(0.3)])
+    encode = tiny.jit(functools.partial(model.apply, method="encode_to_codes"))
+    before, after = encode({"params": params}, pair)
+    assert np.nonzero((before != after).any(-1))[0].tolist() == [6]
+
+
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_the_head_is_two_matrices_with_a_tanh_between(side):
+    """And nothing after them."""
+    model, params = model_and_params()
+    params = without_blocks(params, side)[side]
+    size = params["input"]["kernel"].shape[0]
+    x = np.random.default_rng(0).normal(size=(2, model.num_tokens, size)).astype(np.float32)
+
+    def run(module, x):
+        return getattr(module, side)(x)
+
+    found = tiny.jit(functools.partial(model.apply, method=run))({"params": {side: params}}, x)
+
+    def linear(name, x):
+        return x @ params[name]["kernel"] + params[name]["bias"]
+
+    y = linear("input", x) + params["positions"]["table"]
+    y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6)
+    y = y * params["norm"]["scale"] + params["norm"]["bias"]
+    expected = linear("head_out", np.tanh(linear("head_in", y)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_code_is_drawn_where_its_token_stands():
     """Tokens are in raster order, as patches are."""
     model, params = model_and_params()
-    # A decoder whose blocks add nothing is a function of each token alone.
-    blocks = jax.tree.map(jnp.zeros_like, params["decoder"]["blocks"])
-    params = params | {"decoder": params["decoder"] | {"blocks": blocks}}
+    params = without_blocks(params, "decoder")
     tokens = tiny.pictures_tokens(1, model)
     pair = jnp.concatenate([tokens, tokens.at[0, 6].set((tokens[0, 6] + 1) % tiny.CODES)])
 

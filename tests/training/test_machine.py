@@ -40,3 +40,22 @@ def test_shipped_machine_files(path):
     machine = Machine.from_config(runpy.run_path(str(path))["get_config"]())
     assert machine.name == path.stem
     assert {"data", "stage", "model"} >= set(machine.mesh)
+
+
+def test_the_published_sizes_are_split_as_in_the_patent():
+    def machine(name):
+        path = next(path for path in CONFIGS if path.stem == name)
+        return Machine.from_config(runpy.run_path(str(path))["get_config"]())
+
+    small, three_billion, twenty_billion = map(machine, ("v5e_16", "v4_512", "v4_1024"))
+    assert small.mesh == {"data": 16, "stage": 1, "model": 1}
+    assert three_billion.mesh == {"data": 128, "stage": 1, "model": 4}
+    assert twenty_billion.mesh == {"data": 64, "stage": 16, "model": 1}
+    assert not any(each.fsdp for each in (small, three_billion, twenty_billion))
+    pipeline = twenty_billion.execution.pipeline
+    # 16 encoder layers in one round, 64 decoder layers in a circular schedule of four.
+    assert (pipeline.rounds(16), pipeline.rounds(64)) == (1, 4)
+    # Pictures are drawn with in-layer parallelism and without a pipeline.
+    for large, in_layer in ((three_billion, 4), (twenty_billion, 16)):
+        mesh = large.sampling_mesh or large.mesh
+        assert (mesh.get("stage", 1), mesh["model"]) == (1, in_layer)
