@@ -1,4 +1,7 @@
-"""Contract: a decoder layer is its formula, noise included."""
+"""Contract: a decoder layer is its formula, noise included, and lies where the patent says."""
+
+import collections
+import re
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +10,8 @@ import pytest
 
 from babeldraw.models.layers import dropout
 from babeldraw.models.transformer import TransformerLayer
-from babeldraw.parallel.rules import unbox
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import INFERENCE_RULES, TRAINING_RULES, placing, unbox
 from tests.models import tiny
 
 RATE = 0.3
@@ -33,19 +37,27 @@ def attend(params, x, y, mask):
     return jnp.einsum("bnhe,hed->bnd", heads, params["output"]["kernel"])
 
 
-@pytest.mark.parametrize("with_dropout", [False, True])
-def test_a_decoder_layer_is_its_formula(with_dropout):
-    """Norms come first, the MLP has two matrices and a ReLU, and four places have dropout."""
+def params_and_inputs(batch):
     rng = np.random.default_rng(0)
-    x, encoded = (jnp.asarray(rng.normal(size=(2, n, 8)), jnp.float32) for n in (5, 4))
-    mask = jnp.tril(jnp.ones((5, 5), bool))[None, None]
-    encoded_mask = jnp.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)[:, None, None]
-    inputs = {"mask": mask, "encoded": encoded, "encoded_mask": encoded_mask}
+    x, encoded = (jnp.asarray(rng.normal(size=(batch, n, 8)), jnp.float32) for n in (5, 4))
+    inputs = {
+        "encoded": encoded,
+        "encoded_mask": jnp.arange(4) <= jnp.arange(batch)[:, None, None, None] % 4,
+        "mask": jnp.tril(jnp.ones((5, 5), bool))[None, None],
+    }
     shapes = jax.eval_shape(lambda: LAYER.init(jax.random.key(0), x, **inputs))["params"]
     params = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), unbox(shapes)
     )
-    keys = tiny.keys(2) if with_dropout else None
+    return params, x, inputs
+
+
+@pytest.mark.parametrize("with_dropout", [False, True])
+def test_a_decoder_layer_is_its_formula(with_dropout):
+    """Norms come first, the MLP has two matrices and a ReLU, and four places have dropout."""
+    params, x, inputs = params_and_inputs(3)
+    encoded, encoded_mask, mask = inputs.values()
+    keys = tiny.keys(3) if with_dropout else None
 
     def by_hand(params, x):
         def drop(x, site):
@@ -64,3 +76,19 @@ def test_a_decoder_layer_is_its_formula(with_dropout):
 
     found, expected = both(params, x)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rules", "output"), [(TRAINING_RULES, "model"), (INFERENCE_RULES, "")])
+def test_outputs_are_split_in_training_and_whole_in_sampling(rules, output):
+    """Heads and the MLP's hidden dimension are split in both."""
+    params, x, inputs = params_and_inputs(8)
+    with placing(make_mesh({"data": 4, "model": 2}), rules):
+        lowered = jax.jit(LAYER.apply).lower({"params": params}, x, **inputs)
+    constraint = re.compile(r"sdy.sharding_constraint .* <@mesh, \[(.*)\]> : tensor<8x5x(.*)xf32>")
+    found = collections.Counter(constraint.findall(lowered.as_text()))
+    batch, last = '{"data", "stage"}, {}', f'{{"{output}"}}' if output else "{}"
+    assert found == {
+        (f"{batch}, {last}", "8"): 3,  # what both attentions and the MLP add to x
+        (f'{batch}, {{"model"}}', "10"): 1,
+        (f'{batch}, {{"model"}}, {{}}', "2x3"): 4,  # queries, and keys and values of x
+    }
