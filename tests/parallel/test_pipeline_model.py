@@ -72,7 +72,7 @@ def test_rematerialised(remat, pipeline):
 @pytest.mark.slow
 def test_on_sixteen_devices():
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=16",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=16",
         "JAX_PLATFORMS": "cpu",
     }
     output = subprocess.run(

@@ -1,4 +1,4 @@
-"""The bars of the published sizes, on the real compiler. Slow.
+"""The bars of the published sizes, on the real compiler.
 
 `python -m benchmarks.plans` makes the README's table from the same plans. Here the compiler
 optimises least: minutes in place of a quarter of an hour each, with the same collectives and about
@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import plans
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.published
 
 PIPELINES = re.compile(r"jit\(step\)/(transpose\()?jvp\(EncoderDecoder\)\)?/(.*encoder|decoder)$")
 

@@ -48,7 +48,7 @@ def run_two(model_dir, steps, program=PROGRAM):
         port = probe.getsockname()[1]
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     arguments = [[str(port), str(index), str(model_dir), str(steps)] for index in (0, 1)]
