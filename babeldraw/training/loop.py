@@ -149,12 +149,12 @@ def train(
         # 6. What is written, and when.
         write_run_files(directory, config_text, machine, variables, mesh, start)
         write = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
-        held_out = eval_dataset or train_dataset
-        shown = hooks_lib.FixedBatches(
-            held_out, eval_batches, batch_layout(objective, held_out.batch_size, mesh)
+        shown = eval_dataset or train_dataset
+        batches_shown = hooks_lib.FixedBatches(
+            shown, eval_batches, batch_layout(objective, shown.batch_size, mesh)
         )
         if eval_dataset is not None:
-            shown.load()
+            batches_shown.load()
         window = MetricWindow(
             names,
             max_skipped_in_a_row=max_skipped_steps,
@@ -173,11 +173,11 @@ def train(
                 flops.model(train_dataset.batch_size) / peak if flops and peak else None,
             )
         ]
-        common = (objective, constants, shown, seed, replicated(mesh))
+        held_out = hooks_lib.HeldOut(objective, constants, batches_shown, seed, replicated(mesh))
         if eval_dataset is not None:
-            hooks.append(hooks_lib.Evaluate(eval_every, *common, write))
+            hooks.append(hooks_lib.Evaluate(eval_every, held_out, write))
             hooks.append(hooks_lib.PlotCurves(eval_every, directory))
-        hooks.append(hooks_lib.SavePictures(pictures_every, *common, directory / "pictures"))
+        hooks.append(hooks_lib.SavePictures(pictures_every, held_out, directory / "pictures"))
         every = machine.checkpoint_every or train_steps
         save = hooks_lib.SaveCheckpoint(every, checkpoints, window, train_steps)
         hooks.append(save)

@@ -13,6 +13,9 @@ from babeldraw.parallel.rules import replicated
 from babeldraw.training.batches import BatchLayout
 from babeldraw.training.state import TrainState, step_key
 
+MUST_BE_FINITE = ("loss", "grad_norm")
+"""Metrics of a player. Where one of them is not finite the player skips the step."""
+
 TrainStep = Callable[[TrainState, Constants, Batch], tuple[TrainState, Metrics]]
 
 
@@ -51,7 +54,8 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             updates, after = optimizer.update(gradients, before, own, value=loss)
             moved = optax.apply_updates(own, updates)
             if optax.tree.get(before, "skipped") is None:  # Others skip by themselves, in place.
-                finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+                judged = {"loss": loss, "grad_norm": norm}
+                finite = jnp.isfinite(jnp.stack([judged[name] for name in MUST_BE_FINITE])).all()
                 moved, after = jax.tree.map(
                     functools.partial(jnp.where, finite), (moved, after), (own, before)
                 )

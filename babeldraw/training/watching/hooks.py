@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -110,69 +110,66 @@ class FixedBatches:
         return (self.layout.to_global(batch) for batch in self._host)
 
 
-class Evaluate:
-    """Means of the objective's held-out metrics over fixed batches, with fixed keys."""
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What a run is looked at with: the same batches and keys every time.
 
-    def __init__(
-        self,
-        every: int,
-        objective: Objective,
-        constants: Constants,
-        batches: FixedBatches,
-        seed: int,
-        out_sharding: jax.sharding.Sharding,
-        write: Writer,
-    ) -> None:
-        self.every = every
-        self._objective = objective
-        self._constants, self._batches, self._write = constants, batches, write
-        self._key = step_key(seed, EVALUATION_STEP)
+    Attributes:
+      constants: of the objective, on the devices.
+      seed: of the run.
+      out_sharding: of what is computed, such as a whole copy on every device.
+    """
+
+    objective: Objective
+    constants: Constants
+    batches: FixedBatches
+    seed: int
+    out_sharding: jax.sharding.Sharding
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A traceable method of the objective: `(params, constants, batch, key) -> arrays`."""
         # A bound method would be hashed with its objective, which may hold a dict.
-        self._evaluate = jax.jit(
-            lambda *inputs: objective.evaluate(*inputs), out_shardings=out_sharding
-        )
+        return jax.jit(lambda *inputs: function(*inputs), out_shardings=self.out_sharding)
+
+
+class Evaluate:
+    """Means of the objective's held-out metrics over all its fixed batches."""
+
+    def __init__(self, every: int, held_out: HeldOut, write: Writer) -> None:
+        self.every = every
+        self._held_out, self._write = held_out, write
+        self._key = step_key(held_out.seed, EVALUATION_STEP)
+        self._evaluate = held_out.compiled(held_out.objective.evaluate)
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes an `eval` record."""
+        constants, objective = self._held_out.constants, self._held_out.objective
         results = [
-            self._evaluate(
-                state.params, self._constants, batch, jax.random.fold_in(self._key, index)
-            )
-            for index, batch in enumerate(self._batches)
+            self._evaluate(state.params, constants, batch, jax.random.fold_in(self._key, index))
+            for index, batch in enumerate(self._held_out.batches)
         ]
         fetched = jax.device_get(results)
         means = {name: np.mean([r[name] for r in fetched], axis=0) for name in fetched[0]}
-        values = self._objective.summarize(means)
+        values = objective.summarize(means)
         self._write(step, "eval", values)
         if jax.process_index() == 0:
-            for alarm in self._objective.alarms(values):
+            for alarm in objective.alarms(values):
                 print(f"alarm at step {step}: {alarm}", flush=True)
 
 
 class SavePictures:
-    """The objective's sheets for one fixed batch: model_dir/pictures/NAME-000500.png."""
+    """The objective's sheets for the first fixed batch: model_dir/pictures/NAME-000500.png."""
 
-    def __init__(
-        self,
-        every: int,
-        objective: Objective,
-        constants: Constants,
-        batches: FixedBatches,
-        seed: int,
-        out_sharding: jax.sharding.Sharding,
-        directory: epath.Path,
-    ) -> None:
+    def __init__(self, every: int, held_out: HeldOut, directory: epath.Path) -> None:
         self.every = every
-        self._constants, self._batches, self._directory = constants, batches, directory
-        self._key = step_key(seed, PICTURES_STEP)
-        self._pictures = jax.jit(
-            lambda *inputs: objective.pictures(*inputs), out_shardings=out_sharding
-        )
+        self._held_out, self._directory = held_out, directory
+        self._key = step_key(held_out.seed, PICTURES_STEP)
+        self._pictures = held_out.compiled(held_out.objective.pictures)
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes each sheet."""
-        batch = next(iter(self._batches))
-        sheets = self._pictures(state.params, self._constants, batch, self._key)
+        batch = next(iter(self._held_out.batches))
+        sheets = self._pictures(state.params, self._held_out.constants, batch, self._key)
         if jax.process_index() == 0:
             for name, images in sheets.items():
                 write_grid(self._directory / f"{name}-{step:06d}.png", np.asarray(images))

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from babeldraw.errors import UserError
+from babeldraw.training.step import MUST_BE_FINITE
 
 _STEPS_AHEAD = 2
 
@@ -39,7 +40,7 @@ class MetricWindow:
           describe_batch: says what the examples of a step are, for the error.
         """
         self.names = tuple(names)
-        must_be_finite = [name.split("/")[-1] in ("loss", "grad_norm") for name in self.names]
+        must_be_finite = [name.split("/")[-1] in MUST_BE_FINITE for name in self.names]
         self._must_be_finite = np.array(must_be_finite)
         self._max_skipped = max_skipped_in_a_row
         self._describe_batch = describe_batch
