@@ -34,10 +34,7 @@ class EncoderDecoder(nn.Module):
         `row_start`: the token to the left, at column 0 a learned vector of the row;
         `row_start_above`: `row_start` plus an embedding (own table) of the token above.
         The last two never read across the right edge, which makes wavefront sampling exact.
-      block_attention: in training, skip most of what the conv-shaped mask forbids (see
-        `block_attention`): the same numbers to about 1e-6, sooner on large grids. Needs a mask
-        without wrap.
-      execution: how the stacks run; changes no number.
+      execution: how the stacks run, and the path of attention: the same numbers to about 1e-6.
     """
 
     text_vocab_size: int
@@ -55,7 +52,6 @@ class EncoderDecoder(nn.Module):
     attention_kernel: int | None = 11
     attention_wrap: bool = False
     decoder_inputs: DecoderInputs = "raster"
-    block_attention: bool = False
     dtype: DTypeLike = jnp.bfloat16
     execution: Execution = Execution()
 
@@ -106,8 +102,8 @@ class EncoderDecoder(nn.Module):
     def _blocks(self) -> Blocks:
         if self.attention_kernel is None or self.attention_wrap:
             raise UserError(
-                "EncoderDecoder.block_attention needs an attention_kernel and attention_wrap = "
-                "False; set these, or leave block_attention False."
+                "Attention in blocks needs a conv-shaped mask without wrap; set attention to "
+                "'dense' in the machine file, or set EncoderDecoder.attention_kernel."
             )
         return make_blocks(self.rows, self.columns, self.attention_kernel)
 
@@ -127,7 +123,9 @@ class EncoderDecoder(nn.Module):
                 "encoded_mask": text_mask,
                 "keys": fold_keys(dropout_keys, 1),
             },
-            self._blocks() if self.block_attention else self.decoder_mask()[None, None],
+            self._blocks()
+            if self.execution.attention == "blocks"
+            else self.decoder_mask()[None, None],
         )
         return self.decoder_logits(x)
 

@@ -2,12 +2,12 @@
 
 A stack is one function of one layer and its weights with a leading `layers` axis. The model
 says what a layer computes; the machine file says how the stack is executed. Parameters and
-numbers are the same under every setting.
+numbers are the same under every setting, to the rounding of float sums.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ none changes (encoded text, masks, dropout keys), so that a scan keeps one copy 
 """
 
 Remat = Literal["none", "dots", "attention", "full"]
+
+AttentionPath = Literal["dense", "blocks"]
 
 SELF_ATTENTION_OUTPUT = "self_attention_output"
 """What the models name (`checkpoint_name`) for the policy `attention`."""
@@ -59,13 +61,18 @@ class Execution:
       unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
         where a scan copies its stacked weights; slower to compile for deep models.
       pipeline: cut the stack into stages; None: all layers run one after another.
+      attention: how training computes self-attention over the image tokens: `dense`, or `blocks`,
+        which skip most of what a conv-shaped mask forbids (see `models.block_attention`).
     """
 
     remat: Remat = "none"
     unroll: bool = False
     pipeline: Pipeline | None = None
+    attention: AttentionPath = "dense"
 
     def __post_init__(self) -> None:
+        if self.attention not in get_args(AttentionPath):
+            raise ValueError(f"attention must be dense or blocks, not {self.attention!r}.")
         if self.remat != "none" and self.remat not in _REMAT_POLICIES:
             raise ValueError(f"remat must be none, dots, attention or full, not {self.remat!r}.")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from babeldraw.errors import UserError
-from babeldraw.parallel.execution import Execution, Remat
+from babeldraw.parallel.execution import AttentionPath, Execution, Remat
 from babeldraw.parallel.rules import Rules, training_rules
 from babeldraw.parallel.schedule import Pipeline
 
@@ -27,6 +27,7 @@ class Machine:
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
       remat: what the backward pass recomputes, see `parallel.execution.Execution`.
       unroll: write layers out in place of `lax.scan`.
+      attention: `dense` or `blocks`, see `parallel.execution.Execution`.
       xla_flags: given to XLA before JAX starts.
       checkpoint_every: steps between checkpoints; 0 saves the last step only.
       checkpoint_keep: how many of the latest checkpoints stay on disk.
@@ -46,6 +47,7 @@ class Machine:
     circular_repeats: int = 0
     remat: Remat = "none"
     unroll: bool = False
+    attention: AttentionPath = "dense"
     xla_flags: str = ""
     checkpoint_every: int = 1000
     checkpoint_keep: int = 3
@@ -92,7 +94,9 @@ class Machine:
         pipeline = None
         if stages > 1:
             pipeline = Pipeline(stages, self.num_microbatches, self.circular_repeats or None)
-        return Execution(remat=self.remat, unroll=self.unroll, pipeline=pipeline)
+        return Execution(
+            remat=self.remat, unroll=self.unroll, pipeline=pipeline, attention=self.attention
+        )
 
     @property
     def rules(self) -> Rules:

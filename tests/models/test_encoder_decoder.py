@@ -166,15 +166,15 @@ def test_blocks_of_the_grid_give_the_logits_of_the_dense_mask():
     params, text = tiny.random_params(model), tiny.prompts(2)
     tokens = tiny.pictures_tokens(2, model)
     expected = tiny.jit(model.apply)({"params": params}, text, tokens)
-    blocks = tiny.transformer(**settings, block_attention=True)
+    blocks = model.clone(execution=Execution(attention="blocks"))
     found = tiny.jit(blocks.apply)({"params": params}, text, tokens)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{"attention_kernel": None}, {"attention_wrap": True}])
 def test_blocks_need_a_window_within_the_grid(settings):
-    model = tiny.transformer(block_attention=True, **settings)
-    with pytest.raises(UserError, match="block_attention needs an attention_kernel"):
+    model = tiny.transformer(execution=Execution(attention="blocks"), **settings)
+    with pytest.raises(UserError, match="blocks needs a conv-shaped mask"):
         jax.eval_shape(model.init, jax.random.key(0), *tiny.inputs(model))
 
 

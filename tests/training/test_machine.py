@@ -16,6 +16,8 @@ def test_from_config():
     machine = Machine.from_config(
         ConfigDict({"name": "x", "mesh": {"data": -1, "model": 4}, "remat": "dots", "unroll": True})
     )
+    blocks = Machine.from_config(ConfigDict({"attention": "blocks"}))
+    assert blocks.execution == Execution(attention="blocks")
     assert machine.mesh == {"data": -1, "model": 4}
     assert machine.execution == Execution(remat="dots", unroll=True)
     assert machine.checkpoint_keep == Machine().checkpoint_keep
@@ -27,6 +29,7 @@ def test_from_config():
     [
         ({"remta": "full"}, "sets 'remta', which does not exist: use only name, topology"),
         ({"remat": "some"}, "remat must be none, dots, attention or full, not 'some'"),
+        ({"attention": "splash"}, "attention must be dense or blocks, not 'splash'"),
         ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it must be of type int"),
     ],
 )
