@@ -57,7 +57,8 @@ def our_blocks(case: Case, images, steps: int) -> tuple[Block, Block, int]:
     import jax
 
     from babeldraw.models.vit_vqgan import ViTVQGAN
-    from babeldraw.objectives.tokenizer import Tokenizer, as_float
+    from babeldraw.objectives.picture_maker import as_float
+    from babeldraw.objectives.tokenizer import Tokenizer
     from babeldraw.parallel.execution import Execution
 
     sides = {

@@ -21,7 +21,7 @@ from babeldraw.objectives.base import (
     Player,
     check_text_tokens,
 )
-from babeldraw.objectives.tokenizer import as_float
+from babeldraw.objectives.picture_maker import as_float
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.sampling.rerank import Reranker
 

@@ -12,20 +12,15 @@ from jaxtyping import Array, Float
 
 from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives import adversarial, losses
-from babeldraw.objectives.adversarial import Adversary
 from babeldraw.objectives.base import (
     Batch,
     Constants,
     Metrics,
     Networks,
-    Objective,
     Params,
     Player,
 )
-from babeldraw.objectives.losses import Terms
-from babeldraw.objectives.perceptual import Perceptual
-from babeldraw.objectives.tokenizer import as_float
+from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
 from babeldraw.sampling.upscale import Upscaler
@@ -33,37 +28,24 @@ from babeldraw.sampling.upscale import Upscaler
 NAME = "super_resolution"
 """The player's name."""
 
-Images = Float[Array, "batch height width 3"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SuperResolution(Objective):
+class SuperResolution(PictureMaker):
     """Weighted sum of L2, perceptual and adversarial losses on enlarged reconstructions.
 
     A picture of the batch is averaged down to the tokenizer's size, goes through the frozen
     tokenizer and back, and the network has to give the picture itself: it removes what the
-    tokenizer leaves of its own, besides adding detail. A term whose weight is 0 is not computed.
+    tokenizer leaves of its own, besides adding detail. The discriminator is of the enlarged size.
 
     Attributes:
       tokenizer_params: gives the trained tokenizer's parameters, such as
         `checkpoints.load_tokenizer` of a run directory; called once, at the start of a run.
-      perceptual: distance in a frozen network's features; None: off.
-      adversary: the discriminator, of the enlarged size; None: off.
     """
 
     model: SuperResolver
     tokenizer: ViTVQGAN
     tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
-    l2_weight: float = 1.0
-    perceptual: Perceptual | None = None
-    adversary: Adversary | None = None
-
-    def __post_init__(self) -> None:
-        # What has no weight is taken out here, once.
-        for part in ("perceptual", "adversary"):
-            if getattr(self, part) is not None and not getattr(self, part).weight:
-                object.__setattr__(self, part, None)
 
     @property
     def image_size(self) -> int:
@@ -76,16 +58,11 @@ class SuperResolution(Objective):
 
     def init(self, key: jax.Array) -> dict[str, Params]:
         size = self.tokenizer.image_size
-        params = {NAME: self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]}
-        if self.adversary is not None:
-            params[adversarial.NAME] = self.adversary.init(jax.random.fold_in(key, 1))
-        return params
+        network = self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]
+        return {NAME: network, **self.init_adversary(key)}
 
     def constants(self) -> dict[str, Any]:
-        constants = {"tokenizer": self.tokenizer_params()}
-        if self.perceptual is not None:
-            constants["perceptual"] = self.perceptual.params()
-        return constants
+        return {**super().constants(), "tokenizer": self.tokenizer_params()}
 
     def abstract_constants(self) -> dict[str, Any]:
         size = self.tokenizer.image_size
@@ -93,10 +70,7 @@ class SuperResolution(Objective):
         def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
             return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
-        constants = {"tokenizer": unbox(jax.eval_shape(init)["params"])}
-        if self.perceptual is not None:
-            constants["perceptual"] = jax.eval_shape(self.perceptual.params)
-        return constants
+        return {**super().abstract_constants(), "tokenizer": unbox(jax.eval_shape(init)["params"])}
 
     def upscaler(self, networks: Networks) -> Upscaler:
         return Upscaler(self.model, networks[NAME])
@@ -104,17 +78,13 @@ class SuperResolution(Objective):
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
         player = Player(NAME, self.loss, optimizer, self.optimizer.learning_rate)
-        if self.adversary is None:
-            return (player,)
+        return *self.adversary_players(), player
 
-        def real_and_made(
-            params: Mapping[str, Params], constants: Constants, batch: Batch
-        ) -> tuple[Images, Images]:
-            images = as_float(batch["image"])
-            return images, self._enlarge(params[NAME], self.reconstruct(constants, images))
-
-        axes = self.layer_axes(adversarial.NAME)
-        return self.adversary.player(real_and_made, axes), player
+    def real_and_made(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch
+    ) -> tuple[Images, Images]:
+        images = as_float(batch["image"])
+        return images, self._enlarge(params[NAME], self.reconstruct(constants, images))
 
     def reconstruct(self, constants: Constants, images: Images) -> Images:
         """Pictures of the batch, averaged down and passed through the tokenizer; in [0, 1]."""
@@ -137,20 +107,8 @@ class SuperResolution(Objective):
         """The weighted sum; metrics hold each unweighted term and PSNR."""
         images = as_float(batch["image"])
         made = self._enlarge(params, self.reconstruct(constants, images))
-        terms = self._terms(images, made, constants)
-        if self.adversary is not None:
-            terms["adversarial"] = self.adversary.generator_term(
-                all_params[adversarial.NAME],
-                step,
-                made,
-                lambda made: self._terms(images, made, constants),
-            )
-        total = losses.weighted_sum(terms)
-        return total, {
-            "loss": total,
-            "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
-            **{name: value for name, (_, value) in terms.items()},
-        }
+        terms = self.picture_terms(images, made, constants)
+        return self.train_metrics(terms, images, made, all_params, constants, step)
 
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
@@ -160,12 +118,9 @@ class SuperResolution(Objective):
         small = self.reconstruct(constants, images)
         made = self._enlarge(params[NAME], small)
         plain = enlarge(small, self.model.factor)
-        metrics = {name: value for name, (_, value) in self._terms(images, made, constants).items()}
-        metrics["mean_square_error"] = jnp.mean(jnp.square(images - jnp.clip(made, 0, 1)))
-        metrics["bilinear_mean_square_error"] = jnp.mean(jnp.square(images - plain))
-        if self.adversary is not None:
-            metrics |= self.adversary.evaluate(params[adversarial.NAME], images, made)
-        return metrics
+        terms = self.picture_terms(images, made, constants)
+        metrics = self.held_out_metrics(terms, images, made, params)
+        return metrics | {"bilinear_mean_square_error": jnp.mean(jnp.square(images - plain))}
 
     def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
         """`psnr` and `bilinear_psnr` in dB in place of the errors: the gap is what was learned."""
@@ -175,7 +130,7 @@ class SuperResolution(Objective):
             "bilinear_psnr": rest.pop("bilinear_mean_square_error"),
         }
         return {
-            **{name: float(-10 * np.log10(error + 1e-12)) for name, error in errors.items()},
+            **{name: decibels(error) for name, error in errors.items()},
             **{name: float(value) for name, value in rest.items()},
         }
 
@@ -192,13 +147,3 @@ class SuperResolution(Objective):
 
     def _enlarge(self, params: Params, small: Images) -> Float[Array, "batch height2 width2 3"]:
         return self.model.apply({"params": params}, small)
-
-    def _terms(self, images: Images, made: Images, constants: Constants) -> Terms:
-        """Those that look at the pictures alone."""
-        terms: Terms = {}
-        if self.l2_weight:
-            terms["l2"] = (self.l2_weight, jnp.mean(jnp.square(images - made)))
-        if self.perceptual is not None:
-            value = self.perceptual.distance(constants["perceptual"], images, made)
-            terms["perceptual"] = (self.perceptual.weight, value)
-        return terms

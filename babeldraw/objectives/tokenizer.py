@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +11,17 @@ from jaxtyping import Array, Float
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops, tokenizer_flops
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives import adversarial, codebook, losses
-from babeldraw.objectives.adversarial import Adversary
+from babeldraw.objectives import codebook, losses
 from babeldraw.objectives.base import (
     Batch,
     Constants,
     Metrics,
     Networks,
-    Objective,
     Params,
     Player,
 )
 from babeldraw.objectives.losses import Terms
-from babeldraw.objectives.perceptual import Perceptual
+from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.sampling.codec import Codec
 
@@ -33,18 +30,14 @@ NAME, EMA_NAME, SHARE_NAME = "tokenizer", "tokenizer_ema", "code_share"
 
 SHARE_DECAY = 0.99
 
-Images = Float[Array, "batch height width 3"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Tokenizer(Objective):
+class Tokenizer(PictureMaker):
     """Weighted sum of L2, logit-Laplace, perceptual, adversarial and VQ losses.
 
-    The weights are those of arXiv 2110.04627. A term whose weight is 0 is not computed.
+    The weights are those of arXiv 2110.04627. See `PictureMaker` for the terms not named here.
 
     Attributes:
-      perceptual: distance in a frozen network's features; None: off.
-      adversary: the discriminator, trained beside the tokenizer; None: off.
       ema_decay: keep a moving average of the parameters, which is what evaluation and every user of
         the tokenizer then take; 0: off.
       revive_every: steps between revivals of codes whose share of the tokens has fallen below a
@@ -54,26 +47,20 @@ class Tokenizer(Objective):
 
     model: ViTVQGAN
     optimizer: OptimizerConfig
-    l2_weight: float = 1.0
     logit_laplace_weight: float = 0.1
     vq_weight: float = 1.0
     commitment_weight: float = 0.25
-    perceptual: Perceptual | None = None
-    adversary: Adversary | None = None
     ema_decay: float = 0.0
     revive_every: int = 0
     usage_alarm: float = 0.25
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.revive_every and not self.model.l2_normalize:
             raise UserError(
                 "REVIVE_EVERY puts codes on the unit sphere, which needs l2_normalize; turn it on, "
                 "or set REVIVE_EVERY to 0."
             )
-        # What has no weight is taken out here, once.
-        for part in ("perceptual", "adversary"):
-            if getattr(self, part) is not None and not getattr(self, part).weight:
-                object.__setattr__(self, part, None)
 
     @property
     def network(self) -> ViTVQGAN:
@@ -94,21 +81,13 @@ class Tokenizer(Objective):
         return self.init_network(key)
 
     def init(self, key: jax.Array) -> dict[str, Params]:
-        params = {NAME: self.init_trained(key)}
-        if self.adversary is not None:
-            params[adversarial.NAME] = self.adversary.init(jax.random.fold_in(key, 1))
+        params = {NAME: self.init_trained(key), **self.init_adversary(key)}
         if self.revive_every:
             size = self.model.codebook_size
             params[SHARE_NAME] = {"share": jnp.full((size,), 1 / size)}
         if self.ema_decay:
             params[EMA_NAME] = self.init_trained(key)
         return params
-
-    def constants(self) -> dict[str, Any]:
-        return {} if self.perceptual is None else {"perceptual": self.perceptual.params()}
-
-    def abstract_constants(self) -> dict[str, Any]:
-        return jax.eval_shape(lambda: Tokenizer.constants(self))
 
     def players(self) -> tuple[Player, ...]:
         players = [
@@ -124,9 +103,7 @@ class Tokenizer(Objective):
         if self.revive_every:
             share = codebook.moving_average(SHARE_NAME, self._code_share, SHARE_DECAY)
             players.insert(0, share)
-        if self.adversary is not None:
-            axes = self.layer_axes(adversarial.NAME)
-            players.insert(0, self.adversary.player(self._real_and_made, axes))
+        players = [*self.adversary_players(), *players]
         if self.ema_decay:
             players.append(
                 codebook.moving_average(EMA_NAME, lambda params, *_: params[NAME], self.ema_decay)
@@ -159,24 +136,9 @@ class Tokenizer(Objective):
         output, z, codes, tokens = self.network.apply(self.variables(params, constants), images)
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
-        if self.adversary is not None:
-            terms["adversarial"] = self.adversary.generator_term(
-                all_params[adversarial.NAME],
-                step,
-                made,
-                lambda made: self._picture_terms(images, made, constants),
-            )
+        total, metrics = self.train_metrics(terms, images, made, all_params, constants, step)
         share = codebook.code_share(tokens, self.model.codebook_size)
-        total = losses.weighted_sum(terms)
-        metrics = {
-            "loss": total,
-            "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
-            "codebook_usage": jnp.mean(share > 0),
-            **{name: value for name, (_, value) in terms.items()},
-        }
-        if self.adversary is not None:
-            metrics["adversarial_weight"] = terms["adversarial"][0]
-        return total, metrics
+        return total, {**metrics, "codebook_usage": jnp.mean(share > 0)}
 
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
@@ -187,21 +149,15 @@ class Tokenizer(Objective):
         output, z, codes, tokens = self.network.apply(variables, images)
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
-        metrics = {
-            **{name: value for name, (_, value) in terms.items()},
-            "mean_square_error": jnp.mean(jnp.square(images - jnp.clip(made, 0, 1))),
-            "code_share": codebook.code_share(tokens, self.model.codebook_size),
-        }
-        if self.adversary is not None:
-            metrics |= self.adversary.evaluate(params[adversarial.NAME], images, made)
-        return metrics
+        metrics = self.held_out_metrics(terms, images, made, params)
+        return metrics | {"code_share": codebook.code_share(tokens, self.model.codebook_size)}
 
     def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
         rest = dict(means)
         error, share = rest.pop("mean_square_error"), rest.pop("code_share")
         usage, perplexity = codebook.usage_and_perplexity(share)
         return {
-            "psnr": float(-10 * np.log10(error + 1e-12)),
+            "psnr": decibels(error),
             "codebook_usage": usage,
             "perplexity": perplexity,
             **{name: float(value) for name, value in rest.items()},
@@ -266,7 +222,7 @@ class Tokenizer(Objective):
         constants: Constants,
     ) -> Terms:
         """Weight and value of every term but the adversarial one."""
-        terms = self._picture_terms(images, self.model.to_image(output), constants)
+        terms = self.picture_terms(images, self.model.to_image(output), constants)
         if self.vq_weight:
             value = losses.vector_quantization(z, codes, self.commitment_weight)
             terms["vq"] = (self.vq_weight, value)
@@ -277,17 +233,7 @@ class Tokenizer(Objective):
             )
         return terms
 
-    def _picture_terms(self, images: Images, made: Images, constants: Constants) -> Terms:
-        """Those of them that look at the made picture alone."""
-        terms: Terms = {}
-        if self.l2_weight:
-            terms["l2"] = (self.l2_weight, jnp.mean(jnp.square(images - made)))
-        if self.perceptual is not None:
-            value = self.perceptual.distance(constants["perceptual"], images, made)
-            terms["perceptual"] = (self.perceptual.weight, value)
-        return terms
-
-    def _real_and_made(
+    def real_and_made(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
     ) -> tuple[Images, Images]:
         images = as_float(batch["image"])
@@ -300,11 +246,6 @@ class Tokenizer(Objective):
         variables = self.variables(params[NAME], constants)
         *_, tokens = self.network.apply(variables, as_float(batch["image"]))
         return {"share": codebook.code_share(tokens, self.model.codebook_size)}
-
-
-def as_float(images: jax.Array) -> Images:
-    """uint8 in [0, 255] -> float32 in [0, 1]."""
-    return jnp.asarray(images, jnp.float32) / 255
 
 
 def _evaluated(params: Mapping[str, Params]) -> Params:
