@@ -32,8 +32,9 @@ class Skipped:
     Attributes:
       kinds: names by kind, in the order in which they were met, each once. Kinds are those of
         `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
-        `missing picture`, `path outside the folder`, `damaged shard`, `damaged record`,
-        `failed download`, `in an evaluation set`.
+        `missing picture`, `path outside the folder`, `missing shard`, `damaged shard`,
+        `damaged record`, `failed download`, `name taken` (by another picture), `in an evaluation
+        set`.
     """
 
     def __init__(self) -> None:
@@ -124,7 +125,10 @@ Reader = Callable[[Skipped], Iterable[Entry]]
 
 
 def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
-    """One picture a name, in order of the names, with those of its captions that say something."""
+    """One picture a name, in order of the names, with those of its captions that say something.
+
+    Of several pictures of one name the first stays.
+    """
     found: dict[str, tuple[Place, list[str]]] = {}
     for name, caption, place in entries:
         text = " ".join(caption.split())
@@ -132,8 +136,10 @@ def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
             skipped.add("empty caption", name)
         elif not _is_utf8(text):
             skipped.add("invalid UTF-8", name)
+        elif found.setdefault(name, (place, []))[0] != place:
+            skipped.add("name taken", f"{name} of {place.file}")
         else:
-            found.setdefault(name, (place, []))[1].append(text)
+            found[name][1].append(text)
     return [Picture(name, tuple(found[name][1]), found[name][0]) for name in sorted(found)]
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from babeldraw.data.sources import records
 from babeldraw.data.sources.pictures import Entry, Picture, Place, Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS, with_captions
-from babeldraw.data.sources.shards import find_shards
+from babeldraw.data.sources.shards import find_shards, shard_name
 from babeldraw.errors import UserError
 from babeldraw.files import renamed_when_whole
 
@@ -29,7 +29,8 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     Raises:
       UserError: the folder has no .tfrecord file.
     """
-    for path in find_shards(folder, TFRECORD):
+    for path in find_shards(folder, TFRECORD, skipped):
+        shard = shard_name(path, folder)
         end = 0
         try:
             for number, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()):
@@ -38,9 +39,9 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                 features = records.decode(record)
                 image = records.image_of(features) or b""
                 place = Place(str(path), start + record.find(image), len(image))
-                yield from _captions(f"{path.name}/{number}", features, place, skipped)
+                yield from _captions(shard, number, features, place, skipped)
         except tf.errors.OpError:  # a checksum, or the end; the records before are good
-            skipped.add("damaged shard", path.name)
+            skipped.add("damaged shard", shard)
 
 
 def read_array_record(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
@@ -49,21 +50,28 @@ def read_array_record(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]
     Raises:
       UserError: the folder has no .array_record file.
     """
-    for path in find_shards(folder, records.SUFFIX):
+    for path in find_shards(folder, records.SUFFIX, skipped):
+        shard = shard_name(path, folder)
         try:
             for number, record in enumerate(records.read_in_order(path)):
                 place = Place(str(path), number, in_record=True)
                 features = records.decode(record)
-                yield from _captions(f"{path.name}/{number}", features, place, skipped)
+                yield from _captions(shard, number, features, place, skipped)
         except ValueError:
-            skipped.add("damaged shard", path.name)
+            skipped.add("damaged shard", shard)
 
 
 def _captions(
-    default_name: str, features: dict[str, list[bytes]], place: Place, skipped: Skipped
+    shard: str, number: int, features: dict[str, list[bytes]], place: Place, skipped: Skipped
 ) -> Iterator[Entry]:
-    given = [features[key][0] for key in ("name", "key") if features.get(key)]
-    name = given[0].decode("utf-8", "surrogateescape") if given else default_name
+    default_name = f"{shard}/{number}"
+    name = default_name
+    if features.get("name"):  # of one pack a name each; two packs lie in two folders
+        pack = shard.rpartition("/")[0]
+        name = features["name"][0].decode("utf-8", "surrogateescape")
+        name = f"{pack}/{name}" if pack else name
+    elif features.get("key"):  # img2dataset's, which begin anew in each of its outputs
+        name = f"{shard}/{features['key'][0].decode('utf-8', 'surrogateescape')}"
     if not features:
         skipped.add("damaged record", default_name)
     elif records.image_of(features) is None:

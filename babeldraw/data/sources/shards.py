@@ -7,6 +7,7 @@ they are copied once to a plain file in the cache.
 import hashlib
 import os
 import pathlib
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,8 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     Raises:
       UserError: the folder has no .tar file.
     """
-    for path in find_shards(folder, ".tar"):
+    for path in find_shards(folder, ".tar", skipped):
+        shard = shard_name(path, folder)
         members: dict[str, dict[str, Place]] = {}
         size = path.stat().st_size
         try:
@@ -37,16 +39,18 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                         if key and dot:
                             place = Place(str(path), member.offset_data, member.size)
                             parts = members.setdefault(f"{parent}/{key}" if parent else key, {})
-                            parts[f".{suffix.lower()}"] = place
+                            if f".{suffix.lower()}" in parts:
+                                skipped.add("name taken", f"{shard}/{member.name}")
+                            parts.setdefault(f".{suffix.lower()}", place)
                     elif member.isreg():
-                        skipped.add("damaged shard", f"{path.name}: {member.name}")
+                        skipped.add("damaged shard", f"{shard}: {member.name}")
                 end = Place(str(path), archive.offset, tarfile.BLOCKSIZE)
             if _bytes(end) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at some damage in silence
-                skipped.add("damaged shard", path.name)
+                skipped.add("damaged shard", shard)
         except Exception:  # a damaged header fails in many ways; what came before it is good
-            skipped.add("damaged shard", path.name)
+            skipped.add("damaged shard", shard)
         for key, parts in members.items():
-            yield from _member_captions(f"{path.name}/{key}", parts, skipped)
+            yield from _member_captions(f"{shard}/{key}", parts, skipped)
 
 
 def _member_captions(name: str, parts: dict[str, Place], skipped: Skipped) -> Iterator[Entry]:
@@ -89,24 +93,25 @@ def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """
     from pyarrow import parquet  # comes with tensorflow-datasets
 
-    for path in find_shards(folder, ".parquet"):
+    for path in find_shards(folder, ".parquet", skipped):
+        shard = shard_name(path, folder)
         try:
             file = parquet.ParquetFile(path)
             names = file.schema_arrow.names
         except Exception:  # of Arrow's own kinds, and others on damaged input
-            skipped.add("damaged shard", path.name)
+            skipped.add("damaged shard", shard)
             continue
         image = next((key for key in ("jpg", "png", "webp", "image") if key in names), None)
         caption = next((key for key in CAPTION_KEYS if key in names), None)
         if image is None or caption is None:
-            skipped.add("damaged shard", f"{path.name} (columns {', '.join(names)[:100]})")
+            skipped.add("damaged shard", f"{shard} (columns {', '.join(names)[:100]})")
             continue
         copy = _Copy(path)
         with copy:
             columns = [image, caption, *(key for key in ("key", "status") if key in names)]
-            rows = _rows(file, columns, path, skipped)
+            rows = _rows(file, columns, shard, skipped)
             for number, row in enumerate(rows):
-                name = f"{path.name}/{row.get('key') or number}"
+                name = f"{shard}/{row.get('key') or number}"
                 data = row[image].get("bytes") if isinstance(row[image], dict) else row[image]
                 if not isinstance(data, bytes):
                     skipped.add(_without_picture(row), name)
@@ -118,12 +123,12 @@ def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                 yield from with_captions(name, place, {"caption": captions}, skipped)
 
 
-def _rows(file: Any, columns: list[str], path: pathlib.Path, skipped: Skipped) -> Iterator[dict]:
+def _rows(file: Any, columns: list[str], shard: str, skipped: Skipped) -> Iterator[dict[str, Any]]:
     try:
         for batch in file.iter_batches(batch_size=64, columns=columns):
             yield from batch.to_pylist()
     except Exception:  # as above; the rows before are good
-        skipped.add("damaged shard", path.name)
+        skipped.add("damaged shard", shard)
 
 
 class _Copy:
@@ -154,11 +159,13 @@ class _Copy:
         return place
 
 
-def find_shards(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+def find_shards(folder: pathlib.Path, suffix: str, skipped: Skipped) -> list[pathlib.Path]:
     """Files of a folder and its subfolders by suffix, or by what stands before ``-00000-of-``.
 
+    Of numbered ones (``00000-of-00004``) those that are not there are counted.
+
     Raises:
-      UserError: there is none.
+      UserError: there is none, or a folder has some of several sets.
     """
     found = sorted(
         path
@@ -168,4 +175,28 @@ def find_shards(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
     )
     if not found:
         raise UserError(f"{folder} has no {suffix} file: give the folder that holds the shards.")
+    numbered = [(path, match) for path in found if (match := _NUMBERED.search(path.name))]
+    sets: dict[tuple[pathlib.Path, str], dict[str, set[int]]] = {}
+    for path, match in numbered:
+        others = f"{path.name[: match.start()]}*{path.name[match.end() :]}"
+        numbers = sets.setdefault((path.parent, others), {}).setdefault(match["count"], set())
+        numbers.add(int(match["number"]))
+    for (parent, others), counts in sets.items():
+        if len(counts) > 1:
+            raise UserError(
+                f"{parent} has shards of {' and of '.join(sorted(counts))} ({others}): they are of "
+                "sets written at different times; remove those of the older one."
+            )
+        ((count, numbers),) = counts.items()
+        for number in sorted(set(range(int(count))) - numbers):
+            lost = parent / others.replace("*", f"{number:0{len(count)}d}-of-{count}")
+            skipped.add("missing shard", shard_name(lost, folder))
     return found
+
+
+_NUMBERED = re.compile(r"(?P<number>\d{5,})-of-(?P<count>\d{5,})")
+
+
+def shard_name(path: pathlib.Path, folder: pathlib.Path) -> str:
+    """What begins the names of a shard's pictures: shards of two subfolders may be called alike."""
+    return path.relative_to(folder).as_posix()
