@@ -79,17 +79,18 @@ def python_names(path):
 
 
 @functools.cache
-def slow_tests(path):
-    """Those that are marked slow whatever their parameters, or all of the file's."""
+def tiers(path):
+    """`slow` or `published` of each test that is marked so, whatever its parameters."""
     body = ast.parse((ROOT / path).read_text()).body
-    assignments = [ast.unparse(node) for node in body if isinstance(node, ast.Assign)]
-    whole = "pytestmark = pytest.mark.slow" in assignments
-    return {
-        node.name
-        for node in body
-        if isinstance(node, ast.FunctionDef)
-        and (whole or "pytest.mark.slow" in map(ast.unparse, node.decorator_list))
-    }
+    lines = [ast.unparse(node) for node in body if isinstance(node, ast.Assign)]
+    found = {}
+    for node in body:
+        marks = [ast.unparse(mark) for mark in getattr(node, "decorator_list", [])]
+        for tier in ("slow", "published"):
+            mark = f"pytest.mark.{tier}"
+            if f"pytestmark = {mark}" in lines or mark in marks:
+                found[getattr(node, "name", None)] = tier
+    return found
 
 
 def has(path, name):
@@ -112,8 +113,10 @@ def test_a_row_names_what_exists(row):
     tests = [name for path, name in named(row.test) if path.startswith("tests/")]
     assert bool(tests) == in_library, "what is built has a test, and nothing else has"
     assert all(name and name.startswith("test_") for name in tests)
-    told = re.findall(r"::(\w+)` \(slow\)", row.test)
-    assert told == [name for path, name in named(row.test) if name in slow_tests(path)]
+    told = dict(re.findall(r"::(\w+)` \((slow|published)\)", row.test))
+    assert told == {
+        name: tiers(path)[name] for path, name in named(row.test) if name in tiers(path)
+    }
 
 
 @functools.cache

@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from babeldraw.models.layers import Attention, GridPositions, Linear, dropout, fold_keys
+from babeldraw.models.layers import (
+    Attention,
+    GridPositions,
+    Linear,
+    dropout,
+    fold_keys,
+    layer_norm,
+)
 from babeldraw.parallel.rules import unbox
 from tests.models import tiny
 
@@ -51,6 +58,16 @@ def test_grid_positions_are_row_plus_column():
     out = layer.apply({"params": params}, jnp.arange(6))
     expected = (row[:, None] + column[None]).reshape(6, 4)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
+
+
+def test_a_layer_norm_of_bfloat16_is_not_rounded_to_it():
+    x = jax.random.normal(jax.random.key(0), (3, 16), jnp.bfloat16)
+    y, _ = layer_norm().init_with_output(jax.random.key(1), x)
+    exact = np.asarray(x, np.float64)
+    exact = exact - exact.mean(-1, keepdims=True)
+    expected = exact / np.sqrt(np.square(exact).mean(-1, keepdims=True) + 1e-6)
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 def test_attention_is_its_formula():

@@ -71,6 +71,7 @@ def test_only_the_decoder_is_trained_and_vq_is_not_computed():
     abstract = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), objective.abstract_constants())
     assert shapes == abstract
     own = jax.eval_shape(lambda: objective.init(jax.random.key(0)))["tokenizer"]
+    assert set(own) == {"decoder"}
     _, metrics = jax.eval_shape(
         lambda own: objective.loss(own, {}, constants, {"image": tiny.images(1)}, 0, 0), own
     )
