@@ -56,7 +56,8 @@ def _run(arguments: list[str]) -> int:
     module.add_arguments(parser)
     args = parser.parse_args(split_gin_bindings(rest))
     _quiet_third_parties()
-    return module.run(args)
+    exit_code: int = module.run(args)
+    return exit_code
 
 
 def _quiet_third_parties() -> None:

@@ -144,7 +144,8 @@ def read_square(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "s
       UnreadableImage: as `read_image`.
     """
     image = tf.constant(read_image(path))
-    return preprocessing.square_crop_resize(image, size, None).numpy()
+    square: np.ndarray = preprocessing.square_crop_resize(image, size, None).numpy()
+    return square
 
 
 class ImageFolder:

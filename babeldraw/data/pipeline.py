@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -153,6 +154,11 @@ class Dataset:
         """What turns the task's captions into tokens."""
         return self._provider().output_features["text"].vocabulary
 
+    @property
+    def vocabulary_model(self) -> bytes:
+        """The vocabulary's SentencePiece model, as its file has it."""
+        return pathlib.Path(self.vocabulary.sentencepiece_model_file).read_bytes()
+
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
         if set(self.task_feature_lengths) != {"text", "image"}:
@@ -187,7 +193,8 @@ class Dataset:
         if not isinstance(getattr(provider, "source", None), tasks.EmojiSource):
             return False
         size = 3 * self.task_feature_lengths["image"] ** 2
-        return provider.num_input_examples(self.split) * size <= IN_MEMORY_BYTES
+        examples: int = provider.num_input_examples(self.split)
+        return examples * size <= IN_MEMORY_BYTES
 
     def _never_ending(
         self, batches: Iterator[dict[str, np.ndarray]]

@@ -49,7 +49,9 @@ def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray
     if crop is not None:
         digest = hashlib.sha256(f"{example.name}\0{crop}".encode()).digest()
         seed = tf.constant(np.frombuffer(digest[:8], np.int32))
-    return preprocessing.square_crop_resize(tf.constant(example.image), size, seed).numpy()
+    image = tf.constant(example.image)
+    square: np.ndarray = preprocessing.square_crop_resize(image, size, seed).numpy()
+    return square
 
 
 def _shard_of(source: seqio.DataSource, split: str, shard: int, num_shards: int) -> Any:

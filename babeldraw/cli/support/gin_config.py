@@ -88,7 +88,8 @@ def parse_gin(
 
     with one_sentence(parsed_files=[_locate(result.filename, folders) for result in parsed]):
         gin.finalize()  # finds macros without a value
-    return gin.config_str()
+    config_text: str = gin.config_str()
+    return config_text
 
 
 def _look_in(folders: Sequence[Path]) -> None:

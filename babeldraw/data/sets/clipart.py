@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 from xml.etree import ElementTree
 
 from babeldraw.data.sources.pictures import Skipped
@@ -110,7 +111,7 @@ def read_icons(folder: pathlib.Path, skipped: Skipped) -> Iterator[Drawing]:
             yield from _icons_of(root / "json" / f"{prefix}.json", about, licence)
 
 
-def _icons_of(path: pathlib.Path, about: dict, licence: str) -> Iterator[Drawing]:
+def _icons_of(path: pathlib.Path, about: dict[str, Any], licence: str) -> Iterator[Drawing]:
     data = json.loads(path.read_text("utf-8"))
     for slug, icon in sorted(data["icons"].items()):
         if icon.get("hidden"):

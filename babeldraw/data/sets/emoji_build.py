@@ -175,7 +175,8 @@ def render(icon: Icon, size: int) -> UInt8[np.ndarray, "size size 3"]:
     with Image.open(io.BytesIO(bytes(png))) as image:
         large = np.asarray(image.convert("RGB"), np.uint32)
     total = large.reshape(size, factor, size, factor, 3).sum((1, 3))
-    return ((total + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    mean: np.ndarray = (total + factor * factor // 2) // (factor * factor)
+    return mean.astype(np.uint8)
 
 
 def mark_duplicates(cells: list[Cell], images: UInt8[np.ndarray, "n size size 3"]) -> list[Cell]:

@@ -25,7 +25,8 @@ def encode(features: Mapping[str, Sequence[bytes]]) -> bytes:
     example = tf.train.Example()
     for name, values in features.items():
         example.features.feature[name].bytes_list.value.extend(values)
-    return example.SerializeToString(deterministic=True)  # maps have no order of their own
+    record: bytes = example.SerializeToString(deterministic=True)  # maps have no order of their own
+    return record
 
 
 def decode(record: bytes) -> dict[str, list[bytes]]:
@@ -99,9 +100,10 @@ def read_one(path: str, number: int) -> bytes:
       ValueError: the file is damaged or has no such record.
     """
     try:
-        return _open(path).read([number])[0]
+        record: bytes = _open(path).read([number])[0]
     except (RuntimeError, IndexError, OSError) as error:
         raise ValueError(str(error)) from error
+    return record
 
 
 @functools.lru_cache(maxsize=256)
