@@ -25,14 +25,16 @@ def thumbnails(images: Pictures, size: int = 16) -> Float[np.ndarray, "n feature
     """Box averages over `size x size` cells, flattened."""
     n, height, width, channels = images.shape
     blocks = images.reshape(n, size, height // size, size, width // size, channels)
-    return blocks.astype(np.float32).mean((2, 4)).reshape(n, -1)
+    means: np.ndarray = blocks.astype(np.float32).mean((2, 4))
+    return means.reshape(n, -1)
 
 
 def nearest(samples: Pictures, gallery: Pictures) -> Int[np.ndarray, "n"]:
     """Index of the real picture at the least squared distance of 16 x 16 thumbnails."""
     x, y = thumbnails(samples), thumbnails(gallery)
     distance = np.sum(y * y, axis=1)[None] - 2 * x @ y.T
-    return np.argmin(distance, axis=1)
+    index: np.ndarray = np.argmin(distance, axis=1)
+    return index
 
 
 def top1(

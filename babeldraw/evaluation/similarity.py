@@ -1,5 +1,7 @@
 """Structural similarity of pictures."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -46,7 +48,6 @@ def _blur(x: jax.Array) -> jax.Array:
     weights = weights / weights.sum()
     for axis in (1, 2):
         side = x.shape[axis] - WINDOW + 1
-        x = sum(  # type: ignore[assignment]
-            weights[i] * jax.lax.slice_in_dim(x, i, i + side, axis=axis) for i in range(WINDOW)
-        )
+        shifted = (jax.lax.slice_in_dim(x, i, i + side, axis=axis) for i in range(WINDOW))
+        x = functools.reduce(jnp.add, (weights[i] * part for i, part in enumerate(shifted)))
     return x

@@ -76,7 +76,7 @@ def evaluate(
     """
     compare = _comparison(codec, perceptual)
     real, made = (FeatureStatistics(features.size if features else 0) for _ in range(2))
-    extract = jax.jit(lambda params, rows: features.network(params, _as_float(rows)))  # type: ignore
+    extract = features and jax.jit(lambda params, rows: features.network(params, _as_float(rows)))
     count = 0
     sums = np.zeros(2)  # of SSIM and of the perceptual distance
     squares = 0.0
@@ -100,7 +100,7 @@ def evaluate(
         sums += compare(batch, decoded).sum(axis=0)
         token_counts += np.bincount(tokens.ravel(), minlength=len(token_counts))
         shown.add(np.stack([batch, decoded, np.abs(difference).astype(np.uint8)], axis=1))
-        if features is not None:
+        if features and extract:
             for statistics, pictures in ((real, batch), (made, decoded)):
                 filled = np.resize(pictures, (codec.batch_size, *pictures.shape[1:]))
                 vectors = np.asarray(extract(features.params, filled))

@@ -150,9 +150,10 @@ def cloud_metadata(attribute: str) -> str | None:
     )
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.read().decode()
+            value: str = answer.read().decode()
     except (OSError, urllib.error.URLError):
         return None
+    return value
 
 
 def join(cluster: Cluster, seconds: int = JOIN_SECONDS) -> None:

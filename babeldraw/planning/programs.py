@@ -128,7 +128,8 @@ def optimise_least() -> None:
 
 def programs_are_quick() -> bool:
     """Whether `optimise_least` was called."""
-    return getattr(jax.config, _EFFORT) < 0
+    effort: float = getattr(jax.config, _EFFORT)
+    return effort < 0
 
 
 def run_compiler(

@@ -19,7 +19,7 @@ def first_fault(fault: str | None) -> str | None:
     text = (fault or "").encode()[:_BYTES]
     padded = np.frombuffer(text.ljust(_BYTES, b"\0"), np.uint8)
     for row in np.asarray(multihost_utils.process_allgather(padded)):
-        sentence = row.tobytes().rstrip(b"\0").decode(errors="ignore")
+        sentence: str = row.tobytes().rstrip(b"\0").decode(errors="ignore")
         if sentence:
             return sentence
     return None

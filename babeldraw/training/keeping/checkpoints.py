@@ -75,7 +75,8 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
         described = run["variables"][name]
         return array.reshape(json.loads(described[described.index("[") :]))
 
-    return jax.tree_util.tree_map_with_path(sequential, tree)
+    params: dict[str, Params] = jax.tree_util.tree_map_with_path(sequential, tree)
+    return params
 
 
 def _damaged(model_dir: str, step: int, fault: str) -> str:
@@ -116,7 +117,8 @@ def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
     Raises:
       UserError: there is no such checkpoint.
     """
-    return _merge(load_constants(model_dir), load_params(model_dir, step))
+    networks: dict[str, Params] = _merge(load_constants(model_dir), load_params(model_dir, step))
+    return networks
 
 
 def load_tokenizer(model_dir: str, step: int | None = None) -> Params:

@@ -43,7 +43,8 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         """The step of the latest whole checkpoint, None where there is none."""
-        return self._manager.latest_step()
+        step: int | None = self._manager.latest_step()
+        return step
 
     def save(self, step: int, state: TrainState) -> None:
         """Copies the state to the host, then writes it in the background.

@@ -112,4 +112,5 @@ class MetricWindow:
         self._started += seconds
 
     def _not_finite(self, values: np.ndarray) -> np.ndarray:
-        return self._must_be_finite & ~np.isfinite(values)
+        bad: np.ndarray = self._must_be_finite & ~np.isfinite(values)
+        return bad
