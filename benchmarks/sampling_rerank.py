@@ -74,7 +74,7 @@ def main() -> None:
     for name in JUDGES:
         opened = open_run(str(Path(args.directory) / name))
         judge = opened.reranker(batch_size=64)
-        texts = encode(captions, opened.train_dataset.vocabulary, judge.model.text_length)
+        texts = encode(captions, opened.vocabulary, judge.model.text_length)
         of_texts = judge.embed_texts(texts)
         of_images = judge.embed_images(samples.images.reshape(-1, *samples.images.shape[2:]))
         to_all = (of_images @ of_texts.T).reshape(prompts, count, -1)

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     opened = open_run(args.checkpoint)
     captioner = opened.reranker(args.batch_size)
     size = captioner.model.image_size
-    vocabulary = opened.train_dataset.vocabulary
+    vocabulary = opened.vocabulary
     path = pathlib.Path(args.images)
     folder = None if path.is_file() else ImageFolder(path, size)
     pictures = [(path.name, read_square(path, size))] if folder is None else folder

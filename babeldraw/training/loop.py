@@ -20,6 +20,7 @@ from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
+from babeldraw.training.keeping.vocabulary import keep_vocabulary
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
@@ -113,7 +114,8 @@ def train(
         restored = checkpoints.restore_latest(target)
         if restored is None:
             shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
-            state = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)()
+            init = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)
+            state: TrainState = init()
             constants = objective.constants()
             save_constants(model_dir, constants)
         else:
@@ -126,6 +128,9 @@ def train(
             return state
         for dataset in filter(None, (train_dataset, eval_dataset)):
             objective.check_dataset(dataset, constants)
+        vocabulary = getattr(train_dataset, "vocabulary_model", None)
+        if vocabulary is not None and "text_tokens" in objective.batch_shapes(1):
+            keep_vocabulary(directory, vocabulary, resumed=restored is not None)
         constants = jax.device_put(constants, replicated(mesh))
 
         # 4. Batches, from the step that comes next.

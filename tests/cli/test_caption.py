@@ -30,7 +30,7 @@ def test_a_folder_and_a_file(coca, tmp_path, capsys):
     opened = open_run(coca)
     picture = read_square(folder / "1.png", 16)
     (tokens,) = opened.reranker().caption(picture[None])
-    caption = opened.train_dataset.vocabulary.decode([int(token) for token in tokens if token])
+    caption = opened.vocabulary.decode([int(token) for token in tokens if token])
     assert lines[1][1] == caption
     assert main(["caption", "--checkpoint", coca, "--images", str(folder / "1.png")]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"1.png\t{caption}"

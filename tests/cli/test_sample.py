@@ -13,6 +13,8 @@ from babeldraw.cli.support import drawing
 from babeldraw.cli.support.drawing import file_stems
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.cli.support.runs import open_run
+from babeldraw.data.vocabulary import EMOJI_VOCABULARY
+from babeldraw.errors import UserError
 from tests.cli import runs
 from tests.models import tiny
 
@@ -161,7 +163,7 @@ def test_a_box_of_a_picture_is_drawn_anew(run, tmp_path):
 def test_a_prompt_of_ten_thousand_characters_is_cut_with_a_warning(run, capsys):
     long = "woman " * 1667
     opened = open_run(run)
-    tokens = encode_prompts([long], opened.train_dataset, opened.objective.model)
+    tokens = encode_prompts([long], opened.vocabulary, opened.objective.model)
     assert tokens.shape == (1, 16)
     assert tokens[0, -1] == 1
     assert (tokens[0] > 0).all()
@@ -226,6 +228,21 @@ def test_another_vocabulary_is_refused(tmp_path, capsys):
     assert "has 2048 tokens and the model knows 1000: it is not the one" in refused(
         capsys, "a cook", "--checkpoint", run
     )
+
+
+def test_a_run_draws_without_its_data(tmp_path):
+    run = runs.write_text_to_image(tmp_path)
+    config = tmp_path / "text_to_image" / "config.gin"
+    task = "mixture_or_task_name = '"
+    assert task in config.read_text()
+    config.write_text(config.read_text().replace(task, f"{task}folder:/gone/"))
+    with pytest.raises(UserError, match="There is no '/gone/"):
+        open_run(run).vocabulary  # noqa: B018
+    kept = tmp_path / "text_to_image" / "vocabulary.model"
+    kept.write_bytes(EMOJI_VOCABULARY.read_bytes())
+    opened = open_run(run)
+    tokens = encode_prompts(["a cook"], opened.vocabulary, opened.objective.model)
+    assert tokens.shape == (1, opened.objective.model.text_length)
 
 
 def test_prompts_that_look_alike_get_files_of_their_own():

@@ -71,7 +71,7 @@ class Drawing:
         text = self._encode(prompts)
         judged = None
         if args.rerank:
-            judged = encode_prompts(prompts, self._judge.train_dataset, self._rerank.model)
+            judged = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
         total = len(prompts) * args.num_samples
         progress = Progress(total)
         progress(0)
@@ -131,7 +131,7 @@ class Drawing:
         import numpy as np
 
         texts = [*prompts, *(text for text, _ in self._args.terms)]
-        tokens = encode_prompts(texts, self._run.train_dataset, self._sampler.model)
+        tokens = encode_prompts(texts, self._run.vocabulary, self._sampler.model)
         further = tokens[len(prompts) :]
         return np.stack([np.stack([row, *further]) for row in tokens[: len(prompts)]])
 

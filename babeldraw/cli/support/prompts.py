@@ -9,8 +9,8 @@ from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from seqio import SentencePieceVocabulary
 
-    from babeldraw.data.pipeline import Dataset
     from babeldraw.models.coca import CoCa
     from babeldraw.models.encoder_decoder import EncoderDecoder
 
@@ -19,9 +19,9 @@ SHOWN = 40
 
 
 def encode_prompts(
-    prompts: Sequence[str], dataset: "Dataset", model: "EncoderDecoder | CoCa"
+    prompts: Sequence[str], vocabulary: "SentencePieceVocabulary", model: "EncoderDecoder | CoCa"
 ) -> "np.ndarray":
-    """Text tokens `int32[prompts, text_length]`, as those of `dataset` that `model` was trained on.
+    """Text tokens `int32[prompts, text_length]`, as those that `model` was trained on.
 
     A prompt that is too long is cut, with a warning on stderr.
 
@@ -38,13 +38,12 @@ def encode_prompts(
             )
         if not _is_unicode(prompt):
             raise UserError(f"{shown(prompt)} is not valid UTF-8: type it anew.")
-    vocabulary = dataset.vocabulary
     text_length = model.text_length
     if vocabulary.vocab_size > model.text_vocab_size:
         raise UserError(
-            f"The vocabulary of {dataset.mixture_or_task_name} has {vocabulary.vocab_size} "
-            f"tokens and the model knows {model.text_vocab_size}: it is not the "
-            "one that the run was trained with; put that one back."
+            f"The vocabulary {vocabulary.sentencepiece_model_file} has {vocabulary.vocab_size} "
+            f"tokens and the model knows {model.text_vocab_size}: it is not the one that the run "
+            "was trained with; put that one back."
         )
     for prompt in prompts:
         count = len(vocabulary.encode(prompt))

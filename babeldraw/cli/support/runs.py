@@ -11,6 +11,8 @@ from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
+    from seqio import SentencePieceVocabulary
+
     from babeldraw.data.pipeline import Dataset
     from babeldraw.objectives.base import Networks, Objective
     from babeldraw.sampling.codec import Codec
@@ -41,6 +43,15 @@ class Run:
         from babeldraw.training.keeping import checkpoints
 
         return checkpoints.load_networks(self.model_dir)
+
+    @functools.cached_property
+    def vocabulary(self) -> "SentencePieceVocabulary":
+        """What its texts are read with: kept in the run; in those of before, where its data are."""
+        from babeldraw.data.vocabulary import load_vocabulary
+        from babeldraw.training.keeping.vocabulary import NAME
+
+        kept = Path(self.model_dir) / NAME
+        return load_vocabulary(kept) if kept.is_file() else self.train_dataset.vocabulary
 
     @property
     def step(self) -> int:
@@ -108,6 +119,7 @@ def _configured(name: str) -> Callable[[], Any]:
     import gin
 
     try:
-        return gin.query_parameter(f"loop.train.{name}").scoped_configurable_fn
+        make: Callable[[], Any] = gin.query_parameter(f"loop.train.{name}").scoped_configurable_fn
     except ValueError:
         return lambda: None
+    return make
