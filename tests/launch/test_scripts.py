@@ -38,6 +38,36 @@ def test_what_is_packed_is_the_checkout(tmp_path):
     assert not any(name.startswith((".git/", "build/", "runs/", ".venv")) for name in names)
 
 
+def test_what_git_does_not_track_stays_at_home(tmp_path):
+    checkout = tmp_path / "checkout"
+    (checkout / "launch").mkdir(parents=True)
+    (checkout / "launch/pack.sh").write_text((ROOT / "launch/pack.sh").read_text())
+    for name in ("tracked.py", "added.gin", "gone.py", "key.json", ".env"):
+        (checkout / name).write_text(name)
+
+    def git(*words):
+        settings = ("-c", "user.name=x", "-c", "user.email=x")
+        subprocess.run(["git", *settings, *words], cwd=checkout, check=True, capture_output=True)
+
+    git("init")
+    git("add", "launch", "tracked.py", "gone.py")
+    git("commit", "-m", "x")
+    git("add", "added.gin")
+    (checkout / "gone.py").unlink()
+    (checkout / "tracked.py").write_text("changed")
+    archive = tmp_path / "a.tar.gz"
+    said = subprocess.run(
+        ["bash", checkout / "launch/pack.sh", archive], check=True, capture_output=True, text=True
+    )
+    assert said.stderr.splitlines() == [
+        "left out, not tracked by git: .env",
+        "left out, not tracked by git: key.json",
+    ]
+    with tarfile.open(archive) as packed:
+        assert set(packed.getnames()) == {"launch/pack.sh", "tracked.py", "added.gin"}
+        assert packed.extractfile("tracked.py").read() == b"changed"
+
+
 @pytest.fixture
 def worker(tmp_path):
     """A checkout whose training is a few lines; calls its worker.sh."""
