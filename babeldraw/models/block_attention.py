@@ -36,7 +36,8 @@ class Blocks:
         position = np.arange(1, self.rows * self.columns + 1).reshape(1, 1, -1, 1)
         query, key = self._cut(position)[0, 0, :, :, 0], self._around(position)[0, 0, :, :, 0]
         dense = np.pad(conv_mask(self.rows, self.columns, self.kernel_size), ((1, 0), (1, 0)))
-        return dense[query[:, :, None], key[:, None, :]]  # 0: outside, which nobody sees
+        mask: np.ndarray = dense[query[:, :, None], key[:, None, :]]
+        return mask  # 0: outside, which nobody sees
 
     def attend(
         self,

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
+from babeldraw.parallel.rules import with_logical_constraint
 
 SMALLEST = 4
 """Pixels a side where the residual blocks end."""
@@ -131,7 +132,8 @@ class Block(nn.Module):
         y = EqualizedConv(x.shape[-1], dtype=self.dtype, name="first")(x)
         y = blur(y, padding=2)
         y = EqualizedConv(self.features, stride=2, dtype=self.dtype, name="second")(y)
-        return (y + skip) * jnp.asarray(math.sqrt(0.5), self.dtype)
+        total: jax.Array = y + skip
+        return total * jnp.asarray(math.sqrt(0.5), self.dtype)
 
 
 class Discriminator(nn.Module):
@@ -168,11 +170,12 @@ class Discriminator(nn.Module):
                 "adversarial loss off."
             )
         x = EqualizedConv(self.channels(size), 1, dtype=self.dtype, name="from_rgb")(images * 2 - 1)
-        x = nn.with_logical_constraint(x, ("batch", None, None, None))
+        x = with_logical_constraint(x, ("batch", None, None, None))
         while size > SMALLEST:
             size //= 2
             x = Block(self.channels(size), self.dtype, name=f"block_{size}")(x)
         x = minibatch_deviation(x.astype(jnp.float32))
         x = EqualizedConv(self.channels(SMALLEST), name="last_conv")(x)
         x = EqualizedDense(self.channels(SMALLEST), name="last_dense")(x.reshape(x.shape[0], -1))
-        return EqualizedDense(1, activate=False, name="logit")(x)[:, 0]
+        logits: jax.Array = EqualizedDense(1, activate=False, name="logit")(x)
+        return logits[:, 0]

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
+from babeldraw.parallel.rules import with_logical_constraint
 
 FACTORS = (2, 4)
 
@@ -36,7 +37,9 @@ def convolution(features: int, dtype: DTypeLike, name: str, scale: float = 1.0) 
 def enlarge(images: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c"]:
     """Bilinear, with pixels as squares (half-pixel centres)."""
     batch, height, width, channels = images.shape
-    return jax.image.resize(images, (batch, factor * height, factor * width, channels), "bilinear")
+    shape = (batch, factor * height, factor * width, channels)
+    enlarged: jax.Array = jax.image.resize(images, shape, "bilinear")
+    return enlarged
 
 
 class Block(nn.Module):
@@ -47,9 +50,10 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w channels"]) -> Float[Array, "b h w channels"]:
-        y = nn.relu(convolution(4 * self.channels, self.dtype, "widen", 2.0)(x))
+        y: jax.Array = nn.relu(convolution(4 * self.channels, self.dtype, "widen", 2.0)(x))
         # A tenth of the deviation of x: a fresh block is near the identity, however many follow.
-        return x + convolution(self.channels, self.dtype, "narrow", 0.01)(y)
+        y = convolution(self.channels, self.dtype, "narrow", 0.01)(y)
+        return x + y
 
 
 class SuperResolver(nn.Module):
@@ -80,11 +84,11 @@ class SuperResolver(nn.Module):
         if self.factor not in FACTORS:
             raise UserError(f"SuperResolver.factor is {self.factor}; it must be 2 or 4.")
         x = convolution(self.channels, self.dtype, "input")(images * 2 - 1)
-        x = nn.with_logical_constraint(x, ("batch", None, None, None))
+        x = with_logical_constraint(x, ("batch", None, None, None))
         for stage in range(FACTORS.index(self.factor) + 1):
             for block in range(self.num_blocks):
                 x = Block(self.channels, self.dtype, name=f"stage_{stage}_block_{block}")(x)
             x = convolution(4 * self.channels, self.dtype, f"stage_{stage}_enlarge")(x)
             x = rearrange(x, "b h w (p q c) -> b (h p) (w q) c", p=2, q=2)
-        detail = convolution(3, jnp.float32, "output", 0.0)(x)
+        detail: jax.Array = convolution(3, jnp.float32, "output", 0.0)(x)
         return enlarge(images, self.factor) + detail

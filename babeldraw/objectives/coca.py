@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ from babeldraw.objectives.base import (
 )
 from babeldraw.objectives.picture_maker import as_float
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.sampling.rerank import Reranker
 
 NAME = "coca"
@@ -97,8 +97,8 @@ class ContrastiveCaptioner(Objective):
         of_image, of_text, logits = network.apply(variables, images, text, keys)
         scale = network.apply(variables, method="similarity_scale")
         # Every device has its pictures' rows, of all texts of the batch.
-        of_text = nn.with_logical_constraint(of_text, (None, None))
-        scores = nn.with_logical_constraint(scale * of_image @ of_text.T, ("batch", None))
+        of_text = with_logical_constraint(of_text, (None, None))
+        scores = with_logical_constraint(scale * of_image @ of_text.T, ("batch", None))
         contrastive = contrastive_loss(scores)
         captioning = caption_loss(logits, text)
         total = self.contrastive_weight * contrastive + self.captioning_weight * captioning

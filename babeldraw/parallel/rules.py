@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Shaped
 
 from babeldraw.errors import UserError
 
@@ -87,6 +88,14 @@ def placing(mesh: Mesh, rules: Rules) -> Iterator[None]:
     """
     with jax.set_mesh(mesh), nn.logical_axis_rules(rules):
         yield
+
+
+def with_logical_constraint(
+    x: Shaped[Array, "..."], axes: tuple[str | None, ...]
+) -> Shaped[Array, "..."]:
+    """Places an activation by the names of its axes; Flax's, with types."""
+    placed: jax.Array = nn.with_logical_constraint(x, axes)
+    return placed
 
 
 def batch_sharding(mesh: Mesh, rules: Rules = TRAINING_RULES) -> NamedSharding:
