@@ -43,7 +43,8 @@ class ContrastiveCaptioner(Objective):
     @property
     def network(self) -> CoCa:
         """The model, executed as the machine file says; data parallel over pipeline stages."""
-        return self.model.clone(execution=self.execution.sequential)
+        network: CoCa = self.model.clone(execution=self.execution.sequential)
+        return network
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         size = self.model.image_size

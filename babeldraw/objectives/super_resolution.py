@@ -93,7 +93,8 @@ class SuperResolution(PictureMaker):
         tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
         variables = {"params": constants["tokenizer"]}
         tokens = tokenizer.apply(variables, small, method="encode")
-        return jax.lax.stop_gradient(tokenizer.apply(variables, tokens, method="decode"))
+        pictures: Images = tokenizer.apply(variables, tokens, method="decode")
+        return jax.lax.stop_gradient(pictures)
 
     def loss(
         self,
@@ -146,4 +147,5 @@ class SuperResolution(PictureMaker):
         return {"enlargements": jnp.round(sheet * 255).astype(jnp.uint8)}
 
     def _enlarge(self, params: Params, small: Images) -> Float[Array, "batch height2 width2 3"]:
-        return self.model.apply({"params": params}, small)
+        large: jax.Array = self.model.apply({"params": params}, small)
+        return large

@@ -83,7 +83,8 @@ class Codec(FixedBatches):
         @jax.jit
         def encode(params: Any, images: jax.Array) -> jax.Array:
             pictures = images.astype(jnp.float32) / 255
-            return self.model.apply({"params": params}, pictures, method="encode")
+            tokens: jax.Array = self.model.apply({"params": params}, pictures, method="encode")
+            return tokens
 
         return encode
 
@@ -111,5 +112,5 @@ def decode_pictures(
         return jnp.round(pictures * 255).astype(jnp.uint8)
 
     one_a_shard = rearrange(tokens, "(shard picture) n -> picture shard n", shard=shards)
-    pictures = jax.lax.map(decode, one_a_shard)
+    pictures: jax.Array = jax.lax.map(decode, one_a_shard)
     return rearrange(pictures, "picture shard h w c -> (shard picture) h w c")

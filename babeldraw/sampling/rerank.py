@@ -36,7 +36,9 @@ class Reranker(FixedBatches):
         """Cosine of each picture's embedding and its prompt's: from -1 to 1, higher fits better."""
         of_images = self.embed_images(images.reshape(-1, *images.shape[2:]))
         of_texts = self.embed_texts(text_tokens)
-        return np.einsum("psd,pd->ps", of_images.reshape(*images.shape[:2], -1), of_texts)
+        of_images = of_images.reshape(*images.shape[:2], -1)
+        cosine: np.ndarray = np.einsum("psd,pd->ps", of_images, of_texts)
+        return cosine
 
     def embed_images(self, images: Images) -> Float[np.ndarray, "n d_model"]:
         """Embeddings of length 1.
@@ -73,7 +75,9 @@ class Reranker(FixedBatches):
         @jax.jit
         def embed(params: Any, images: jax.Array) -> jax.Array:
             pictures = images.astype(jnp.float32) / 255
-            return self.model.apply({"params": params}, pictures, method="encode_image")[0]
+            results = self.model.apply({"params": params}, pictures, method="encode_image")
+            unit: jax.Array = results[0]
+            return unit
 
         return embed
 
@@ -81,7 +85,9 @@ class Reranker(FixedBatches):
     def _texts(self) -> Callable[..., jax.Array]:
         @jax.jit
         def embed(params: Any, text_tokens: jax.Array) -> jax.Array:
-            return self.model.apply({"params": params}, text_tokens, method="encode_text")[0]
+            results = self.model.apply({"params": params}, text_tokens, method="encode_text")
+            unit: jax.Array = results[0]
+            return unit
 
         return embed
 
@@ -104,6 +110,7 @@ class Reranker(FixedBatches):
                 return text.at[:, index].set(jnp.where(ended, 0, best))
 
             none = jnp.zeros((images.shape[0], model.text_length), jnp.int32)
-            return jax.lax.fori_loop(0, model.text_length, step, none)
+            tokens: jax.Array = jax.lax.fori_loop(0, model.text_length, step, none)
+            return tokens
 
         return caption

@@ -99,7 +99,8 @@ def _wavefront_times(model: EncoderDecoder) -> Int[np.ndarray, "n"]:
     if model.decoder_inputs == "row_start_above":
         delay = max(delay, 1)  # The token above must have been drawn.
     row, column = np.divmod(np.arange(model.num_tokens), model.columns)
-    return column + delay * row
+    times: np.ndarray = column + delay * row
+    return times
 
 
 def _slots(
