@@ -169,7 +169,8 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
             "replicatedJobs": [{"name": "workers", "replicas": 1, "template": {"spec": workers}}],
         },
     }
-    return yaml.safe_dump(document, sort_keys=False, width=10_000)
+    manifest: str = yaml.safe_dump(document, sort_keys=False, width=10_000)
+    return manifest
 
 
 def _literal(text: str) -> str:

@@ -125,7 +125,8 @@ def run(job: Job, args: argparse.Namespace) -> Outcome:
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _start(
