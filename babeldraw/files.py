@@ -1,12 +1,47 @@
-"""Files of this machine: where they may be kept, and how they appear whole or not at all."""
+"""Paths, local and remote (gs://), and files that appear whole or not at all.
+
+Every path that a user gives goes through `path`: `epath.Path.resolve` takes a remote one for a
+folder of this machine.
+"""
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from etils import epath
+
 from babeldraw.errors import UserError
+
+
+def is_remote(name: str | os.PathLike[str]) -> bool:
+    """Whether it is in an object store, such as gs://BUCKET/a."""
+    return "://" in os.fspath(name)
+
+
+def path(name: str | os.PathLike[str]) -> epath.Path:
+    """A path as the program keeps it: remote as it is, local absolute."""
+    return epath.Path(name) if is_remote(name) else epath.Path(name).expanduser().resolve()
+
+
+def local_copy(name: str | os.PathLike[str]) -> pathlib.Path:
+    """The path of a small file for libraries that read local ones: of a remote one, a copy.
+
+    The copy lies in the cache, under a hash of what is in it.
+    """
+    if not is_remote(name):
+        return pathlib.Path(name)
+    data = path(name).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    copy = cache_dir() / "copies" / f"{digest}-{path(name).name}"
+    if not copy.exists():
+        with written_whole(copy, "set BABELDRAW_CACHE_DIR to a folder that can be") as file:
+            file.write(data)
+    return copy
 
 
 def cache_dir() -> pathlib.Path:
@@ -16,34 +51,48 @@ def cache_dir() -> pathlib.Path:
 
 @contextlib.contextmanager
 def written_whole(
-    path: str | os.PathLike[str], advice: str = "choose another --output"
+    name: str | os.PathLike[str], advice: str = "choose another --output"
 ) -> Iterator[BinaryIO]:
     """A file to write, which takes its name only at the end; makes its folder where needed.
 
     Raises:
       UserError: it cannot be written.
     """
-    with renamed_when_whole(path, advice) as temporary, temporary.open("wb") as file:
+    with renamed_when_whole(name, advice) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextlib.contextmanager
-def renamed_when_whole(path: str | os.PathLike[str], advice: str) -> Iterator[pathlib.Path]:
-    """The path of a file to write, beside `path`, whose name it takes at the end.
+def renamed_when_whole(name: str | os.PathLike[str], advice: str) -> Iterator[pathlib.Path]:
+    """The path of a local file to write, which becomes `name` at the end.
+
+    It lies beside `name`, to be renamed; for a remote one in a temporary folder, to be copied:
+    object stores show an object when all of it is there.
 
     Raises:
       UserError: it cannot be written; `advice` ends the sentence.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".partial-{os.getpid()}")
+    target = path(name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with contextlib.ExitStack() as stack:
+            if is_remote(name):
+                folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            else:
+                folder = pathlib.Path(target.parent)
+                folder.mkdir(parents=True, exist_ok=True)
+            # Processes of other hosts and containers write here too, and may have this number.
+            temporary = folder / f".partial-{os.getpid()}-{os.urandom(4).hex()}"
+            try:
+                yield temporary
+                if is_remote(name):
+                    with temporary.open("rb") as written, target.open("wb") as remote:
+                        shutil.copyfileobj(written, remote)
+                else:
+                    temporary.replace(target)
+            finally:
+                with contextlib.suppress(OSError):  # gone already, if all went well
+                    temporary.unlink()
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); {advice}."
+            f"{name} cannot be written ({error.strerror or error}); {advice}."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, if all went well
-            temporary.unlink()

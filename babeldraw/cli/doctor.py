@@ -16,6 +16,8 @@ from typing import Any
 import babeldraw
 from babeldraw.cli.support import paths
 from babeldraw.errors import UserError
+from babeldraw.files import is_remote
+from babeldraw.files import path as path_of
 
 SUMMARY = "Check this machine: versions, devices, disk, memory, directories, one compiled step."
 
@@ -139,7 +141,7 @@ def memory() -> Check:
 
 def disk(directory: str) -> Check:
     """Free space where runs go, in GiB."""
-    if "://" in directory:
+    if is_remote(directory):
         return Check("a bucket")
     path = Path(directory).expanduser().absolute()
     while not path.exists():
@@ -151,9 +153,7 @@ def disk(directory: str) -> Check:
 
 def writable(directory: str, flag: str) -> Check:
     """Whether a file can be written there, and read again. Leaves nothing behind."""
-    from etils import epath
-
-    folder = epath.Path(directory).expanduser()
+    folder = path_of(directory)
     made = []
     try:
         missing = folder
@@ -165,7 +165,7 @@ def writable(directory: str, flag: str) -> Check:
         probe.write_text("x")
         same = probe.read_text() == "x"
         probe.unlink()
-        if "://" not in directory:
+        if not is_remote(directory):
             for path in made:
                 path.rmdir()
     except Exception as error:  # each file layer has its own

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import itertools
 import json
-import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.evaluation.tokenizer import evaluate
+    from babeldraw.files import path
     from babeldraw.models.feature_networks import SqueezeNet
     from babeldraw.objectives.perceptual import Perceptual
     from babeldraw.training.watching.pictures import write_grid
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     )
     progress.close(results.images)
 
-    output = pathlib.Path(args.output or pathlib.Path(args.checkpoint, "evaluation"))
+    output = path(args.output) if args.output else path(args.checkpoint) / "evaluation"
     write_grid(output / "reconstructions.png", results.samples)
     skipped = {} if folder is None else folder.skipped
     report = _report(results) | {

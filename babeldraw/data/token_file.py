@@ -6,6 +6,7 @@ import os
 import numpy as np
 from jaxtyping import UInt16
 
+from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
 
@@ -52,7 +53,7 @@ class TokenFile:
           UserError: there is no such file, it is damaged, or of another form.
         """
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with files.path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 read = {name: arrays[name] for name in ("tokens", "names", "grid", "tokenizer")}
         except Exception as error:  # a damaged archive fails in a dozen ways
             missing = isinstance(error, OSError) and error.strerror

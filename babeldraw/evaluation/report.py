@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from babeldraw.files import path
 from babeldraw.training.watching.pictures import make_grid
 
 Record = Mapping[str, Any]
@@ -30,7 +31,7 @@ figcaption { font-size: .85rem; color: #555 } img { max-width: 100%; image-rende
 
 def read_metrics(model_dir: str | Path) -> list[Record]:
     """The records of a run's `metrics.jsonl`."""
-    lines = (Path(model_dir) / "metrics.jsonl").read_text().splitlines()
+    lines = (path(model_dir) / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-from etils import epath
 
+from babeldraw import files
 from babeldraw.errors import Stopped, UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel import failing, processes
@@ -95,7 +95,7 @@ def train(
     # 1. The machine: its mesh, and the rules that place arrays on it.
     objective = objective.with_execution(machine.execution)
     mesh = make_mesh(machine.mesh, devices)
-    directory = epath.Path(model_dir)
+    directory = files.path(model_dir)
     with contextlib.ExitStack() as stack:
         stack.enter_context(writing_to(model_dir))
         stack.enter_context(claim(model_dir))

@@ -5,11 +5,11 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.errors import UserError
+from babeldraw.files import path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class Drawing:
             batch_size=args.batch_size,
         )
         try:
-            Path(args.output).mkdir(parents=True, exist_ok=True)
+            path(args.output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
                 f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
@@ -110,21 +110,22 @@ class Drawing:
 
         from babeldraw.training.watching.pictures import write_grid
 
-        output = Path(self._args.output)
+        output = path(self._args.output)
         for row, stem in enumerate(file_stems(prompts)):
             for rank, number in enumerate(order[row]):
-                path = output / f"{stem}-{rank:02d}.png"
+                target = output / f"{stem}-{rank:02d}.png"
                 score = float(scores[row, number])
                 metadata = self._metadata(prompts[row], int(number), score)
-                line = f"{path.name}  score {score:.3f}"
+                line = f"{target.name}  score {score:.3f}"
                 if found is not None:
                     similarity = float(found[row, number])
                     metadata.add_itxt("similarity", f"{similarity:.4f}")
                     line += f"  similarity {similarity:.3f}"
-                Image.fromarray(images[row, rank]).save(path, pnginfo=metadata)
+                with target.open("wb") as file:
+                    Image.fromarray(images[row, rank]).save(file, "PNG", pnginfo=metadata)
                 print(line)
         write_grid(output / "grid.png", images)
-        print(f"{order.size} pictures and grid.png are in {output}")
+        print(f"{order.size} pictures and grid.png are in {self._args.output}")
 
     def _encode(self, prompts: Sequence[str]) -> "np.ndarray":
         """`[prompts, texts, text_length]`: each prompt with the further texts."""

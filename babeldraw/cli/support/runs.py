@@ -4,9 +4,9 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from babeldraw import files
 from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 
@@ -50,8 +50,10 @@ class Run:
         from babeldraw.data.vocabulary import load_vocabulary
         from babeldraw.training.keeping.vocabulary import NAME
 
-        kept = Path(self.model_dir) / NAME
-        return load_vocabulary(kept) if kept.is_file() else self.train_dataset.vocabulary
+        kept = files.path(self.model_dir) / NAME
+        if not kept.exists():
+            return self.train_dataset.vocabulary
+        return load_vocabulary(files.local_copy(kept))
 
     @property
     def step(self) -> int:
@@ -99,13 +101,13 @@ def open_run(model_dir: str) -> Run:
     Raises:
       UserError: it is no run directory.
     """
-    config = Path(model_dir) / "config.gin"
-    if not config.is_file():
+    config = files.path(model_dir) / "config.gin"
+    if not config.exists():
         raise UserError(
             f"{model_dir} is not a run directory (it has no config.gin); give the --model_dir of a "
             "`babeldraw train` run."
         )
-    gin_config.parse_gin([str(config)], [])
+    gin_config.parse_gin([str(files.local_copy(config))], [])
     return Run(
         model_dir,
         _configured("objective")(),

@@ -17,11 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 
+from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Params
-from babeldraw.training.keeping import checkpoint_files as files
+from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
 from babeldraw.training.state import variable_name
 
@@ -32,7 +32,7 @@ def latest_step(model_dir: str) -> int:
     Raises:
       UserError: there is no such directory, or no checkpoint in it.
     """
-    directory = epath.Path(model_dir).resolve() / "checkpoints"
+    directory = files.path(model_dir) / "checkpoints"
     # Orbax writes a checkpoint under another name and renames it when it is whole.
     steps = (
         [int(path.name) for path in directory.iterdir() if path.name.isdigit()]
@@ -58,14 +58,14 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
     """
     latest = latest_step(model_dir)
     step = latest if step is None else step
-    path = epath.Path(model_dir).resolve() / "checkpoints" / str(step) / "params"
+    path = files.path(model_dir) / "checkpoints" / str(step) / "params"
     if not path.is_dir():
         raise UserError(f"{model_dir} has no checkpoint of step {step}: its latest is {latest}.")
     try:
-        with files.reading():
-            run = files.read_run(path.parent)
-            tree = files.read_tree(path)
-    except files.Damaged as error:
+        with checkpoint_files.reading():
+            run = checkpoint_files.read_run(path.parent)
+            tree = checkpoint_files.read_tree(path)
+    except checkpoint_files.Damaged as error:
         raise UserError(_damaged(model_dir, step, str(error))) from error
 
     def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def _damaged(model_dir: str, step: int, fault: str) -> str:
 
 def save_constants(model_dir: str, constants: Constants) -> None:
     """Writes the parameters of frozen networks, at the start of a run and never again."""
-    path = epath.Path(model_dir).resolve() / "constants"
+    path = files.path(model_dir) / "constants"
     # What stands there already is of a run that saved no checkpoint.
     if jax.tree.leaves(constants):
         with ocp.StandardCheckpointer() as checkpointer:
@@ -103,10 +103,10 @@ def load_constants(model_dir: str) -> Constants:
     Raises:
       UserError: there is no such run directory.
     """
-    if not epath.Path(model_dir).is_dir():
+    if not files.path(model_dir).is_dir():
         raise UserError(f"There is no run directory {model_dir}: give the model_dir of a run.")
-    path = epath.Path(model_dir).resolve() / "constants"
-    return files.read_tree(path) if path.is_dir() else {}
+    path = files.path(model_dir) / "constants"
+    return checkpoint_files.read_tree(path) if path.is_dir() else {}
 
 
 def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:

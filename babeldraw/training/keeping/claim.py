@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import jax
 
 from babeldraw.errors import UserError
+from babeldraw.files import is_remote
 from babeldraw.training.agreement import first_fault
 
 LOCK = "lock"
@@ -44,7 +45,7 @@ def claim(model_dir: str) -> Iterator[None]:
 
 
 def _lock(model_dir: str, stack: contextlib.ExitStack) -> None:
-    if "://" in model_dir:
+    if is_remote(model_dir):
         return
     directory = pathlib.Path(model_dir)
     with writing_to(model_dir):

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 
 from babeldraw.errors import UserError
+from babeldraw.files import path
 from babeldraw.training import agreement
 from babeldraw.training.keeping import checkpoint_files as files
 from babeldraw.training.keeping import claim
@@ -30,7 +30,7 @@ class Checkpoints:
 
     def __init__(self, model_dir: str, *, keep: int, seed: int, variables: list[Variable]) -> None:
         self._model_dir = model_dir
-        self._directory = epath.Path(model_dir).resolve() / "checkpoints"
+        self._directory = path(model_dir) / "checkpoints"
         self._identity: dict[str, Any] = {
             "seed": seed,
             "variables": {

@@ -3,9 +3,10 @@
 import os
 
 import numpy as np
-from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
+
+from babeldraw import files
 
 _SEPARATOR = 200
 """Grey level of the lines between pictures."""
@@ -42,7 +43,7 @@ def write_grid(
     min_side: int = 96,
 ) -> None:
     """Writes `make_grid` of the pictures as a PNG, making its directory where needed."""
-    target = epath.Path(path)
+    target = files.path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
         Image.fromarray(make_grid(images, min_side=min_side)).save(file, format="PNG")

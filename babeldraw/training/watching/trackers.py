@@ -11,6 +11,7 @@ from typing import Any
 from etils import epath
 
 from babeldraw.errors import UserError
+from babeldraw.files import is_remote
 
 
 class TensorBoard:
@@ -28,7 +29,7 @@ class TensorBoard:
 
         self._directory = directory
         self._here: Path | None = None
-        if "://" in str(directory):
+        if is_remote(directory):
             self._here = Path(tempfile.mkdtemp())
             weakref.finalize(self, shutil.rmtree, self._here, ignore_errors=True)
         folder = self._here or directory

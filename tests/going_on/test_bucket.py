@@ -1,0 +1,95 @@
+"""Contract: a run whose directory is gs:// does all that one on a disk does."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from tests.going_on.bucket import BUCKET, serving
+
+TOY = """
+import sys
+from pathlib import PurePosixPath
+from tests.going_on.toy_run import Crops, Int8Toy
+from babeldraw.training.loop import train
+from babeldraw.training.machine import Machine
+
+model_dir, steps, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+
+def slowly(step, split, values):
+    import time
+    time.sleep(seconds)
+
+train(Int8Toy(), model_dir=model_dir, train_dataset=Crops(), eval_dataset=Crops(length=8),
+      train_steps=steps, machine=Machine(checkpoint_every=1), log_every=1, eval_every=steps,
+      pictures_every=steps, on_metrics=slowly)
+"""
+
+COMPARE = """
+import sys
+import jax, numpy as np
+from babeldraw.training.keeping import checkpoints
+one, other = (checkpoints.load_params(name) for name in sys.argv[1:])
+jax.tree.map(np.testing.assert_array_equal, one, other)
+print("the same bits at steps", *(checkpoints.latest_step(name) for name in sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with serving() as found:
+        yield found
+
+
+def test_killed_and_brought_back_a_run_in_a_bucket_is_one_on_a_disk(bucket, tmp_path):
+    remote = f"gs://{BUCKET}/runs/toy"
+    process = bucket.start("-c", TOY, remote, 6, 0.3, cwd=tmp_path)
+    for _ in range(600):
+        if any(re.search(r"checkpoints/2/.*_METADATA", name) for name in bucket.names()):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    printed = bucket.run("-c", TOY, remote, 6, 0, cwd=tmp_path)
+    assert re.search(rf"resumed from step [1-5] of {remote}", printed)
+    bucket.run("-c", TOY, tmp_path / "whole", 6, 0)
+    said = bucket.run("-c", COMPARE, remote, tmp_path / "whole")
+    assert "the same bits at steps 6 6" in said
+    # Everything is there, and nothing on the disk of the machine.
+    files = {name.removeprefix("runs/toy/").split("/")[0] for name in bucket.names("runs/toy/")}
+    local = {path.name for path in (tmp_path / "whole").iterdir()}
+    assert files == local - {"lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"whole"}
+
+
+def babeldraw(bucket, *words, code=0, **settings):
+    return bucket.run("-m", "babeldraw.cli.main", *words, code=code, **settings)
+
+
+@pytest.mark.slow
+def test_both_stages_samples_and_figures_in_a_bucket(bucket, tmp_path):
+    runs = f"gs://{BUCKET}/quick"
+    for stage in ("tokenizer", "text_to_image"):
+        words = [f"--gin_file=gin/runs/quickstart_{stage}.gin", f"--model_dir={runs}/{stage}"]
+        if stage == "text_to_image":
+            words.append(f"--gin.TOKENIZER_CHECKPOINT='{runs}/tokenizer'")
+        babeldraw(bucket, "train", *words, "--gin.TRAIN_STEPS=2", cwd=tmp_path)
+    said = babeldraw(
+        *(bucket, "sample", "woman astronaut, medium skin tone, twemoji style"),
+        *("--checkpoint", f"{runs}/text_to_image", "--output", f"gs://{BUCKET}/drawn"),
+        cwd=tmp_path,
+    )
+    assert f"1 pictures and grid.png are in gs://{BUCKET}/drawn" in said
+    assert len(bucket.names("drawn/")) == 2
+    babeldraw(
+        *(bucket, "evaluate", "--checkpoint", f"{runs}/tokenizer", "--limit", "32"), cwd=tmp_path
+    )
+    report = bucket.run(
+        "-c",
+        "import sys; from babeldraw import files; print(files.path(sys.argv[1]).read_text())",
+        f"{runs}/tokenizer/evaluation/report.json",
+    )
+    assert json.loads(report[report.index("{") :])["step"] == 2
+    assert list(tmp_path.iterdir()) == []
