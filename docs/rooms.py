@@ -206,7 +206,7 @@ def section() -> str:
     rows = ["| room | what it is for | imports |", "|---|---|---|"]
     order = in_order(modules)
     for name in order:
-        imported = ", ".join(other for other in order if (name, other) in pairs)
+        imported = ", ".join(f"`{other}`" for other in order if (name, other) in pairs)
         rows.append(f"| `{name}` | {purpose(name)} | {imported} |")
     rules = [f"- {rule}" for rule in (*RULES, NO_CIRCLE)]
     return "\n".join([*rows, "", *sketch(pairs), "", *rules])

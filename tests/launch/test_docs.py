@@ -1,4 +1,4 @@
-"""Contract: the dry runs that README.md shows are those that its commands print."""
+"""Contract: the dry runs that docs/launching.md shows are those that its commands print."""
 
 import itertools
 import re
@@ -9,7 +9,7 @@ from launch import run
 
 
 def test_the_newcomers_path(capsys):
-    text = (repository_root() / "README.md").read_text()
+    text = (repository_root() / "docs/launching.md").read_text()
     blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
     pairs = [
         (command, shown)
