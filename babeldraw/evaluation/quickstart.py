@@ -10,9 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from babeldraw.evaluation import report
-from babeldraw.evaluation.retrieval import Gallery, top1
+from babeldraw.evaluation.retrieval import Gallery, Pictures, top1
 from babeldraw.objectives import losses
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pictures import Sampler
@@ -100,13 +101,15 @@ def evaluate(
     )
 
 
-def psnr(images: np.ndarray, decoded: np.ndarray) -> float:
-    """PSNR in dB from the mean square error over all uint8 pictures of a split."""
+def psnr(images: Pictures, decoded: Pictures) -> float:
+    """PSNR in dB from the mean square error over all pictures of a split."""
     error = (images.astype(np.float32) - decoded.astype(np.float32)) / 255
     return float(-10 * np.log10(np.mean(np.square(error))))
 
 
-def cross_entropy(sampler: Sampler, text: np.ndarray, tokens: np.ndarray) -> float:
+def cross_entropy(
+    sampler: Sampler, text: Int[np.ndarray, "n text"], tokens: Int[np.ndarray, "n tokens"]
+) -> float:
     """Mean over a split, in nats a token, without dropout."""
     variables = {"params": jax.device_put(sampler.params)}
 

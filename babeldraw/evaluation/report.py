@@ -10,7 +10,7 @@ from typing import Any
 
 import matplotlib.figure
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Num, UInt8
 from PIL import Image
 
 from babeldraw.files import path
@@ -48,7 +48,7 @@ def curve(records: Sequence[Record], name: str, title: str) -> str:
     return figure_image(figure)
 
 
-def bars(values: np.ndarray, title: str, xlabel: str) -> str:
+def bars(values: Num[np.ndarray, "bars"], title: str, xlabel: str) -> str:
     """A bar plot as an `<img>`."""
     figure = matplotlib.figure.Figure(figsize=(4.6, 2.8), layout="constrained")
     axes = figure.subplots()

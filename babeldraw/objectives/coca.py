@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.models.coca import CoCa
 from babeldraw.models.encoder_decoder import example_keys
@@ -56,7 +56,7 @@ class ContrastiveCaptioner(Objective):
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         check_text_tokens(batch, self.model.text_vocab_size)
 
-    def init(self, key: jax.Array) -> dict[str, Params]:
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         size = self.model.image_size
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         variables = self.network.init(key, jnp.zeros((1, size, size, 3)), text)
@@ -75,15 +75,15 @@ class ContrastiveCaptioner(Objective):
         all_params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum, with dropout drawn from `key`."""
         metrics = self._measure(params, batch, example_keys(key, batch["image"].shape[0]))
         return metrics["loss"], metrics
 
     def evaluate(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
         """The losses without dropout, and the share that is right of three kinds of choice:
 

@@ -91,8 +91,8 @@ def placing(mesh: Mesh, rules: Rules) -> Iterator[None]:
 
 
 def with_logical_constraint(
-    x: Shaped[Array, "..."], axes: tuple[str | None, ...]
-) -> Shaped[Array, "..."]:
+    x: Shaped[Array, "*shape"], axes: tuple[str | None, ...]
+) -> Shaped[Array, "*shape"]:
     """Places an activation by the names of its axes; Flax's, with types."""
     placed: jax.Array = nn.with_logical_constraint(x, axes)
     return placed

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from babeldraw.planning.hlo import Array, Execution, Instruction, Program
 
@@ -153,8 +154,8 @@ def _describe(
     ]
 
 
-def device_groups(attributes: str, num_devices: int) -> np.ndarray | None:
-    """Devices that take part together, `[groups, size]`; None where they are not understood.
+def device_groups(attributes: str, num_devices: int) -> Int[np.ndarray, "groups size"] | None:
+    """Devices that take part together; None where they are not understood.
 
     Of a collective-permute, the pairs (source, target). The text has one of four forms:
     `{{0,1},{2,3}}`, `[2,4]<=[4,2]T(1,0)`, `mesh['a'=2,'b'=4], device_ids=([4,2]T(1,0)) {'b'}` (the

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh
+from jaxtyping import Array, Int, Key
 
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.rules import (
@@ -68,7 +69,7 @@ def bytes_a_device(array: Any) -> int:
     return math.prod(shard) * itemsize
 
 
-def step_key(seed: int, step: jax.Array | int) -> jax.Array:
+def step_key(seed: int, step: Int[Array, ""] | int) -> Key[Array, ""]:
     """The key of one step: the same for every mesh, and for a run that was resumed."""
     return jax.random.fold_in(jax.random.key(seed), step)
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jaxtyping import Array, Shaped
 
 from babeldraw.errors import UserError
 from babeldraw.training.state import variable_name
@@ -54,7 +55,7 @@ def by_name(tree: Any) -> dict[str, Any]:
     return {variable_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def place(array: np.ndarray, target: jax.ShapeDtypeStruct) -> jax.Array:
+def place(array: Shaped[np.ndarray, "..."], target: jax.ShapeDtypeStruct) -> Shaped[Array, "..."]:
     """The array, reshaped and on the devices, as `target` says."""
     reshaped = array.reshape(target.shape)
     return jax.make_array_from_callback(target.shape, target.sharding, lambda at: reshaped[at])

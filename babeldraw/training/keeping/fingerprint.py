@@ -16,6 +16,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Shaped
 
 Fingerprints = dict[str, int]
 """By the name of the variable."""
@@ -24,7 +25,7 @@ Fingerprints = dict[str, int]
 _CHUNK = 2**20
 
 
-def fingerprint_arrays(arrays: dict[str, jax.Array]) -> Fingerprints:
+def fingerprint_arrays(arrays: dict[str, Shaped[Array, "..."]]) -> Fingerprints:
     """Of arrays on one mesh, by name; to be called by all processes.
 
     Where the devices are this process's own CPU there is nothing to gain from a program on them,
@@ -35,7 +36,7 @@ def fingerprint_arrays(arrays: dict[str, jax.Array]) -> Fingerprints:
     return fingerprint_on_devices(arrays)
 
 
-def fingerprint_on_devices(arrays: dict[str, jax.Array]) -> Fingerprints:
+def fingerprint_on_devices(arrays: dict[str, Shaped[Array, "..."]]) -> Fingerprints:
     """The same by one program that reads each array once, where it lies."""
     names = sorted(arrays)
     leaves = [arrays[name] for name in names]
@@ -48,7 +49,7 @@ def fingerprint_on_devices(arrays: dict[str, jax.Array]) -> Fingerprints:
     return dict(zip(names, np.asarray(jax.device_get(sums)).tolist(), strict=True))
 
 
-def fingerprint_host_array(array: np.ndarray) -> int:
+def fingerprint_host_array(array: Shaped[np.ndarray, "..."]) -> int:
     """The same of an array in the host's memory."""
     flat = np.ascontiguousarray(array).reshape(-1)
     bits = flat.view(np.dtype(f"uint{8 * flat.dtype.itemsize}"))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
 from babeldraw.training.step import MUST_BE_FINITE
@@ -52,7 +53,7 @@ class MetricWindow:
         self.skipped_in_a_row = 0
         self._first_skipped = 0
 
-    def add(self, step: int, values: jax.Array) -> None:
+    def add(self, step: int, values: Float[Array, "names"]) -> None:
         """Takes `float32[len(names)]`, and keeps the host at most two steps ahead."""
         self._on_device.append((step, values))
         if len(self._on_device) > _STEPS_AHEAD:
