@@ -6,7 +6,8 @@ The decoder has the shape of 350M (width 1024, hidden 4096, 16 heads, 8192 codes
 float32, cut to `--decoder_layers` of its 12 layers and to 1 of 12 encoder layers. Guidance 1.2:
 each picture has a conditional and an unconditional row; the pictures of a batch share one prompt.
 Every token is the most probable one, so that ours and PyTorch's can be compared: they must agree.
-The wavefront needs another input (`row_start`), so its model has other weights, and a row more.
+The wavefront needs another input (`row_start`), so its model has other weights, and a start vector
+a row.
 
 parti-pytorch 0.2.0 (see parti_pytorch_files.py) has no cache: it computes all tokens so far again
 for each next one, twice for guidance. Its `Parti` gets the same width, layers, heads, codes, and

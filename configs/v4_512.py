@@ -13,8 +13,9 @@ def get_config() -> ConfigDict:
         {
             "name": "v4_512",
             "topology": "v4:8x8x8",
-            # 3.09e9 parameters do not fit one chip with their optimizer state; a quarter does, and
-            # four chips are one host's neighbours, where the in-layer collectives are cheapest.
+            # 3.09e9 parameters, gradients (4 bytes each) and int8 moments would take 26 GiB of each
+            # chip; a quarter leaves room for activations, and four chips are one host's neighbours,
+            # where the in-layer collectives are cheapest.
             "mesh": {"data": 128, "stage": 1, "model": 4},
             # Keeps what self-attention adds to the residual stream: less to recompute and to send.
             "remat": "attention",

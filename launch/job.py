@@ -108,7 +108,7 @@ def _in_checkout(path: Path, root: Path) -> str:
 
 
 def resource_name(name: str) -> str:
-    """A DNS label for any name. Names that differ get labels that differ."""
+    """A DNS label for any name. Names that differ get labels that differ, by 24 bits of a hash."""
     label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not label[:1].isalpha():
         label = f"run-{label}".strip("-")

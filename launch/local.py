@@ -76,7 +76,7 @@ def run(job: Job, args: argparse.Namespace) -> Outcome:
     """Starts all processes, prints what process 0 says, and waits for their end.
 
     Where one fails, the others get `GRACE_SECONDS` to notice and are then killed. What each of them
-    says stays in runs/launch/NAME/process-I.log.
+    says stays in runs/launch/NAME/process-I.log until the next start.
     """
     logs = repository_root() / "runs" / "launch" / job.name
     logs.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ if [[ -x "$venv/bin/babeldraw" && -f "$stamp" && "$(<"$stamp")" == "$want" ]]; t
   exit 0
 fi
 
-echo "Setting up $venv ($("$python" --version)); once, 4.1 GB on disk."
+echo "Setting up $venv ($("$python" --version)); once, 4.6 GB on disk."
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,eval,plan]' --constraint constraints.txt
 printf '%s\n' "$want" >"$stamp"

@@ -18,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which set: emoji (npm), stamps and clip art (Debian), coloured icons (npm)",
     )
     build.add_argument("--size", type=int, help="side in pixels (default: 32 of emoji, else 128)")
-    build.add_argument("--output", help="folder to write (default: where the task looks for it)")
+    build.add_argument(
+        "--output",
+        help="folder to write (default: in the cache, where the task looks for it; emoji at 32 px "
+        "are inside the package already)",
+    )
     build.add_argument("--npm_dir", help="a node_modules folder to use instead of running npm")
     build.add_argument(
         "--package_dir", help="the folder of the unpacked Debian package, not to fetch it"
@@ -107,14 +111,25 @@ def _build(args: argparse.Namespace) -> int:
     if args.dataset == "emoji":
         size = 32 if args.size is None else args.size
         output = pathlib.Path(args.output) if args.output else cache / "emoji" / str(size)
-        count, task = _build_emoji(args, output, size, cache), f"emoji_{size}"
+        count = _build_emoji(args, output, size, cache)
+        task = _emoji_task(size, moved=bool(args.output))
     else:
         size = 128 if args.size is None else args.size
         default = cache / f"{args.dataset}_{size}"
         output = pathlib.Path(args.output) if args.output else default
-        count, task = _build_drawings(args, output, size, cache), f"array_record:{output}"
-    print(f"wrote {count} pictures to {output} in {time.time() - start:.0f} s: task {task}")
+        count, task = _build_drawings(args, output, size, cache), f"task array_record:{output}"
+    print(f"wrote {count} pictures to {output} in {time.time() - start:.0f} s: {task}")
     return 0
+
+
+def _emoji_task(size: int, moved: bool) -> str:
+    """What reads emoji of this size; `moved` to another folder than that in the cache."""
+    from babeldraw.data.sets import emoji, emoji_sheets
+
+    if moved or size not in emoji.SIZES:
+        return "no task reads them there"
+    shipped = " (which reads those inside the package)" if size == emoji_sheets.SHIPPED_SIZE else ""
+    return f"task emoji_{size}{shipped}"
 
 
 def _build_emoji(

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data_dir",
         default=os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"),
         metavar="DIR",
-        help="for data sets (default: %(default)s)",
+        help="for sets of TFDS; others are in BABELDRAW_CACHE_DIR (default: %(default)s)",
     )
 
 
@@ -152,7 +152,7 @@ def disk(directory: str) -> Check:
 
 
 def writable(directory: str, flag: str) -> Check:
-    """Whether a file can be written there, and read again. Leaves nothing behind."""
+    """Whether a file can be written there, and read again. Where it can, nothing is left of it."""
     folder = path_of(directory)
     made = []
     try:

@@ -6,9 +6,9 @@ SUMMARY = "train a text vocabulary on a task's captions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", required=True, help="seqio task whose captions to use")
-    parser.add_argument("--split", default="train", help="split of the task")
-    parser.add_argument("--size", type=int, default=16_000, help="number of ids")
+    parser.add_argument("--task", required=True, help="task or mixture whose captions to use")
+    parser.add_argument("--split", default="train", help="split of the task (default: train)")
+    parser.add_argument("--size", type=int, default=16_000, help="number of ids (default: 16000)")
     parser.add_argument("--output", required=True, help="model file to write")
     parser.add_argument(
         "--keep_case", action="store_true", help="tell upper from lower case (default: fold it)"

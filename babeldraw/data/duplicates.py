@@ -21,7 +21,7 @@ _BLOCK = 512  # rows compared at a time
 
 
 class Looks:
-    """What pictures look like, in 224 bytes each."""
+    """What pictures look like, in about 560 bytes each."""
 
     def __init__(self) -> None:
         self._hashes: list[int] = []

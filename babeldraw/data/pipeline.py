@@ -18,7 +18,7 @@ from babeldraw.data.feature_converter import (
 )
 from babeldraw.errors import UserError
 
-IN_MEMORY_BYTES = 256 * 2**20  # sets below this, without random preprocessing, are read once
+IN_MEMORY_BYTES = 256 * 2**20  # emoji sets up to this are read once: none of their steps is random
 
 _DESCRIPTIONS = (
     *("caption", "concept", "style", "role", "gender", "tone"),
@@ -59,11 +59,11 @@ class Dataset:
 
         Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
 
-        Host `process_index` of `process_count` gets rows = batch_size / process_count and reads
-        examples that no other host reads. Of a set in memory, the batches of all hosts together are
-        the same for any number of hosts. With ``start_step=k`` the iterator goes on, bit for bit,
-        where one that had yielded k batches stood: at once for a set in memory; otherwise the k
-        batches are read again and dropped.
+        Host `process_index` of `process_count` gets rows = batch_size / process_count and in an
+        epoch reads examples that no other host reads. Of a set in memory, the batches of all hosts
+        together are the same for any number of hosts. With ``start_step=k`` the iterator goes on,
+        bit for bit, where one that had yielded k batches stood: at once for a set in memory;
+        otherwise the k batches are read again and dropped.
 
         Args:
           num_epochs: passes over the split; None repeats for ever. The last rows that do not fill
@@ -127,7 +127,7 @@ class Dataset:
           ``caption concept style role gender tone label group duplicate_of`` that the task has.
 
         Raises:
-          UserError: unknown task or split, or sizes that do not fit.
+          UserError: unknown task or split, sizes that do not fit, or no picture can be read.
         """
         provider = self._provider()
         feature_lengths = self._lengths(provider)
@@ -144,6 +144,8 @@ class Dataset:
         lengths = {**feature_lengths, **dict.fromkeys(described, 1)}
         dataset = converter(dataset, lengths)
         arrays = _stack(dataset if limit is None else dataset.take(limit))
+        if not arrays:
+            raise self._nothing_to_read()
         for key in described:
             if arrays[key].dtype == object:
                 arrays[key] = np.array([value.decode() for value in arrays[key]])
@@ -201,7 +203,10 @@ class Dataset:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Says so if they end, as they only do where there are none."""
         yield from batches
-        raise UserError(
+        raise self._nothing_to_read()
+
+    def _nothing_to_read(self) -> UserError:
+        return UserError(
             f"{self.mixture_or_task_name} has no picture that can be read in the split "
             f"{self.split}: `babeldraw data inspect {self.mixture_or_task_name}` says why."
         )
@@ -267,9 +272,10 @@ def _read_all(
 
 
 def _stack(dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
-    """Reads a dataset with one thread and stacks it; leaves no thread behind."""
+    """Reads a dataset with one thread and stacks it; leaves no thread behind. Empty: `{}`."""
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
     chunks = list(dataset.batch(256).with_options(options).as_numpy_iterator())
-    return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+    keys = chunks[0] if chunks else ()
+    return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in keys}

@@ -44,10 +44,14 @@ def raw_examples(
 
 
 def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray, "size size 3"]:
-    """A square of the picture: the centre, or random crop `crop`, the same each time."""
+    """A square of the picture: the centre, or random crop `crop`, the same each time.
+
+    The crop goes by the picture's name; where it has none, by its captions.
+    """
     seed = None
     if crop is not None:
-        digest = hashlib.sha256(f"{example.name}\0{crop}".encode()).digest()
+        name = example.name or "\0".join(example.captions)
+        digest = hashlib.sha256(f"{name}\0{crop}".encode()).digest()
         seed = tf.constant(np.frombuffer(digest[:8], np.int32))
     image = tf.constant(example.image)
     square: np.ndarray = preprocessing.square_crop_resize(image, size, seed).numpy()

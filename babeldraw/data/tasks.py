@@ -59,7 +59,7 @@ class EmojiSource(seqio.TfdsDataSource):
     def get_dataset(
         self, split: str | None = None, shuffle: bool = True, **kwargs: Any
     ) -> tf.data.Dataset:
-        del shuffle  # a split is one file, in order; the task's buffer shuffles it as a whole
+        del shuffle  # a split is one file, in order: the task's buffer alone shuffles
         return super().get_dataset(split=split, shuffle=False, **kwargs)
 
     def captions(self, split: str) -> Iterator[str]:
@@ -86,8 +86,8 @@ def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
     """The registered task or mixture, or the one that the name describes.
 
     Raises:
-      UserError: there is none of this name, it has no such split, or the tasks of a mixture have
-        different vocabularies.
+      UserError: there is none of this name or nothing where it points, it has no such split, or the
+        tasks of a mixture have different vocabularies.
     """
     if name in _registered():
         provider = seqio.get_mixture_or_task(name)
@@ -160,7 +160,7 @@ def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
     """All captions of a split, as they are before tokenizing; pictures are not decoded.
 
     Raises:
-      UserError: as `find_task`; or the name is a mixture's.
+      UserError: as `find_task`; or the name is a registered mixture's.
     """
     if parts := sources.split_mixture(task_name):  # before a vocabulary is there to share
         for part, _ in parts:

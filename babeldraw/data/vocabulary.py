@@ -65,26 +65,25 @@ def train_vocabulary(
     Byte pairs, since SentencePiece's unigram trainer takes as seeds only strings that occur in two
     different words: in a small set of captions it would cut "skin", which is always "skin".
 
-
     Args:
-      captions: the text; sorted and counted before use, so that their order does not matter.
+      captions: the text; sorted before use, so that their order does not matter.
       output: file to write.
-      size: number of ids, special ones (3) and bytes (256) included.
+      size: number of ids, special ones (3) and those of `byte_fallback` (256) included.
       lowercase: fold case, so that "Red Apple" and "red apple" are one.
       byte_fallback: spell unknown characters as bytes, so that no prompt has an unknown id.
-      sample: use at most so many captions (the first in sorted order of a seeded draw).
+      sample: use at most so many captions, by a seeded draw.
 
     Raises:
       UserError: the captions do not support a vocabulary of this size.
     """
-    unique = sorted(captions)
-    if len(unique) > sample:
-        chosen = np.random.default_rng(0).choice(len(unique), sample, replace=False)
-        unique = [unique[index] for index in sorted(chosen)]
+    texts = sorted(captions)
+    if len(texts) > sample:
+        chosen = np.random.default_rng(0).choice(len(texts), sample, replace=False)
+        texts = [texts[index] for index in sorted(chosen)]
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(unique),
+            sentence_iterator=iter(texts),
             model_writer=model,
             vocab_size=size,
             model_type="bpe",
@@ -101,7 +100,7 @@ def train_vocabulary(
     except RuntimeError as error:
         reason = str(error).splitlines()[0].split("] ")[-1]
         raise UserError(
-            f"A vocabulary of {size} pieces cannot be made from {len(unique)} captions ({reason}): "
+            f"A vocabulary of {size} pieces cannot be made from {len(texts)} captions ({reason}): "
             "choose another --size."
         ) from error
     pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)

@@ -198,7 +198,7 @@ def write_samples(path: Path, results: Results, columns: int = 8) -> None:
 
 
 def _spread(drawn: Drawn, count: int) -> np.ndarray:
-    """Indices of `count` prompts at even distances: every style and role has its share."""
+    """Indices of `count` prompts at even distances: all styles and roles of the held-out ones."""
     return np.linspace(0, len(drawn.samples) - 1, count).astype(int)
 
 

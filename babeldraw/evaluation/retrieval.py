@@ -22,7 +22,7 @@ class Gallery:
 
 
 def thumbnails(images: Pictures, size: int = 16) -> Float[np.ndarray, "n features"]:
-    """Box averages over `size x size` cells, flattened."""
+    """Box averages over `size x size` cells, flattened; `size` divides height and width."""
     n, height, width, channels = images.shape
     blocks = images.reshape(n, size, height // size, size, width // size, channels)
     means: np.ndarray = blocks.astype(np.float32).mean((2, 4))

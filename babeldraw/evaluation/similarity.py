@@ -42,7 +42,7 @@ def ssim(
 
 
 def _blur(x: jax.Array) -> jax.Array:
-    """The Gaussian window along both axes, as a sum of shifted slices: exact on every backend."""
+    """The Gaussian window along both axes, as a sum of shifted slices: float32 on every backend."""
     offsets = jnp.arange(WINDOW) - WINDOW // 2
     weights = jnp.exp(-(offsets**2) / (2 * SIGMA**2))
     weights = weights / weights.sum()

@@ -28,8 +28,8 @@ CHIPS = {
     chip.name: chip
     for chip in (
         # HBM: what libtpu 0.0.42.1 states when it refuses a program that is too large ("exceeds
-        # available HBM (30.75G)"). Peak and HBM bandwidth: cloud.google.com/tpu/docs/{v4,v5p,v5e,
-        # v6e}. Links: jax-ml.github.io/scaling-book/tpus, "ICI BW/link (one-way)".
+        # available HBM (30.75G)"). Peak, HBM bandwidth and links ("ICI BW/link (one-way)"), all
+        # rounded: jax-ml.github.io/scaling-book/tpus. cloud.google.com/tpu/docs/v6e has 918e12.
         Chip("v4", 30.75, 275e12, 1.2e12, 4.5e10, 3),
         Chip("v5p", 95.74, 459e12, 2.8e12, 9.0e10, 3),
         Chip("v5e", 15.75, 197e12, 0.81e12, 4.5e10, 2),

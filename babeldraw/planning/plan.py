@@ -124,7 +124,7 @@ def make_plan(
     with_sampling: bool = True,
     progress: Progress = lambda text: None,
 ) -> Plan:
-    """Compiles the train step and, of a text-to-image objective, the drawing of pictures.
+    """Compiles the train step and, of an objective that draws pictures, the drawing.
 
     Raises:
       UserError: the mesh, the batch or the model does not fit the slice.

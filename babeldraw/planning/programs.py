@@ -29,7 +29,7 @@ from babeldraw.training.step import compile_step
 
 GIB = 2**30
 GUIDANCE_WEIGHT = 1.2  # as in the paper's tables (arXiv 2206.10789); it doubles the batch
-SAMPLES = 16  # pictures of a prompt, drawn side by side by each data-parallel group (patent)
+SAMPLES = 16  # drawn side by side by each data-parallel group: as many as a prompt gets (patent)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Trial:
 
 
 def candidates(machine: Machine, mesh: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """Changes to try, one idea each, those that cost the least speed first."""
+    """Changes to try, by and large those that cost the least speed first."""
     others = [remat for remat in get_args(Remat) if remat != machine.remat]
     if mesh["stage"] > 1:
         for factor in (2, 4):
@@ -133,7 +133,12 @@ def advice(plan: Plan) -> str:
             "sampling does not fit: set `sampling_mesh` in the machine file to a mesh with more "
             "`model`\n"
         )
-    ideas = [Trial(changes).name for changes in candidates(plan.machine, plan.mesh)]
+    remats, given = get_args(Remat), plan.machine.remat  # from what keeps all to what keeps least
+    ideas = [
+        Trial(changes).name
+        for changes in candidates(plan.machine, plan.mesh)
+        if remats.index(changes.get("remat", given)) >= remats.index(given)
+    ]
     return "\n".join(
         [
             f"{plan.peak_hbm_gib - plan.hbm_available_gib:.2f} GiB too much on each chip. What may "

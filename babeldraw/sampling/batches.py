@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 Item = TypeVar("Item")
 
@@ -18,16 +19,18 @@ class FixedBatches:
 
     Attributes:
       params: trained parameters, unboxed.
-      batch_size: rows at a time; changes speed and memory, and results by their rounding at most,
-        as sums are added up in another order. The last batch is filled up, so that one program
-        serves all.
+      batch_size: rows at a time; changes speed and memory, and results as far as rounding reaches:
+        sums are added up in another order. The last batch is filled up, so that one program serves
+        all.
     """
 
     model: Any
     params: Any
     batch_size: int = 16
 
-    def in_batches(self, program: Callable[[Any, Any], jax.Array], rows: np.ndarray) -> np.ndarray:
+    def in_batches(
+        self, program: Callable[[Any, Any], jax.Array], rows: Shaped[np.ndarray, "rows *row"]
+    ) -> Shaped[np.ndarray, "rows *result"]:
         """`program(params, batch)` of all `rows`; once for its shape where there are none."""
         parts = []
         for start in range(0, max(len(rows), 1), self.batch_size):

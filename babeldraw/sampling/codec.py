@@ -23,7 +23,7 @@ class Codec(FixedBatches):
     """A trained tokenizer.
 
     The size of a batch changes no picture that is decoded, and a token only where two codes are as
-    near as float sums can tell.
+    near as sums of the model's dtype can tell.
     """
 
     model: ViTVQGAN
@@ -103,7 +103,8 @@ def decode_pictures(
     """Pictures of tokens, each the same bits whatever it is batched with. Traceable.
 
     A product adds up in an order that depends on its shape, so the decoder always sees one picture,
-    or one a shard of the batch where the batch is split over devices.
+    or one a shard of the batch where the batch is split over devices. On another kind of processor,
+    or with weights split over devices, a value may be a level off.
     """
     shards = batch_shards()
 

@@ -2,7 +2,7 @@
 
 The prompt is encoded once. Each step feeds some tokens through all decoder layers, attends to the
 caches, and draws the next tokens with keys that depend on the picture and the position only, so
-batch size, order and schedule change nothing.
+batch size, order and schedule change nothing but how sums are rounded.
 """
 
 import functools

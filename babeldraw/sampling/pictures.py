@@ -39,7 +39,8 @@ class Sampler:
       params, tokenizer_params: trained parameters, unboxed.
       guidance_weight, temperature, cutoff, top_k, top_p, redraw: see `generate.generate_tokens`.
       batch_size: pictures drawn at a time; changes speed and memory, and a token only where two
-        were as good a draw as float sums can tell. The same tokens are always the same picture.
+        were as good a draw as sums of the model's dtype can tell, or where one before it changed.
+        The same tokens are the same picture (see `codec.decode_pictures`).
     """
 
     model: EncoderDecoder
@@ -69,7 +70,8 @@ class Sampler:
     ) -> Samples:
         """Draws `num_samples` pictures of each prompt.
 
-        A picture depends on its prompt, its number among the prompt's samples, and `seed`.
+        A picture depends on its prompt, its number among the prompt's samples, and `seed`; and on
+        `batch_size` as said there.
 
         Args:
           text_tokens: one text a prompt, or as many as there are guidance weights.

@@ -2,9 +2,9 @@
 
 Under the conv-shaped mask without wrap, of half width `h`, token (r, c) reads nothing later than
 its neighbours (r, c - 1) and (r - 1, c + h). All tokens of equal `c + h r` may so be drawn in one
-step, `W + h (H - 1)` steps in place of `H W`, and each is the same token as in raster order: an
-exact wavefront. Its one further condition is on the model's input, which at column 0 must not be
-the last token of the row above (`decoder_inputs`).
+step, `W + h (H - 1)` steps in place of `H W`, and each is the same token as in raster order (but
+for the rounding of sums): an exact wavefront. Its one further condition is on the model's input,
+which at column 0 must not be the last token of the row above (`decoder_inputs`).
 
 A cache needs room for the tokens that a later step still reads, and no more: with the conv-shaped
 mask in raster order `h W + h + 1` positions at most, in a ring.

@@ -75,9 +75,10 @@ def train(
       eval_batches: how many batches of `eval_dataset` are evaluated, always the same.
       pictures_every: steps between picture sheets; 0 for none.
       max_skipped_steps: the run stops when so many steps in a row had a loss or gradient that is
-        not finite. Such steps change nothing, and are counted.
-      profile_steps: the first and the last step of a trace, as "10:15"; see profiler.py.
-      stuck_seconds: a step that takes longer has every process print its stacks; 0 for never.
+        not finite. In such a step the player whose it is does not move; they are counted.
+      profile_steps: the first and the last step of a trace, as "10:15"; see watching/profiler.py.
+      stuck_seconds: a step that takes longer, with what is due after it, has every process print
+        its stacks; 0 for never.
       wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
@@ -89,7 +90,7 @@ def train(
     Raises:
       UserError: the mesh, the data or an earlier checkpoint does not fit the recipe, too many
         steps were skipped, or the directory is another run's or cannot be written to.
-      Stopped: by SIGTERM; what was done has been saved.
+      Stopped: by SIGTERM; what was done has been saved, unless steps are just being skipped.
     """
     began_run = time.perf_counter()
     # 1. The machine: its mesh, and the rules that place arrays on it.

@@ -13,7 +13,7 @@ from babeldraw.parallel.schedule import Pipeline
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Settings that change how fast a recipe runs and never what it computes.
+    """Settings that change how fast a recipe runs, and what it computes by rounding at most.
 
     Attributes:
       name: for reports.
@@ -21,7 +21,8 @@ class Machine:
         compiles for it.
       mesh: mesh axis -> number of devices, see `parallel.mesh.make_mesh`. Where `stage` is more
         than 1, the text-to-image stacks are pipelined over it.
-      sampling_mesh: the same for drawing pictures; empty: as `mesh`.
+      sampling_mesh: the same for drawing pictures, which `babeldraw plan` compiles; empty: as
+        `mesh`.
       fsdp: shard weights and optimizer state over `data` as well.
       num_microbatches: of a pipeline, see `parallel.schedule.Pipeline`.
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.

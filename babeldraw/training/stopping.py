@@ -11,8 +11,8 @@ import jax
 class StopRequest:
     """A context manager within which SIGTERM is noted and no longer ends the process.
 
-    A second SIGTERM does end it. In a run of several processes JAX notes the signal and makes all
-    of them agree on a step, whichever of them got it.
+    In a run of one process a second SIGTERM does end it. In a run of several, JAX notes the signal
+    and makes all of them agree on a step, whichever of them got it; a second one changes nothing.
     """
 
     def __init__(self) -> None:

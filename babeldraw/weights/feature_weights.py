@@ -39,7 +39,7 @@ _VGG16_LAYERS = {
 
 
 def squeezenet() -> Params:
-    """SqueezeNet 1.1 trained on ImageNet; see `data/build_squeezenet.py` for where it is from."""
+    """SqueezeNet 1.1 trained on ImageNet; see `build_squeezenet.py` for where it is from."""
     params: Params = {}
     for name, array in _read(SQUEEZENET_FILE).items():
         *layers, leaf = name.split("/")
@@ -123,10 +123,20 @@ def _get(state: Mapping[str, np.ndarray], name: str, path: Any) -> np.ndarray:
     return state[name].astype(np.float32)
 
 
+def _kernel(state: Mapping[str, np.ndarray], name: str, path: Any) -> np.ndarray:
+    """Of a convolution; PyTorch has it as [out, in, height, width]."""
+    kernel = _get(state, name, path)
+    if kernel.ndim != 4:
+        raise UserError(
+            f"The tensor {name} of {path} is {list(kernel.shape)} and no convolution's: is it the "
+            "weights of another network?"
+        )
+    return kernel.transpose(2, 3, 1, 0)
+
+
 def _conv(state: Mapping[str, np.ndarray], weight: str, bias: str, path: Any) -> Params:
-    # PyTorch: [out, in, height, width].
-    kernel = _get(state, weight, path).transpose(2, 3, 1, 0)
-    return {"kernel": np.ascontiguousarray(kernel), "bias": _get(state, bias, path)}
+    kernel = np.ascontiguousarray(_kernel(state, weight, path))
+    return {"kernel": kernel, "bias": _get(state, bias, path)}
 
 
 def _folded(state: Mapping[str, np.ndarray], conv: str, norm: str, path: Any) -> Params:
@@ -136,6 +146,6 @@ def _folded(state: Mapping[str, np.ndarray], conv: str, norm: str, path: Any) ->
         for name in ("running_mean", "running_var", "weight", "bias")
     )
     factor = scale / np.sqrt(variance + 1e-3)
-    kernel = _get(state, f"{conv}.weight", path).transpose(2, 3, 1, 0) * factor
+    kernel = _kernel(state, f"{conv}.weight", path) * factor
     bias = shift - mean * factor
     return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}

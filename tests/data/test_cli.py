@@ -36,6 +36,21 @@ def test_build_without_packages(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--size", "64"], "task emoji_64"),
+        (["--size", "32"], "task emoji_32 (which reads those inside the package)"),
+        (["--size", "100"], "no task reads them there"),
+        (["--size", "64", "--output", "elsewhere"], "no task reads them there"),
+    ],
+)
+def test_a_built_set_is_named_with_the_task_that_reads_it(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr(data, "_build_emoji", lambda *_: 9417)
+    assert data.run(parse(data, "build", "emoji", *arguments)) == 0
+    assert capsys.readouterr().out.endswith(f" s: {said}\n")
+
+
 def test_build_needs_a_known_set(capsys):
     with pytest.raises(SystemExit):
         parse(data, "build", "photos")

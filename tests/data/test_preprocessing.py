@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from babeldraw.data import preprocessing
+from babeldraw.data import preprocessing, raw
 
 
 def ramp(height, width):
@@ -53,6 +53,17 @@ def test_odd_shapes(shape):
     for seed in (None, tf.constant([1, 2])):
         image = preprocessing.square_crop_resize(tf.constant(ramp(*shape)), 64, seed)
         assert image.shape == (64, 64, 3)
+
+
+def test_crops_of_pictures_without_a_name_differ_from_picture_to_picture():
+    def corner(caption, crop):
+        example = raw.RawExample(ramp(64, 128), (caption, "words"), name="")
+        return tuple(raw.square(example, 32, crop)[0, 0])
+
+    corners = {corner(f"thing {index}", 0) for index in range(8)}
+    assert len(corners) > 4
+    assert corner("thing 0", 0) == corner("thing 0", 0)
+    assert len({corner("thing 0", crop) for crop in range(8)}) > 4
 
 
 def test_same_seed_same_crop():

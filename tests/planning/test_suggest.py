@@ -72,6 +72,16 @@ def test_nothing_is_recommended_where_nothing_fits():
     assert "a larger slice, or a smaller BATCH_SIZE" in suggest.table(tried)
 
 
+def test_advice_names_nothing_that_keeps_more_for_the_backward_pass():
+    for remat, better in (("dots", ["attention", "full"]), ("full", [])):
+        machine = dataclasses.replace(PIPELINED, remat=remat, fsdp=True)
+        lines = suggest.advice(plan(machine, False, 20.0, None)).splitlines()
+        assert "4.25 GiB too much" in lines[0]
+        named = [line.strip() for line in lines if "remat" in line]
+        assert named == [f"remat = {name!r}" for name in better]
+        assert "  num_microbatches = 16" in lines
+
+
 def test_every_candidate_is_a_machine():
     flat = dataclasses.replace(PIPELINED, mesh={"data": 16, "stage": 1, "model": 1}, remat="none")
     for machine in (PIPELINED, flat):

@@ -51,6 +51,9 @@ def test_vgg16_of_another_network(tmp_path):
     safetensors.numpy.save_file({"a": np.zeros(1)}, path)
     with pytest.raises(UserError, match=r"features\.0\.weight"):
         feature_weights.vgg16(path)
+    safetensors.numpy.save_file({"features.0.weight": np.zeros((2, 3))}, path)
+    with pytest.raises(UserError, match=r"is \[2, 3\] and no convolution's"):
+        feature_weights.vgg16(path)
     path.write_bytes(b"not at all")
     with pytest.raises(UserError, match="no readable safetensors"):
         feature_weights.vgg16(path)

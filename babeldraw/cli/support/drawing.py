@@ -27,7 +27,8 @@ class Drawing:
         """Opens all runs before anything is drawn.
 
         Raises:
-          UserError: a run, or the picture to start from, is not what it should be.
+          UserError: a run, the picture to start from, or the folder to write is not what it
+            should be.
         """
         from babeldraw.cli.support.runs import open_run
 
@@ -161,7 +162,7 @@ class Drawing:
 
 
 def file_stems(prompts: Iterable[str]) -> list[str]:
-    """A file name for each prompt, all different: letters and digits in lower case, at most 60."""
+    """A file name for each prompt, all different: lower case, cut to 60, a number if taken."""
     stems: list[str] = []
     for prompt in prompts:
         stem = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:60] or "prompt"

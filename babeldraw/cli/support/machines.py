@@ -12,7 +12,7 @@ def load_machine_file(name: str) -> Any:
     """What `get_config()` of the machine file `name` returns, an `ml_collections.ConfigDict`.
 
     Raises:
-      UserError: there is no such file, or it has no `get_config`.
+      UserError: there is no such file, it is no Python, or it has no `get_config`.
     """
     path = paths.find_file(name, paths.search_folders(), "machine file")
     try:
@@ -43,7 +43,8 @@ def join_processes(config: Any, **flags: Any) -> None:
       flags: `coordinator_address`, `num_processes` and `process_id` of the command line, or None.
 
     Raises:
-      UserError: there are not as many processes as the machine file says, or they do not meet.
+      UserError: there are not as many processes as the machine file says, they do not meet, or
+        their versions differ.
     """
     from babeldraw.parallel import failing, processes
 

@@ -49,7 +49,7 @@ def read_recipe(gin_files: list[str]) -> tuple["Objective", int]:
     """The objective and the batch size of the recipe that gin has parsed.
 
     Raises:
-      UserError: it has no `loop.train.objective`.
+      UserError: it has no `loop.train.objective` or no `loop.train.train_dataset`.
     """
     dataset = _configured("train_dataset", gin_files)
     return _configured("objective", gin_files), dataset.batch_size

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Run:
     """What `config.gin` and the latest checkpoint of a run directory say.
 
-    Its methods give what its objective trains, ready for use, or one sentence that it does not.
+    Its methods give what its objective trains or holds frozen, ready for use, or one sentence that
+    it does not.
     """
 
     model_dir: str
@@ -38,7 +39,7 @@ class Run:
         """Parameters of each network, trained or frozen, as host arrays; read at first use.
 
         Raises:
-          UserError: there is no checkpoint.
+          UserError: there is no checkpoint, or it is damaged.
         """
         from babeldraw.training.keeping import checkpoints
 

@@ -133,7 +133,7 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
 
 
 def data_dir(size: int) -> pathlib.Path:
-    """Folder of the prepared sets: BABELDRAW_DATA_DIR or ~/.cache/babeldraw/tfds, and a digest.
+    """Folder of the prepared sets: BABELDRAW_DATA_DIR or `tfds` in the cache, and a digest.
 
     The digest is of what goes in, so that a changed set or role list is prepared anew.
     """

@@ -12,7 +12,8 @@
   NAME:RATE+NAME:RATE[+...]      a mixture of these or of registered tasks
 
 FOLDER of the pictures is by default where the captions are. Each has the splits train and
-validation, by a hash of the pictures' names. TASK_FEATURE_LENGTHS says how large the pictures get.
+validation, by a hash of the pictures' names; `tfds:` and `tokens:` have those of what they name.
+TASK_FEATURE_LENGTHS says how large the pictures get.
 """
 
 import functools
@@ -74,7 +75,7 @@ def open_task(name: str) -> Any:
     """The task of a name such as ``folder:/my/pictures``, or None if it is none of these.
 
     Raises:
-      UserError: there is no such file or folder.
+      UserError: there is no such file, folder or TFDS set, or a folder of tokens is damaged.
     """
     kind, _, where = name.partition(":")
     if kind not in KINDS:

@@ -26,8 +26,8 @@ class PictureSource(seqio.DataSource):
     """Splits ``train`` and ``validation`` of what a reader lists, in order of the names.
 
     Examples are ``image uint8[height, width, 3]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training. Hosts read disjoint pictures; a shuffle is one of all pictures,
-    and another in each epoch.
+    ``augment``, true in training. Hosts read disjoint pictures; a shuffle is one of all that a host
+    reads, and another in each epoch.
 
     Attributes:
       skipped: what was left out so far. Pictures are only tried when they are read.

@@ -211,7 +211,7 @@ def parse_json(text: str) -> Any:
 def with_captions(
     name: str, place: Place, value: dict[str, Any], skipped: Skipped
 ) -> Iterator[Entry]:
-    """An entry for each caption under any of `CAPTION_KEYS`."""
+    """An entry for each caption under the first of `CAPTION_KEYS` that is there."""
     captions = next((value[key] for key in CAPTION_KEYS if value.get(key) is not None), None)
     if isinstance(captions, str):
         captions = [captions]

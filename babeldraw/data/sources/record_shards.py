@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 
 from babeldraw.data.sources import records
-from babeldraw.data.sources.pictures import Entry, Picture, Place, Skipped
+from babeldraw.data.sources.pictures import Entry, Picture, Place, Skipped, printable
 from babeldraw.data.sources.readers import CAPTION_KEYS, with_captions
 from babeldraw.data.sources.shards import find_shards, shard_name
 from babeldraw.errors import UserError
@@ -87,13 +87,13 @@ def write_pictures(
 ) -> int:
     """Writes pictures as they are, with all their captions, and returns how many.
 
-    Files that cannot be read as pictures are written, too: reading them again counts them.
+    Files that are no pictures are written, too: reading them again counts them.
 
     Args:
       suffix: `TFRECORD` or `records.SUFFIX`.
 
     Raises:
-      UserError: nothing can be written.
+      UserError: a file cannot be read, or nothing can be written.
     """
     pictures = list(pictures)
     shards = -(-len(pictures) // shard_size)
@@ -111,7 +111,14 @@ def write_pictures(
 def _encode(picture: Picture) -> bytes:
     captions = [caption.encode() for caption in picture.captions]
     name = picture.name.encode("utf-8", "surrogateescape")
-    return records.encode({"image": [picture.place.read()], "captions": captions, "name": [name]})
+    try:
+        image = picture.place.read()
+    except (OSError, ValueError) as error:  # here: outside, it would be taken for one of writing
+        raise UserError(
+            f"{printable(picture.name)} cannot be read ({getattr(error, 'strerror', error)}); mend "
+            "or remove it."
+        ) from error
+    return records.encode({"image": [image], "captions": captions, "name": [name]})
 
 
 def _write_tfrecord(path: pathlib.Path, encoded: Iterable[bytes]) -> None:

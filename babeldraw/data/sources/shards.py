@@ -85,8 +85,8 @@ def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """All .parquet files of a folder, with a column of picture files and one of captions.
 
     The picture's column is named ``jpg``, ``png``, ``webp`` or ``image`` (bytes, or a struct with
-    ``bytes``); the captions' ``caption``, ``captions`` or ``text``. The bytes are copied to
-    BABELDRAW_CACHE_DIR on first use.
+    ``bytes``); the captions' ``caption``, ``captions``, ``text`` or ``txt``. The bytes are copied
+    to BABELDRAW_CACHE_DIR on first use.
 
     Raises:
       UserError: the folder has no .parquet file, or the cache cannot be written.

@@ -142,7 +142,7 @@ def _texts(features: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]
 
 
 def _is_text(key: str, feature: Any) -> bool:
-    """A string that is no name of a file, by its own name."""
+    """A string that by its own name is no name of a file, id or URL."""
     if not isinstance(feature, tfds.features.Tensor) or feature.shape:
         return False
     words = {*re.split(r"[\W_]+", key.lower())}

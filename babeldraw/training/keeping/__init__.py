@@ -1,1 +1,1 @@
-"""What a run keeps: its directory, checkpoints, fingerprints, and the claim on them."""
+"""What a run keeps: its directory, checkpoints, fingerprints, vocabulary, and the claim on them."""

@@ -54,7 +54,7 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
       step: of the checkpoint; the latest by default.
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: there is no such checkpoint, or it is damaged.
     """
     latest = latest_step(model_dir)
     step = latest if step is None else step
@@ -115,7 +115,7 @@ def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
     A network that a run trains in part is put together from its parameters and its constants.
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: there is no such checkpoint, or it is damaged.
     """
     networks: dict[str, Params] = _merge(load_constants(model_dir), load_params(model_dir, step))
     return networks
@@ -125,7 +125,7 @@ def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
     """Parameters of the ViT-VQGAN of a run: the averaged ones where the run has kept averages.
 
     Raises:
-      UserError: there is no such checkpoint, or no tokenizer in it.
+      UserError: there is no such checkpoint, it is damaged, or has no tokenizer in it.
     """
     networks = load_networks(model_dir, step)
     if "tokenizer" not in networks:

@@ -41,7 +41,7 @@ def model_info(variables: list[Variable], mesh: Mesh) -> str:
 
 
 def count_parameters(variables: list[Variable]) -> int:
-    """Trained numbers of all players, optimizer state not counted."""
+    """Parameters of all players, averages among them; optimizer state is not counted."""
     return sum(math.prod(v.shape) for v in variables if v.name.startswith("params/"))
 
 

@@ -43,7 +43,7 @@ def write_curves(metrics: epath.Path, path: epath.Path) -> None:
 
 
 def read_series(metrics: epath.Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Metric -> split -> points. Values that JSON cannot hold are missing there and here."""
+    """Metric -> split -> points. Values that are not finite are null there and missing here."""
     series: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for line in metrics.read_text().splitlines():
         record = json.loads(line)

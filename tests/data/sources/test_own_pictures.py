@@ -178,6 +178,8 @@ def test_nothing_readable_ends_with_a_sentence(tmp_path):
     dataset = pipeline.Dataset(task, LENGTHS, "train", batch_size=2)
     with pytest.raises(UserError, match=f"babeldraw data inspect {task}"):
         next(dataset.batches())
+    with pytest.raises(UserError, match=f"babeldraw data inspect {task}"):
+        dataset.examples()
     assert list(dataset.batches(num_epochs=1)) == []
 
 

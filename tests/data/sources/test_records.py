@@ -99,6 +99,15 @@ def test_a_record_that_is_gone_by_the_time_it_is_read(tmp_path):
         picture.read()
 
 
+@pytest.mark.parametrize("suffix", [record_shards.TFRECORD, records.SUFFIX])
+def test_a_file_that_is_gone_by_the_time_it_is_packed(suffix, tmp_path):
+    """It is named, and not taken for a fault of the folder that is written to."""
+    picture = pictures.Picture("x", ("red",), pictures.Place(str(tmp_path / "a")))
+    with pytest.raises(UserError, match=r"x cannot be read \(No such file"):
+        record_shards.write_pictures([picture], tmp_path / "out", suffix, 8)
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_no_records_and_nothing_to_pack(tmp_path, capsys):
     with pytest.raises(UserError, match=r"has no \.tfrecord file"):
         listed(record_shards.read_tfrecord, tmp_path)
