@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class Prefetch:
-    """Iterates over batches that a background thread makes, `depth` ahead.
+    """Iterates over batches that a background thread makes: `depth` ahead, and one in the making.
 
     A context manager: leaving it stops the thread. An exception of the source is raised by
     `next`, after the batches that came before it.

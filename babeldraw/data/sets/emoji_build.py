@@ -104,7 +104,7 @@ def install(
 
 
 def check_packages(modules: pathlib.Path) -> None:
-    """Compares the files with the pinned versions.
+    """Compares the files of `SHA256` with those of the pinned versions.
 
     Raises:
       UserError: a file is missing or differs.
