@@ -208,7 +208,8 @@ def test_on_a_mesh_stages_only_hand_over_their_buffer():
     assert '{"stage"}, {}, {"data"}' in text, "the store is placed"
     looped = [row for row in find_collectives(Program(compiled.as_text()), axes) if row.in_loop]
     assert {(row.kind, row.axes) for row in looped} == {("collective-permute", ("stage",))}
-    # The schedule alone changes no bit: layers in order, on what a device has of a microbatch.
+    # The schedule alone changes nothing: layers in order, on what a device has of a microbatch. Two
+    # programs, so that some processors round them differently, by a unit in the last place.
     params, h, text = arguments()
     keys = jax.random.split(jax.random.key(1), BATCH)
     layers = tiny.jit(lambda params, x, shared: stage_fn(params, x, shared, 0)["h"])
@@ -219,7 +220,8 @@ def test_on_a_mesh_stages_only_hand_over_their_buffer():
             {"h": h[mine], "visited": jnp.arange(BATCH)[mine]},
             {"keys": keys[mine], "text": text[mine]},
         )
-        np.testing.assert_array_equal(x["h"][mine], expected)
+        unit = np.spacing(np.abs(expected).max())
+        np.testing.assert_allclose(x["h"][mine], expected, rtol=0, atol=unit)
 
 
 @pytest.mark.parametrize(
