@@ -209,7 +209,7 @@ def test_on_a_mesh_stages_only_hand_over_their_buffer():
     looped = [row for row in find_collectives(Program(compiled.as_text()), axes) if row.in_loop]
     assert {(row.kind, row.axes) for row in looped} == {("collective-permute", ("stage",))}
     # The schedule alone changes nothing: layers in order, on what a device has of a microbatch. Two
-    # programs, so that some processors round them differently, by a unit in the last place.
+    # programs, which some processors round differently: by a unit or two in each of the layers.
     params, h, text = arguments()
     keys = jax.random.split(jax.random.key(1), BATCH)
     layers = tiny.jit(lambda params, x, shared: stage_fn(params, x, shared, 0)["h"])
@@ -220,8 +220,8 @@ def test_on_a_mesh_stages_only_hand_over_their_buffer():
             {"h": h[mine], "visited": jnp.arange(BATCH)[mine]},
             {"keys": keys[mine], "text": text[mine]},
         )
-        unit = np.spacing(np.abs(expected).max())
-        np.testing.assert_allclose(x["h"][mine], expected, rtol=0, atol=unit)
+        units = 2 * LAYERS * np.spacing(np.abs(expected).max())
+        np.testing.assert_allclose(x["h"][mine], expected, rtol=0, atol=units)
 
 
 @pytest.mark.parametrize(
