@@ -18,6 +18,7 @@ from babeldraw.errors import UserError
 from babeldraw.models.layers import Attention, Embedding, Keys, Linear, fold_keys, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.rules import with_logical_constraint
 
 TEMPERATURE = 0.07
 """Of the contrastive softmax at the start of training (CLIP, arXiv 2103.00020)."""
@@ -43,8 +44,8 @@ class AttentionalPooler(nn.Module):
             self.num_heads, head_dim, self.d_model, dtype=self.dtype, name="attention"
         )
         asked = jnp.broadcast_to(asked, (x.shape[0], *asked.shape))
-        pooled = attention(asked, *attention.keys_values(x))
-        return layer_norm("norm")(pooled).astype(self.dtype)
+        pooled: jax.Array = layer_norm("norm")(attention(asked, *attention.keys_values(x)))
+        return pooled.astype(self.dtype)
 
 
 class CoCa(nn.Module):
@@ -56,7 +57,7 @@ class CoCa(nn.Module):
       text_length: text tokens of a batch; the embedding reads all but the last, the end id of a
         full text.
       num_queries: of the pooler whose results the captions attend to (256 in the paper).
-      execution: how the stacks run; changes no number.
+      execution: how the stacks run: the same numbers to the rounding of float sums.
     """
 
     image_size: int
@@ -191,7 +192,7 @@ class CoCa(nn.Module):
         causal = jnp.tril(jnp.ones((1, 1, length, length), bool))
         x = self.multimodal_decoder(read, {"encoded": seen, "keys": keys}, causal)
         logits = self.logits(self.multimodal_norm(x))
-        return nn.with_logical_constraint(logits, ("batch", "length", "activation_vocab"))
+        return with_logical_constraint(logits, ("batch", "length", "activation_vocab"))
 
     def similarity_scale(self) -> Float[Array, ""]:
         """What similarities are multiplied by in the contrastive softmax."""
@@ -209,7 +210,7 @@ def _text_mask(text_tokens: Int[Array, "batch text"]) -> Bool[Array, "batch 1 n 
 
 
 def _residual(x: Float[Array, "batch length d_model"], dtype: DTypeLike) -> jax.Array:
-    return nn.with_logical_constraint(x.astype(dtype), ("batch", "length", "activation_embed"))
+    return with_logical_constraint(x.astype(dtype), ("batch", "length", "activation_embed"))
 
 
 def _unit(x: Float[Array, "batch d_model"]) -> Float[Array, "batch d_model"]:

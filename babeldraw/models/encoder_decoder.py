@@ -18,6 +18,7 @@ from babeldraw.models.layers import Embedding, GridPositions, Keys, Linear, fold
 from babeldraw.models.masks import attention_mask
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.rules import with_logical_constraint
 
 DecoderInputs = Literal["raster", "row_start", "row_start_above"]
 
@@ -33,8 +34,9 @@ class EncoderDecoder(nn.Module):
         `raster`: the raster-previous token (a start vector at the first position);
         `row_start`: the token to the left, at column 0 a learned vector of the row;
         `row_start_above`: `row_start` plus an embedding (own table) of the token above.
-        The last two never read across the right edge, which makes wavefront sampling exact.
-      execution: how the stacks run, and the path of attention: the same numbers to about 1e-6.
+        The last two never read across the right edge, as exact wavefront sampling needs.
+      execution: how the stacks run, and the path of attention: the same numbers to about 1e-6 in
+        float32.
     """
 
     text_vocab_size: int
@@ -140,9 +142,7 @@ class EncoderDecoder(nn.Module):
         length = jnp.arange(text_tokens.shape[1])
         mask = ((text_tokens != 0) | (length == 0))[:, None, None, :]
         x = self.text_embedding(text_tokens) + self.text_positions(length)
-        x = nn.with_logical_constraint(
-            x.astype(self.dtype), ("batch", "length", "activation_embed")
-        )
+        x = with_logical_constraint(x.astype(self.dtype), ("batch", "length", "activation_embed"))
         x = self.encoder(x, {"mask": mask, "keys": keys})
         return self.encoder_norm(x).astype(self.dtype), mask
 
@@ -164,7 +164,7 @@ class EncoderDecoder(nn.Module):
             above = self.above_embedding(image_tokens[:, jnp.maximum(positions - self.columns, 0)])
             x = x + jnp.where(row[:, None] > 0, above, 0)
         x = x + self.image_positions(positions)
-        return nn.with_logical_constraint(
+        return with_logical_constraint(
             x.astype(self.dtype), ("batch", "length", "activation_embed")
         )
 
@@ -173,7 +173,7 @@ class EncoderDecoder(nn.Module):
     ) -> Float[Array, "batch new codebook"]:
         """Final layer norm and softmax weights, in float32."""
         logits = self.logits(self.decoder_norm(x))
-        return nn.with_logical_constraint(logits, ("batch", "length", "activation_vocab"))
+        return with_logical_constraint(logits, ("batch", "length", "activation_vocab"))
 
 
 def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, "batch"]:

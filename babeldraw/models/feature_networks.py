@@ -1,6 +1,6 @@
 """Frozen networks that turn pictures into features, for losses and for distances.
 
-They are functions of their parameters (see `data/feature_weights.py`), never trained here, and
+They are functions of their parameters (see `weights/feature_weights.py`), never trained here, and
 always float32. Pictures come in [0, 1]; each network brings them to the range of its training.
 """
 
@@ -120,7 +120,8 @@ class EfficientNetLite0:
     ) -> Float[Array, "batch 1000"]:
         """Logits of the ImageNet classes."""
         dense = params["dense"]
-        return self(params, images) @ dense["kernel"] + dense["bias"]
+        logits: jax.Array = self(params, images) @ dense["kernel"] + dense["bias"]
+        return logits
 
     def _block(self, params: Params, x: jax.Array, stride: int, expansion: int) -> jax.Array:
         if expansion > 1:
@@ -129,7 +130,7 @@ class EfficientNetLite0:
         return _conv(params["project"], x)
 
 
-def relu6(x: jax.Array) -> jax.Array:
+def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """`min(max(x, 0), 6)`."""
     return jnp.clip(x, 0, 6)
 

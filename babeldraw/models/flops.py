@@ -146,18 +146,23 @@ def tokenizer_flops(model: ViTVQGAN) -> Flops:
     )
 
 
+def decoder_finetune_flops(model: ViTVQGAN) -> Flops:
+    """Of one example between the stages: the frozen encoder makes the decoder's tokens."""
+    decoder, rest = _vision_transformer(model, "decoder")
+    return Flops({"decoder": decoder}, rest, frozen=_encode(model))
+
+
 def _vision_transformer(model: ViTVQGAN, side: str) -> tuple[Stack, int]:
     """One side of the tokenizer; with the encoder goes the projection to the codes."""
     layers, width, hidden = (
         getattr(model, f"{side}_{name}") for name in ("layers", "width", "mlp_dim")
     )
     tokens = model.num_tokens
-    channels = 6 if model.output == "logit_laplace" else 3
     patch = model.patch_size**2
     if side == "encoder":
         inputs, outputs, after = 3 * patch, width, width * model.code_dim
     else:
-        inputs, outputs, after = model.code_dim, channels * patch, 0
+        inputs, outputs, after = model.code_dim, model.output_channels * patch, 0
     attention = layers * tokens**2 * 2 * 2 * width
     stack = Stack(
         layers,

@@ -1,7 +1,7 @@
-"""The layers every Babeldraw network is made of.
+"""The layers that Babeldraw's Transformers are made of.
 
 Layers take dimensions, dtypes and logical axis names, never a config object. Weights are float32;
-matrix products run in `dtype`; layer norms and softmaxes run in float32 (the patent's split).
+matrix products run in `dtype`, layer norms in float32 (the patent's split), softmaxes too.
 """
 
 import math
@@ -12,12 +12,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from babeldraw.models.block_attention import Blocks
+from babeldraw.parallel.rules import with_logical_constraint
 
 Keys = Key[Array, "batch"] | None
-"""One dropout key an example, already specific to the step and the layer; None: no dropout."""
+"""One dropout key an example, of the step, network or layer that is given it; None: no dropout."""
 
 BY_OUTPUT = "by_output"
 """The collection of kernels stored by output feature, for sampling."""
@@ -32,7 +33,9 @@ BranchKeysValues = tuple[
 """Keys and values of one branch's prompts, and which of them may be attended to."""
 
 
-def dropout(x: Float[Array, "batch *rest"], rate: float, keys: Keys, site: int) -> jax.Array:
+def dropout(
+    x: Float[Array, "batch *rest"], rate: float, keys: Keys, site: int
+) -> Float[Array, "batch *rest"]:
     """Drops entries of `x` at `rate`; stateless, so that pipelining and sharding change nothing.
 
     The noise of an example depends on its own key and on `site` (which use within the layer) only.
@@ -62,7 +65,7 @@ def _hash(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def fold_keys(keys: Keys, index: jax.Array | int) -> Keys:
+def fold_keys(keys: Keys, index: Int[Array, ""] | int) -> Keys:
     """Each example's key, made specific to layer (or network) `index`."""
     return None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, index)
 
@@ -92,7 +95,8 @@ class Linear(nn.Module):
         fan_in, fan_out = math.prod(in_shape), math.prod(self.features)
 
         def init(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-            return self.kernel_init(key, (fan_in, fan_out), jnp.float32).reshape(shape)
+            matrix: jax.Array = self.kernel_init(key, (fan_in, fan_out), jnp.float32)
+            return matrix.reshape(shape)
 
         kernel = self.param(
             "kernel",
@@ -103,7 +107,7 @@ class Linear(nn.Module):
         matrix = kernel.reshape(fan_in, fan_out)
         if self.has_variable(BY_OUTPUT, "kernel"):
             transposed = self.get_variable(BY_OUTPUT, "kernel").astype(self.dtype)
-            y = jax.lax.platform_dependent(
+            y: jax.Array = jax.lax.platform_dependent(
                 flat, matrix, transposed, cpu=_project_by_output, default=_project_by_input
             )
         else:
@@ -149,7 +153,8 @@ def _project_by_input(x: jax.Array, kernel: jax.Array, transposed: jax.Array) ->
 
 def _project_by_output(x: jax.Array, kernel: jax.Array, transposed: jax.Array) -> jax.Array:
     # Without the barrier XLA turns the product around again.
-    return jax.lax.optimization_barrier(transposed @ x.T).T
+    y: jax.Array = jax.lax.optimization_barrier(transposed @ x.T)
+    return y.T
 
 
 class Embedding(nn.Module):
@@ -176,7 +181,7 @@ class Embedding(nn.Module):
             (self.num_embeddings, self.features),
         )
 
-    def __call__(self, indices: jax.Array) -> jax.Array:
+    def __call__(self, indices: Int[Array, "*shape"]) -> Float[Array, "*shape features"]:
         return jnp.asarray(self.table)[indices]
 
 
@@ -191,7 +196,7 @@ class GridPositions(nn.Module):
         self.row = Embedding(self.rows, self.features, "position")
         self.column = Embedding(self.columns, self.features, "position")
 
-    def __call__(self, raster: jax.Array) -> jax.Array:
+    def __call__(self, raster: Int[Array, "*shape"]) -> Float[Array, "*shape features"]:
         return self.row(raster // self.columns) + self.column(raster % self.columns)
 
 
@@ -238,8 +243,8 @@ class Attention(nn.Module):
         """What a cache holds of `x`."""
         axes = ("batch", "length", "activation_heads", "head_dim")
         return (
-            nn.with_logical_constraint(self.key(x), axes),
-            nn.with_logical_constraint(self.value(x), axes),
+            with_logical_constraint(self.key(x), axes),
+            with_logical_constraint(self.value(x), axes),
         )
 
     def __call__(
@@ -249,7 +254,8 @@ class Attention(nn.Module):
         values: Float[Array, "batch length heads head_dim"],
         mask: Bool[Array, "#batch #heads #queries length"] | Blocks | None = None,
     ) -> Float[Array, "batch queries d_model"]:
-        return self.output(self._attend(self._scaled_query(x), keys, values, mask))
+        y: jax.Array = self.output(self._attend(self._scaled_query(x), keys, values, mask))
+        return y
 
     def over_branches(
         self,
@@ -271,13 +277,12 @@ class Attention(nn.Module):
             of_prompts = of_branches[:, index].reshape(keys.shape[0], -1, *features)
             branch = self._attend(of_prompts, keys, values, mask)
             attended.append(branch.reshape(-1, new, *features))
-        return self.output(jnp.stack(attended, axis=1).reshape(rows, new, *features))
+        y: jax.Array = self.output(jnp.stack(attended, axis=1).reshape(rows, new, *features))
+        return y
 
     def _scaled_query(self, x: jax.Array) -> jax.Array:
         query = self.query(x) * jnp.asarray(self.head_dim**-0.5, self.dtype)
-        return nn.with_logical_constraint(
-            query, ("batch", "length", "activation_heads", "head_dim")
-        )
+        return with_logical_constraint(query, ("batch", "length", "activation_heads", "head_dim"))
 
     def _attend(
         self, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array | Blocks | None
@@ -304,10 +309,12 @@ class FeedForward(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, keys: Keys = None, site: int = 0) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "batch length d_model"], keys: Keys = None, site: int = 0
+    ) -> Float[Array, "batch length d_model"]:
         x = Linear((self.mlp_dim,), ("embed",), ("mlp",), self.use_bias, self.dtype, name="wi")(x)
-        x = nn.with_logical_constraint(x, ("batch", "length", "activation_mlp"))
+        x = with_logical_constraint(x, ("batch", "length", "activation_mlp"))
         x = dropout(self.activation(x), self.dropout_rate, keys, site)
-        return Linear((self.d_model,), ("mlp",), ("embed",), self.use_bias, self.dtype, name="wo")(
-            x
-        )
+        output = Linear((self.d_model,), ("mlp",), ("embed",), self.use_bias, self.dtype, name="wo")
+        y: jax.Array = output(x)
+        return y

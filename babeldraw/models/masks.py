@@ -18,7 +18,7 @@ def conv_mask(
 
     With `h = (kernel_size - 1) / 2`, query `(r, c)` sees key `(r', c')` iff
     `r - h <= r' <= r`, `|c' - c| <= h` and `raster(r', c') <= raster(r, c)`.
-    The patent names the mask and gives no kernel; 11 is DALL-E's (arXiv 2102.12092, section 2.2).
+    The patent names the mask and gives no kernel; 11 is DALL-E's (arXiv 2102.12092).
 
     Args:
       wrap: let the window run on over the left and right edge into the neighbouring row, as a
@@ -37,7 +37,8 @@ def conv_mask(
         return behind & np.isin(raster[:, None] - raster[None, :], offsets)
     near_row = row[:, None] - row[None, :] <= half
     near_column = np.abs(column[:, None] - column[None, :]) <= half
-    return behind & near_row & near_column
+    mask: np.ndarray = behind & near_row & near_column
+    return mask
 
 
 def attention_mask(

@@ -22,7 +22,7 @@ from babeldraw.models.layers import (
     layer_norm,
 )
 from babeldraw.parallel.execution import SELF_ATTENTION_OUTPUT, Execution, apply_layers
-from babeldraw.parallel.rules import is_box
+from babeldraw.parallel.rules import is_box, with_logical_constraint
 
 KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
@@ -34,7 +34,7 @@ TextKeysValues = tuple[
 
 RESIDUAL_AXES = ("batch", "length", "activation_embed")
 """The output of attention and feed-forward: fully partitioned in training, on a dimension other
-than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (patent, FIG. 7)."""
+than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (patent, FIG. 6)."""
 
 
 class TransformerLayer(nn.Module):
@@ -95,7 +95,7 @@ class TransformerLayer(nn.Module):
         return self._add(x, self._split(y), keys, site=3)
 
     def _split(self, branch: jax.Array) -> jax.Array:
-        return nn.with_logical_constraint(branch, RESIDUAL_AXES)
+        return with_logical_constraint(branch, RESIDUAL_AXES)
 
     def _add(self, x: jax.Array, branch: jax.Array, keys: Keys, site: int) -> jax.Array:
         return x + dropout(branch, self.dropout_rate, keys, site)
@@ -181,7 +181,8 @@ class Stack(nn.Module):
             params: Any, x: jax.Array, shared: Mapping[str, Any], index: jax.Array
         ) -> jax.Array:
             shared = {**shared, "keys": fold_keys(shared.get("keys"), index)}
-            return layer.apply({"params": params}, x, **constant, **shared)
+            y: jax.Array = layer.apply({"params": params}, x, **constant, **shared)
+            return y
 
         params = self.param("layers", init)
         if self.is_initializing():

@@ -5,7 +5,7 @@ nearest of `codebook_size` codes in a low-dimensional, L2-normalised lookup spac
 Transformer decodes the codes back to patches.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -18,11 +18,22 @@ from babeldraw.errors import UserError
 from babeldraw.models.layers import Embedding, Linear, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.rules import with_logical_constraint
 
-Output = Literal["logit_laplace", "rgb"]
+Output = Literal["logit_laplace", "rgb_logit_laplace", "rgb"]
 
 LOGIT_LAPLACE_EPSILON = 0.1
 """Pictures in [0, 1] are squeezed to [eps, 1 - eps] for the logit (DALL-E, arXiv 2102.12092)."""
+
+
+def squeeze(images: Float[Array, "..."]) -> Float[Array, "..."]:
+    """From [0, 1] to [eps, 1 - eps], where the logit is finite."""
+    return (1 - 2 * LOGIT_LAPLACE_EPSILON) * images + LOGIT_LAPLACE_EPSILON
+
+
+def logit(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The inverse of the sigmoid."""
+    return jnp.log(x) - jnp.log1p(-x)
 
 
 class VisionTransformer(nn.Module):
@@ -46,7 +57,7 @@ class VisionTransformer(nn.Module):
             self.num_positions, self.d_model, "position", self.position_stddev, name="positions"
         )
         x = (x + positions(jnp.arange(self.num_positions))).astype(self.dtype)
-        x = nn.with_logical_constraint(x, ("batch", "length", "activation_embed"))
+        x = with_logical_constraint(x, ("batch", "length", "activation_embed"))
         layer = TransformerLayer(
             d_model=self.d_model,
             num_heads=self.num_heads,
@@ -60,7 +71,7 @@ class VisionTransformer(nn.Module):
         x = Stack(layer, self.num_layers, self.execution, name="blocks")(x, {})
         x = layer_norm("norm")(x).astype(self.dtype)
         x = Linear((self.mlp_dim,), ("embed",), ("mlp",), True, self.dtype, name="head_in")(x)
-        x = nn.with_logical_constraint(jnp.tanh(x), ("batch", "length", "activation_mlp"))
+        x = with_logical_constraint(jnp.tanh(x), ("batch", "length", "activation_mlp"))
         x = Linear((self.output_dim,), ("mlp",), ("patch",), True, jnp.float32, name="head_out")(x)
         return x
 
@@ -69,7 +80,8 @@ class Quantizer(nn.Module):
     """Nearest-code lookup in a factorised, L2-normalised space.
 
     Attributes:
-      code_dim: dimension of the lookup space (32 in the patent; 8 to 32 use the whole codebook).
+      code_dim: dimension of the lookup space (32 or 8 in the patent; 8 to 32 use 95 to 96% of the
+        codes in arXiv 2110.04627, table 5).
       l2_normalize: compare directions (Euclidean nearest is then cosine nearest). Off for ablation.
     """
 
@@ -107,9 +119,12 @@ class ViTVQGAN(nn.Module):
 
     Attributes:
       image_size, patch_size: pixels; `(image_size / patch_size)^2` tokens a picture.
-      output: `logit_laplace`: the decoder gives mean and log-scale of a logit-Laplace
-        distribution a channel, and the picture is the sigmoid of the mean; `rgb`: the decoder gives
-        raw RGB in [0, 1] (the patent's finetuned decoder).
+      output: what the decoder gives of each channel of a pixel:
+        `logit_laplace`: mean and log-scale of a logit-Laplace distribution; the picture is the
+          sigmoid of the mean, with the squeeze undone;
+        `rgb_logit_laplace`: the picture itself, in [0, 1], and that log-scale: the sigmoid is gone
+          and the distribution stays (the patent's finetuned decoder);
+        `rgb`: the picture alone, so that there is no logit-Laplace loss (arXiv 2206.10789).
       position_stddev: at what positions start. From 0.02 (as in ViT's published code) a patch keeps
         its code wherever it is, and pictures are learnt by heart; from 0.5 it has other codes in
         other places, and the few thousand steps of a quickstart end 0.4 dB higher
@@ -149,7 +164,10 @@ class ViTVQGAN(nn.Module):
                     f"ViTVQGAN.{name}_width {width} is not a multiple of {name}_heads {heads}; "
                     "change one of them."
                 )
-        channels = 6 if self.output == "logit_laplace" else 3
+        if self.output not in get_args(Output):
+            raise UserError(
+                f"ViTVQGAN.output is {self.output!r}; make it one of {', '.join(get_args(Output))}."
+            )
         self.encoder = VisionTransformer(
             self.encoder_layers,
             self.encoder_heads,
@@ -170,7 +188,7 @@ class ViTVQGAN(nn.Module):
             self.decoder_mlp_dim,
             self.num_tokens,
             self.position_stddev,
-            channels * self.patch_size**2,
+            self.output_channels * self.patch_size**2,
             self.dtype,
             self.execution,
         )
@@ -184,6 +202,11 @@ class ViTVQGAN(nn.Module):
     def num_tokens(self) -> int:
         """Tokens a picture, in raster order."""
         return self.grid**2
+
+    @property
+    def output_channels(self) -> int:
+        """Numbers that the decoder gives a pixel."""
+        return 3 if self.output == "rgb" else 6
 
     def encode_to_codes(
         self, images: Float[Array, "batch height width 3"]
@@ -204,9 +227,10 @@ class ViTVQGAN(nn.Module):
     def decode_codes(
         self, codes: Float[Array, "batch n code_dim"]
     ) -> Float[Array, "batch height width channels"]:
-        """Codes -> the decoder's raw output a pixel (6 channels, or 3 with `output="rgb"`)."""
+        """Codes -> the decoder's raw output, `output_channels` a pixel."""
+        patches: jax.Array = self.decoder(codes)
         return rearrange(
-            self.decoder(codes),
+            patches,
             "b (h w) (p q c) -> b (h p) (w q) c",
             h=self.grid,
             p=self.patch_size,
@@ -217,10 +241,24 @@ class ViTVQGAN(nn.Module):
         self, output: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width 3"]:
         """Raw decoder output -> picture; in [0, 1] after clipping."""
-        if self.output == "rgb":
-            return output
+        if self.output != "logit_laplace":
+            return output[..., :3]
         mean = jax.nn.sigmoid(output[..., :3])
         return (mean - LOGIT_LAPLACE_EPSILON) / (1 - 2 * LOGIT_LAPLACE_EPSILON)
+
+    def to_logit_laplace(
+        self, output: Float[Array, "batch height width 6"]
+    ) -> Float[Array, "batch height width 6"]:
+        """Raw decoder output -> `mu` and `ln b`, three channels each, as its loss takes them.
+
+        Of `rgb_logit_laplace`, `mu` is the logit of the squeezed picture, clipped to [0, 1] first:
+        what lies outside gets no gradient from here, and is pulled back by the L2 loss.
+        """
+        if self.output == "logit_laplace":
+            return output
+        picture, log_scale = jnp.split(output, 2, axis=-1)
+        mu = logit(squeeze(jnp.clip(picture, 0, 1)))
+        return jnp.concatenate([mu, log_scale], axis=-1)
 
     def decode(self, tokens: Int[Array, "batch n"]) -> Float[Array, "batch height width 3"]:
         """Tokens -> images, clipped to [0, 1]."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.models.discriminator import Discriminator
 from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
@@ -19,7 +19,7 @@ NAME = "discriminator"
 Images = Float[Array, "batch height width 3"]
 
 Pictures = Callable[[Mapping[str, Params], Constants, Batch], tuple[Images, Images]]
-"""`pictures(all_params, constants, batch) -> (real, made)`, each in [0, 1]."""
+"""`pictures(all_params, constants, batch) -> (real, made)`, in [0, 1]; made ones may overshoot."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Adversary:
     r1_weight: float = 10.0
     r1_every: int = 16
 
-    def init(self, key: jax.Array) -> Params:
+    def init(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of the discriminator, boxed."""
         size = self.discriminator.image_size
         return self.discriminator.init(key, jnp.zeros((1, size, size, 3)))["params"]
@@ -59,7 +59,7 @@ class Adversary:
         step: Int[Array, ""],
         images: Images,
         other_terms: Callable[[Images], Terms],
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Weight at `step` and value of the maker's adversarial term.
 
         Args:
@@ -96,7 +96,8 @@ class Adversary:
             images = jax.lax.stop_gradient(images)
             norms = [jnp.linalg.norm(jax.grad(loss)(images)) for loss in (other_loss, own_loss)]
             weight *= jnp.minimum(norms[0] / (norms[1] + 1e-6), 1e4)
-        return jax.lax.stop_gradient(weight)
+        fixed: jax.Array = jax.lax.stop_gradient(weight)
+        return fixed
 
     def player(self, pictures: Pictures, layer_axes: Any) -> Player:
         """The discriminator, told which pictures to compare.
@@ -110,9 +111,9 @@ class Adversary:
             all_params: Mapping[str, Params],
             constants: Constants,
             batch: Batch,
-            key: jax.Array,
-            step: jax.Array,
-        ) -> tuple[jax.Array, Metrics]:
+            key: Key[Array, ""],
+            step: Int[Array, ""],
+        ) -> tuple[Float[Array, ""], Metrics]:
             real, made = jax.lax.stop_gradient(pictures(all_params, constants, batch))
             total, metrics = self._compare(own, real, made)
             if self.r1_weight:
@@ -133,7 +134,9 @@ class Adversary:
         _, metrics = self._compare(params, real, made)
         return metrics
 
-    def _compare(self, params: Params, real: Images, made: Images) -> tuple[jax.Array, Metrics]:
+    def _compare(
+        self, params: Params, real: Images, made: Images
+    ) -> tuple[Float[Array, ""], Metrics]:
         # Two calls: the standard deviation over a batch would tell a mixture from a pure one.
         on_real = self.discriminator.apply({"params": params}, real)
         on_made = self.discriminator.apply({"params": params}, made)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import jax
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops
@@ -31,10 +32,12 @@ Networks = Mapping[str, Params]
 """Parameters by network, trained and frozen, as `checkpoints.load_networks` gives them."""
 Batch = Mapping[str, jax.Array]
 Metrics = dict[str, jax.Array]
+Sheets = dict[str, UInt8[Array, "rows columns height width 3"]]
+"""Pictures to look at by the name of the file: a row of each an example."""
 
 Loss = Callable[
-    [Params, Mapping[str, Params], Constants, Batch, jax.Array, jax.Array],
-    tuple[jax.Array, Metrics],
+    [Params, Mapping[str, Params], Constants, Batch, Key[Array, ""], Int[Array, ""]],
+    tuple[Float[Array, ""], Metrics],
 ]
 """`loss(own_params, all_params, constants, batch, key, step) -> (scalar, metrics)`.
 
@@ -50,7 +53,7 @@ class Player:
     name: str
     loss: Loss
     optimizer: optax.GradientTransformation
-    learning_rate: Callable[[jax.Array], jax.Array] | float
+    learning_rate: Callable[[Int[Array, ""]], Float[Array, ""]] | float
     """The schedule inside `optimizer`, for the log line."""
     silent: bool = False
     """Whether its metrics are left out: those of an average say nothing."""
@@ -87,13 +90,14 @@ class Objective(abc.ABC):
         return
 
     @abc.abstractmethod
-    def init(self, key: jax.Array) -> dict[str, Params]:
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         """Fresh parameters of each player, boxed with their logical axis names."""
 
     @functools.cached_property
     def abstract_params(self) -> dict[str, Params]:
         """Shape, dtype and logical axis names of what `init` gives, at no cost."""
-        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
+        params: dict[str, Params] = jax.eval_shape(lambda: self.init(jax.random.key(0)))
+        return params
 
     def layer_axes(self, player: str) -> Params:
         """How many leading axes of each parameter count layers: what optimizers treat apart."""
@@ -109,7 +113,7 @@ class Objective(abc.ABC):
         return {}
 
     def abstract_constants(self) -> Constants:
-        """Shapes and dtypes of `constants()`, without reading them."""
+        """Shapes and dtypes of `constants()`; no other run is read for them."""
         return {}
 
     def after_step(
@@ -117,8 +121,8 @@ class Objective(abc.ABC):
         params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> dict[str, Params]:
         """The parameters that the next step starts from, once all players have moved. Traceable.
 
@@ -128,7 +132,7 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
         """Means over one held-out batch, of any shape, without dropout. Traceable."""
 
@@ -141,9 +145,9 @@ class Objective(abc.ABC):
         return []
 
     def pictures(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
-    ) -> dict[str, jax.Array]:
-        """Sheets to look at: name -> `uint8[N, columns, H, W, 3]`, a row each. Traceable."""
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Sheets:
+        """What to look at of the batch. Traceable."""
         return {}
 
     # What planning, sampling and the commands ask of a training stage. A new stage answers here,

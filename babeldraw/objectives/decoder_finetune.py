@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jaxtyping import Array, Key
 
+from babeldraw.models.flops import Flops, decoder_finetune_flops
 from babeldraw.objectives.base import Params
 from babeldraw.objectives.tokenizer import NAME, Tokenizer
 from babeldraw.parallel.rules import unbox
@@ -15,8 +17,8 @@ from babeldraw.parallel.rules import unbox
 class DecoderFinetune(Tokenizer):
     """Trains a new decoder, usually a larger one, for the tokens of a trained tokenizer.
 
-    Encoder and codebook are frozen, so every picture keeps its tokens. The new decoder gives raw
-    RGB (`output="rgb"`; patent).
+    Encoder and codebook are frozen, so every picture keeps its tokens. The patent's new decoder
+    gives raw RGB: `ViTVQGAN.output`, which the recipe sets.
 
     Attributes:
       source: gives the trained tokenizer's parameters, such as `checkpoints.load_tokenizer` of a
@@ -26,7 +28,10 @@ class DecoderFinetune(Tokenizer):
     source: Callable[[], Params]
     vq_weight: float = 0.0
 
-    def init_trained(self, key: jax.Array) -> Params:
+    def flops(self) -> Flops:
+        return decoder_finetune_flops(self.model)
+
+    def init_trained(self, key: Key[Array, ""]) -> Params:
         return {"decoder": self.init_network(key)["decoder"]}
 
     def constants(self) -> dict[str, Any]:

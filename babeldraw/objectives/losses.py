@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from babeldraw.models.vit_vqgan import LOGIT_LAPLACE_EPSILON
+from babeldraw.models.vit_vqgan import logit, squeeze
 
-Terms = dict[str, tuple[Any, jax.Array]]
+Terms = dict[str, tuple[Any, Float[Array, ""]]]
 """Weight and value of each term of a loss."""
 
 
-def weighted_sum(terms: Terms) -> jax.Array:
+def weighted_sum(terms: Terms) -> Float[Array, ""]:
     """The loss that `terms` make up."""
     return jnp.sum(jnp.stack([weight * value for weight, value in terms.values()]))
 
@@ -29,12 +29,10 @@ def logit_laplace(
       images: in [0, 1].
       output: `mu` in the first three channels, `ln b` in the last three.
     """
-    epsilon = LOGIT_LAPLACE_EPSILON
-    x = (1 - 2 * epsilon) * images + epsilon
+    x = squeeze(images)
     mu, log_scale = jnp.split(output, 2, axis=-1)
-    logit = jnp.log(x) - jnp.log1p(-x)
     return jnp.mean(
-        jnp.abs(logit - mu) * jnp.exp(-log_scale) + log_scale + jnp.log(2 * x * (1 - x))
+        jnp.abs(logit(x) - mu) * jnp.exp(-log_scale) + log_scale + jnp.log(2 * x * (1 - x))
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from babeldraw.objectives import adversarial, losses
 from babeldraw.objectives.adversarial import Adversary
@@ -42,15 +42,16 @@ class PictureMaker(Objective):
     def real_and_made(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
     ) -> tuple[Images, Images]:
-        """The batch's pictures and the made ones, each in [0, 1]."""
+        """The batch's pictures, in [0, 1], and the made ones, which may overshoot."""
 
     def constants(self) -> dict[str, Any]:
         return {} if self.perceptual is None else {"perceptual": self.perceptual.params()}
 
     def abstract_constants(self) -> dict[str, Any]:
-        return jax.eval_shape(lambda: PictureMaker.constants(self))
+        shapes: dict[str, Any] = jax.eval_shape(lambda: PictureMaker.constants(self))
+        return shapes
 
-    def init_adversary(self, key: jax.Array) -> dict[str, Params]:
+    def init_adversary(self, key: Key[Array, ""]) -> dict[str, Params]:
         """Fresh parameters of the discriminator by its player's name, if there is one."""
         if self.adversary is None:
             return {}
@@ -80,8 +81,8 @@ class PictureMaker(Objective):
         made: Images,
         all_params: Mapping[str, Params],
         constants: Constants,
-        step: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum of `terms` and the adversarial one, and each of them unweighted."""
         if self.adversary is not None:
             terms = terms | {
@@ -118,11 +119,11 @@ def values(terms: Terms) -> Metrics:
     return {name: value for name, (_, value) in terms.items()}
 
 
-def decibels(mean_square_error: np.ndarray) -> float:
+def decibels(mean_square_error: Float[np.ndarray, ""]) -> float:
     """PSNR in dB of pictures in [0, 1]."""
     return float(-10 * np.log10(mean_square_error + 1e-12))
 
 
-def as_float(images: jax.Array) -> Images:
-    """uint8 in [0, 255] -> float32 in [0, 1]."""
+def as_float(images: UInt8[Array, "batch height width 3"]) -> Images:
+    """[0, 255] -> [0, 1]."""
     return jnp.asarray(images, jnp.float32) / 255

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import reduce
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.models.vit_vqgan import ViTVQGAN
@@ -19,6 +19,7 @@ from babeldraw.objectives.base import (
     Networks,
     Params,
     Player,
+    Sheets,
 )
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
@@ -56,7 +57,7 @@ class SuperResolution(PictureMaker):
         size = self.image_size
         return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
 
-    def init(self, key: jax.Array) -> dict[str, Params]:
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         size = self.tokenizer.image_size
         network = self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]
         return {NAME: network, **self.init_adversary(key)}
@@ -102,9 +103,9 @@ class SuperResolution(PictureMaker):
         all_params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum; metrics hold each unweighted term and PSNR."""
         images = as_float(batch["image"])
         made = self._enlarge(params, self.reconstruct(constants, images))
@@ -112,7 +113,7 @@ class SuperResolution(PictureMaker):
         return self.train_metrics(terms, images, made, all_params, constants, step)
 
     def evaluate(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
         """Each term, and the mean square error of ours and of the bilinear enlargement."""
         images = as_float(batch["image"])
@@ -136,8 +137,8 @@ class SuperResolution(PictureMaker):
         }
 
     def pictures(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
-    ) -> dict[str, jax.Array]:
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Sheets:
         """`enlargements`: picture, bilinear one of its reconstruction, ours, |picture - ours|."""
         images = as_float(batch["image"])
         small = self.reconstruct(constants, images)

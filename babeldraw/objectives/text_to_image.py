@@ -7,12 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.flops import Flops, text_to_image_flops
-from babeldraw.models.layers import fold_keys
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
@@ -33,6 +32,9 @@ from babeldraw.sampling.pictures import Sampler
 
 NAME = "text_to_image"
 """The player's name."""
+
+DROPOUT, PROMPT_DROPOUT, TOKEN_NOISE = range(3)
+"""What a step draws noise for; each has keys of its own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,8 @@ class TextToImage(Objective):
     @property
     def network(self) -> EncoderDecoder:
         """The model, executed as the machine file says."""
-        return self.model.clone(execution=self.execution)
+        network: EncoderDecoder = self.model.clone(execution=self.execution)
+        return network
 
     def constants(self) -> dict[str, Any]:
         return {"tokenizer": self.tokenizer_params()}
@@ -112,7 +115,7 @@ class TextToImage(Objective):
                 f"{self.model.codebook_size}: make the tokens again, they are damaged."
             )
 
-    def init(self, key: jax.Array) -> dict[str, Params]:
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         image = jnp.zeros((1, self.model.num_tokens), jnp.int32)
         return {NAME: self.network.init(key, text, image)["params"]}
@@ -144,8 +147,9 @@ class TextToImage(Objective):
             return batch["image_tokens"]
         tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
         images = batch["image"].astype(jnp.float32) / 255
-        tokens = tokenizer.apply({"params": constants["tokenizer"]}, images, method="encode")
-        return jax.lax.stop_gradient(tokens)
+        variables = {"params": constants["tokenizer"]}
+        tokens: jax.Array = tokenizer.apply(variables, images, method="encode")
+        return tokens
 
     def train_loss(
         self,
@@ -153,30 +157,32 @@ class TextToImage(Objective):
         all_params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
-        """Cross-entropy in nats a token, with dropout and prompt dropout drawn from `key`."""
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Cross-entropy in nats a token; dropout, prompt dropout and noise are drawn from `key`."""
         text = batch["text_tokens"]
-        keys = example_keys(key, text.shape[0])
+
+        def keys(purpose: int) -> Key[Array, "batch"]:
+            return example_keys(jax.random.fold_in(key, purpose), text.shape[0])
+
         if self.prompt_dropout_rate:
             drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.prompt_dropout_rate))(
-                fold_keys(keys, 2)
+                keys(PROMPT_DROPOUT)
             )
             text = jnp.where(drop[:, None], 0, text)
         tokens = self.image_tokens(constants, batch)
         inputs = tokens
         if self.token_noise_rate:
-            noise_keys = example_keys(jax.random.fold_in(key, 1), text.shape[0])
-            inputs = self._with_noise(tokens, noise_keys)
-        logits = self.network.apply({"params": params}, text, inputs, keys)
+            inputs = self._with_noise(tokens, keys(TOKEN_NOISE))
+        logits = self.network.apply({"params": params}, text, inputs, keys(DROPOUT))
         loss = losses.token_cross_entropy(logits, tokens)
         return loss, {"loss": loss}
 
     def _with_noise(
         self, tokens: Int[Array, "batch n"], keys: Key[Array, "batch"]
     ) -> Int[Array, "batch n"]:
-        def noisy(tokens: jax.Array, key: jax.Array) -> jax.Array:
+        def noisy(tokens: jax.Array, key: Key[Array, ""]) -> jax.Array:
             where, what = jax.random.split(key)
             replaced = jax.random.bernoulli(where, self.token_noise_rate, tokens.shape)
             random = jax.random.randint(what, tokens.shape, 0, self.model.codebook_size)
@@ -185,7 +191,7 @@ class TextToImage(Objective):
         return jax.vmap(noisy)(tokens, keys)
 
     def evaluate(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
         """Cross-entropy without dropout, with the prompt and with the unconditional one.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops, tokenizer_flops
@@ -19,6 +19,7 @@ from babeldraw.objectives.base import (
     Networks,
     Params,
     Player,
+    Sheets,
 )
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
@@ -65,22 +66,23 @@ class Tokenizer(PictureMaker):
     @property
     def network(self) -> ViTVQGAN:
         """The model, executed as the machine file says."""
-        return self.model.clone(execution=self.execution.sequential)
+        network: ViTVQGAN = self.model.clone(execution=self.execution.sequential)
+        return network
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         size = self.model.image_size
         return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
 
-    def init_network(self, key: jax.Array) -> Params:
+    def init_network(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of the whole ViT-VQGAN, boxed."""
         size = self.model.image_size
         return self.network.init(key, jnp.zeros((1, size, size, 3)))["params"]
 
-    def init_trained(self, key: jax.Array) -> Params:
+    def init_trained(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of what this stage trains of it."""
         return self.init_network(key)
 
-    def init(self, key: jax.Array) -> dict[str, Params]:
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         params = {NAME: self.init_trained(key), **self.init_adversary(key)}
         if self.revive_every:
             size = self.model.codebook_size
@@ -128,9 +130,9 @@ class Tokenizer(PictureMaker):
         all_params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
-    ) -> tuple[jax.Array, Metrics]:
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum; metrics hold each unweighted term, PSNR and codebook use."""
         images = as_float(batch["image"])
         output, z, codes, tokens = self.network.apply(self.variables(params, constants), images)
@@ -141,7 +143,7 @@ class Tokenizer(PictureMaker):
         return total, {**metrics, "codebook_usage": jnp.mean(share > 0)}
 
     def evaluate(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
         """Each term, mean square error, the codes' shares, and the discriminator's accuracies."""
         images = as_float(batch["image"])
@@ -178,8 +180,8 @@ class Tokenizer(PictureMaker):
         params: Mapping[str, Params],
         constants: Constants,
         batch: Batch,
-        key: jax.Array,
-        step: jax.Array,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
     ) -> dict[str, Params]:
         if not self.revive_every:
             return dict(params)
@@ -200,11 +202,12 @@ class Tokenizer(PictureMaker):
             return {**params, NAME: revived, SHARE_NAME: {"share": share}}
 
         due = (step + 1) % self.revive_every == 0
-        return jax.lax.cond(due, revive, dict, dict(params))
+        after: dict[str, Params] = jax.lax.cond(due, revive, dict, dict(params))
+        return after
 
     def pictures(
-        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: jax.Array
-    ) -> dict[str, jax.Array]:
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Sheets:
         """`reconstructions`: input, reconstruction, absolute difference."""
         images = as_float(batch["image"])
         variables = self.variables(_evaluated(params), constants)
@@ -226,10 +229,10 @@ class Tokenizer(PictureMaker):
         if self.vq_weight:
             value = losses.vector_quantization(z, codes, self.commitment_weight)
             terms["vq"] = (self.vq_weight, value)
-        if self.logit_laplace_weight and self.model.output == "logit_laplace":
+        if self.logit_laplace_weight and self.model.output != "rgb":
             terms["logit_laplace"] = (
                 self.logit_laplace_weight,
-                losses.logit_laplace(images, output),
+                losses.logit_laplace(images, self.model.to_logit_laplace(output)),
             )
         return terms
 

@@ -15,16 +15,16 @@ form in which Praxis' `sharded_adafactor` has it: the decay rate b2 is constant,
 updates that have been multiplied by their learning rate, and w moves by the moment before it is
 rounded to int8 (by a bfloat16 moment as it is kept). `weight` is the same moving average of ones:
 dividing by it debiases the second moment as Adam's is, so that the first updates are not
-1 / sqrt(1 - b2) = 5 times too long. The first moment is not debiased. Updates are not clipped one
-by one, as in arXiv 1804.04235: with a constant b2 a single u cannot be much longer than that.
+1 / sqrt(1 - b2) = 5 times too long. The first moment is not debiased. arXiv 1804.04235 also clips
+each parameter's updates by their root mean square; this does not.
 
 **Rows and columns.** A kernel of more than two axes is the matrix by which it multiplies:
 `[embed, heads, head_dim]` has `embed` rows, `[heads, head_dim, embed]` has `heads * head_dim`,
-and a convolution `[3, 3, in, out]` has `9 * in`. The axes are split where the numbers of rows
-and columns have the smallest sum. Over the last two axes alone `head_dim` is too short to factor
-and a 350M Transformer would need more than 2 bytes a parameter in place of 1.0094. A parameter
-that is no matrix, or whose rows or columns are fewer than `min_dim_size_to_factor`, keeps its
-second moment whole.
+and a wide convolution `[3, 3, in, out]` has `9 * in`. The axes are split where the numbers of rows
+and columns have the smallest sum. Over the last two axes alone the 16 heads of a 350M Transformer
+are too few to factor, and it would need more than 2 bytes a parameter in place of 1.0094. A
+parameter that is no matrix, or whose rows or columns are fewer than `min_dim_size_to_factor`, keeps
+its second moment whole.
 
 **Lines.** m is `int8 * scale` with `scale = max|m| / 127` of a line: a column, or a row where
 there are fewer rows. Praxis always takes what is along the first axis; that is the same for
@@ -171,7 +171,7 @@ def adafactor(
             raise ValueError(
                 "adafactor needs the parameters: call update(gradients, state, params)."
             )
-        # A norm is finite when all numbers are (and their squares: 1e19 is no gradient either).
+        # A norm is finite when all numbers are (and their squares: 2e19 is no gradient either).
         norm = optax.tree.norm(optax.tree.cast(gradients, jnp.float32))
         finite = jnp.isfinite(norm)
         if value is not None:
@@ -217,7 +217,7 @@ def quantise(
 ) -> tuple[Int8[Array, "*shape"], Float[Array, "*lines"]]:
     """`int8 * scale`, to nearest, with one scale for all that lies along the axes `line`.
 
-    A line of zeros has scale 0 and is divided by 1. So is one of denormal numbers.
+    A line of zeros has scale 0 and is divided by 1. So is one whose scale would be denormal.
     """
     scale = jnp.max(jnp.abs(moment), axis=line, keepdims=True) * (1 / INT8_MAX)
     is_zero = scale < jnp.finfo(jnp.float32).tiny

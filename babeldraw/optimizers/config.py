@@ -93,7 +93,7 @@ class Adafactor(OptimizerConfig):
 
 
 def decayed_parameters(params: Any) -> Any:
-    """Which parameters weight decay touches: all but layer norms and biases."""
+    """Which parameters weight decay touches: all but biases and scales, as of layer norms."""
 
     def decayed(path: tuple[Any, ...], _: Any) -> bool:
         return getattr(path[-1], "key", None) not in ("bias", "scale")

@@ -1,6 +1,6 @@
-"""How a stack of identical layers runs: one after another, rematerialised or not.
+"""How a stack of identical layers runs: one after another or pipelined, rematerialised or not.
 
-A stack is one function of one layer and its weights with a leading `layers` axis. The model
+A stack is one function of one layer and its weights, stacked along leading axes. The model
 says what a layer computes; the machine file says how the stack is executed. Parameters and
 numbers are the same under every setting, to the rounding of float sums.
 """
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from babeldraw.parallel.pipeline import run_pipeline
 from babeldraw.parallel.schedule import Pipeline
@@ -90,8 +91,12 @@ class Execution:
 
 
 def apply_layers(
-    layer_fn: LayerFn, stacked_params: Any, x: jax.Array, shared: Any, execution: Execution
-) -> jax.Array:
+    layer_fn: LayerFn,
+    stacked_params: Any,
+    x: Float[Array, "batch *rest"],
+    shared: Any,
+    execution: Execution,
+) -> Float[Array, "batch *rest"]:
     """Runs `x` through all layers in order.
 
     Args:
@@ -108,7 +113,10 @@ def apply_layers(
         return _run_in_order(layer_fn, params, x, shared, first_layer, execution)
 
     policy = None if execution.remat == "none" else _PIPELINE_REMAT_POLICIES[execution.remat]
-    return run_pipeline(stage_fn, stacked_params, x, shared, execution.pipeline, policy)
+    result: jax.Array = run_pipeline(
+        stage_fn, stacked_params, x, shared, execution.pipeline, policy
+    )
+    return result
 
 
 def _run_in_order(

@@ -2,7 +2,7 @@
 
 Arrays with a leading `stages` dimension are sharded over the mesh axis `stage`, microbatches over
 `data`. Stage 0's part is never sliced out of such an array: XLA's partitioner would give every
-device all of it. Shifts and masked sums stay local or become one collective-permute.
+device all of it. A shift becomes one collective-permute, and the batch is read by a masked sum.
 """
 
 import jax
@@ -17,12 +17,13 @@ Store = Shaped[Array, "stages slots microbatch *rest"]
 """One slot a microbatch, and one more (the last) for what nobody reads. Stage 0's count."""
 
 
-def constrain(x: jax.Array, *mesh_axes: str | None) -> jax.Array:
+def constrain(x: Shaped[Array, "*shape"], *mesh_axes: str | None) -> Shaped[Array, "*shape"]:
     """Places the leading dimensions and leaves the others to XLA; nothing without a mesh."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
     free = [PartitionSpec.UNCONSTRAINED] * (x.ndim - len(mesh_axes))
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(*mesh_axes, *free))
+    placed: jax.Array = jax.lax.with_sharding_constraint(x, PartitionSpec(*mesh_axes, *free))
+    return placed
 
 
 def to_store(x: Shaped[Array, "batch *rest"], stages: int, num_microbatches: int) -> Store:
@@ -43,7 +44,8 @@ def from_store(store: Store) -> Shaped[Array, "batch *rest"]:
     x = constrain(x.reshape(x.shape[0], -1, *x.shape[3:]), "stage", "data")
     x = select(first_stage(x.shape[0]), x, jnp.zeros_like(x))
     # Not jnp.sum, which adds bfloat16 in float32 and so sends twice the bytes. The rest is zeros.
-    return jax.lax.reduce(x, x.dtype.type(0), jax.lax.add, (0,))
+    batch: jax.Array = jax.lax.reduce(x, x.dtype.type(0), jax.lax.add, (0,))
+    return batch
 
 
 @jax.custom_vjp
@@ -71,12 +73,14 @@ take.defvjp(_take_forward, _take_backward)
 
 def read(store: Store, slot: Int[Array, ""]) -> Stages:
     """What `slot` holds, for every stage in its part."""
-    return jax.lax.dynamic_index_in_dim(store, slot, axis=1, keepdims=False)
+    held: jax.Array = jax.lax.dynamic_index_in_dim(store, slot, axis=1, keepdims=False)
+    return held
 
 
 def put(store: Store, x: Stages, slot: Int[Array, ""]) -> Store:
     """Writes every stage's microbatch to the same slot of its part."""
-    return jax.lax.dynamic_update_index_in_dim(store, x, slot, axis=1)
+    updated: jax.Array = jax.lax.dynamic_update_index_in_dim(store, x, slot, axis=1)
+    return updated
 
 
 @jax.custom_vjp

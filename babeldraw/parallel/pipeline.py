@@ -66,7 +66,7 @@ def run_pipeline(
 
     So the store holds in turn the input of a microbatch, what waits for its next round, and its
     result, and no iteration's output has to be kept. `shared` moves along with `x` and is put in
-    anew every round. Nothing but the buffer goes from device to device.
+    anew every round. Within the loop nothing but the buffer goes from stage to stage.
 
     Data parallelism is written out as a dimension as well, sharded over `data`: every replica has
     weights of its own, which costs no memory, and so gradients of its own until the end of the

@@ -1,10 +1,14 @@
 """The closed forms agree with what XLA counts of the same networks, written out and dense."""
 
 import dataclasses
+from typing import get_args
 
 import jax
 import pytest
 
+from babeldraw.models.flops import tokenizer_flops
+from babeldraw.models.vit_vqgan import Output
+from babeldraw.objectives.decoder_finetune import DecoderFinetune
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import unbox
 from babeldraw.parallel.schedule import Pipeline
@@ -23,6 +27,7 @@ TOKENIZER = tiny.tokenizer(
     codebook_size=512,
 )  # fmt: skip
 BATCH = 2
+WRITTEN_OUT = Execution(unroll=True)
 
 
 def text_to_image(remat="none", **settings):
@@ -57,11 +62,21 @@ def test_text_to_image_with_dense_attention():
     assert executed == pytest.approx(counted_by_xla(objective), rel=0.03)
 
 
-def test_tokenizer():
+@pytest.mark.parametrize("output", get_args(Output))
+def test_tokenizer(output):
     objective = dataclasses.replace(
-        tiny_runs.tokenizer(), model=TOKENIZER, execution=Execution(unroll=True)
+        tiny_runs.tokenizer(), model=TOKENIZER.clone(output=output), execution=WRITTEN_OUT
     )
     assert objective.flops().model(BATCH) == pytest.approx(counted_by_xla(objective), rel=0.03)
+
+
+def test_a_finetuned_decoder_has_a_frozen_encoder():
+    objective = DecoderFinetune(
+        model=TOKENIZER, optimizer=tiny_runs.ADAM, source=dict, execution=WRITTEN_OUT
+    )
+    flops = objective.flops()
+    assert flops.model(BATCH) == pytest.approx(counted_by_xla(objective), rel=0.03)
+    assert flops.model(BATCH) < 0.8 * tokenizer_flops(TOKENIZER).model(BATCH)
 
 
 def test_model_flops_count_the_pairs_that_the_mask_allows():
@@ -111,7 +126,7 @@ def test_bubbles_are_executed_and_not_counted():
 
 
 def test_a_published_size():
-    """6 operations a parameter and token, of decoder tokens: 3.5e9 x 6 x 1024 within attention."""
+    """2 operations a weight and token: the text's for keys and values of cross-attention."""
     from benchmarks.parameter_counts import text_to_image_model, tokenizer_model
 
     objective = dataclasses.replace(

@@ -1,12 +1,14 @@
 """Every size file counts to its published size; nothing is allocated."""
 
 import math
+from typing import get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
+from babeldraw.models.vit_vqgan import Output
 from babeldraw.parallel.rules import INFERENCE_RULES, TRAINING_RULES, is_box
 from benchmarks import parameter_counts as counts
 from tests.models import tiny
@@ -71,7 +73,7 @@ def test_a_picture_of_256_pixels_is_1024_tokens():
 
 def small_models():
     yield from (tiny.transformer(decoder_inputs=convention) for convention in tiny.CONVENTIONS)
-    yield from (tiny.tokenizer(output=output) for output in ("logit_laplace", "rgb"))
+    yield from (tiny.tokenizer(output=output) for output in get_args(Output))
 
 
 def test_every_axis_of_every_parameter_has_a_name_with_a_rule():

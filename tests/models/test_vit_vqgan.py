@@ -2,9 +2,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.models.vit_vqgan import LOGIT_LAPLACE_EPSILON, Quantizer
 from babeldraw.parallel.rules import unbox
 from tests.models import tiny
@@ -201,11 +203,41 @@ def test_to_image_undoes_the_squeeze():
     np.testing.assert_allclose(model.to_image(output), x, atol=1e-6)
 
 
-def test_raw_rgb_has_three_channels_and_no_sigmoid():
-    model, params = model_and_params(output="rgb")
+@pytest.mark.parametrize(("kind", "channels"), [("rgb", 3), ("rgb_logit_laplace", 6)])
+def test_raw_rgb_is_the_picture_without_a_sigmoid(kind, channels):
+    """With a log-scale a channel beside it, or without."""
+    model, params = model_and_params(output=kind)
     output, *_ = model.apply({"params": params}, as_float(tiny.images(1)))
-    assert output.shape == (1, 16, 16, 3)
-    np.testing.assert_array_equal(model.to_image(output), output)
+    assert output.shape == (1, 16, 16, channels) and model.output_channels == channels
+    assert output.min() < 0 and output.max() > 1  # as no sigmoid's
+    np.testing.assert_array_equal(model.to_image(output), output[..., :3])
+
+
+def test_raw_rgb_has_the_distribution_of_the_sigmoid_that_gives_the_same_picture():
+    sigmoid, raw = tiny.tokenizer(), tiny.tokenizer(output="rgb_logit_laplace")
+    rng = np.random.default_rng(0)
+    picture = jnp.asarray(rng.uniform(size=(1, 16, 16, 3)), jnp.float32)
+    log_scale = jnp.asarray(rng.normal(size=picture.shape), jnp.float32)
+    mu_and_scale = raw.to_logit_laplace(jnp.concatenate([picture, log_scale], axis=-1))
+    np.testing.assert_allclose(sigmoid.to_image(mu_and_scale), picture, atol=1e-6)
+    np.testing.assert_array_equal(mu_and_scale[..., 3:], log_scale)
+    np.testing.assert_array_equal(sigmoid.to_logit_laplace(mu_and_scale), mu_and_scale)
+
+
+def test_raw_rgb_outside_of_its_range_has_a_finite_distribution():
+    model = tiny.tokenizer(output="rgb_logit_laplace")
+    raw = jnp.asarray([-3.0, 0.0, 1.0, 7.0])[:, None, None, None] * jnp.ones((4, 1, 1, 6))
+    mu = model.to_logit_laplace(raw)[:, 0, 0, 0]
+    np.testing.assert_allclose(jax.nn.sigmoid(mu), [0.1, 0.1, 0.9, 0.9], rtol=1e-6)
+    gradient = jax.grad(lambda raw: model.to_logit_laplace(raw)[..., :3].sum())(raw)
+    assert np.isfinite(gradient).all() and (gradient[jnp.array([0, 3])] == 0).all()
+
+
+def test_an_unknown_output_is_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
+    model = tiny.tokenizer(output="rgb_laplace")
+    with pytest.raises(UserError, match="output is 'rgb_laplace'; make it one of logit_laplace, "):
+        jax.eval_shape(model.init, jax.random.key(0), *tiny.inputs(model))
 
 
 def test_positions_start_as_large_as_asked():

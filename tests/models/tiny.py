@@ -1,4 +1,4 @@
-"""Networks of a few hundred weights, with weights that no initialiser had a hand in."""
+"""Networks of about ten thousand weights, which no initialiser had a hand in."""
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def inputs(model):
 def random_params(model, seed=0, scale=0.4):
     """Normal noise in every weight: nothing is zero, so that no path through the model is closed.
 
-    `scale` is that of the kernels; layer norms and embeddings have it at their own level.
+    Its deviation is `scale`; the scales of layer norms are near 1 in its place.
     """
     boxed = jax.eval_shape(model.init, jax.random.key(0), *inputs(model))["params"]
     rng = np.random.default_rng(seed)
@@ -92,7 +92,7 @@ def pictures_tokens(count, model, seed=0):
 
 
 def images(count, size=16, seed=0):
-    """uint8, smooth enough that patches differ from each other."""
+    """uint8 noise, so that patches differ from each other."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, size=(count, size, size, 3), dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""A contrastive captioner of a few hundred weights."""
+"""A contrastive captioner of about ten thousand weights."""
 
 import jax
 import jax.numpy as jnp

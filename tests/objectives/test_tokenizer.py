@@ -70,6 +70,22 @@ def test_a_term_without_weight_is_not_computed():
         assert {"loss", "psnr", "vq"} <= metrics.keys()
 
 
+def test_raw_rgb_keeps_the_logit_laplace_term():
+    """That of a sigmoid decoder which gives the same picture."""
+    objective = tiny_runs.tokenizer(output="rgb_logit_laplace")
+    images = jnp.asarray(tiny.images(2))
+    (_, metrics), _ = loss_and_gradient(objective, {"image": images})
+    params = tiny.random_params(objective.model)
+    images = images.astype(jnp.float32) / 255
+    output, *_ = tiny.jit(objective.model.apply)({"params": params}, images)
+    made, log_scale = np.clip(output[..., :3], 0, 1), output[..., 3:]
+    squeezed = 0.8 * made + 0.1
+    sigmoids = np.concatenate([np.log(squeezed / (1 - squeezed)), log_scale], axis=-1)
+    np.testing.assert_allclose(tiny_runs.TOKENIZER.to_image(sigmoids), made, atol=1e-6)
+    expected = float(losses.logit_laplace(images, sigmoids))
+    assert float(metrics["logit_laplace"]) == pytest.approx(expected, rel=1e-4)
+
+
 def test_pictures_show_input_reconstruction_and_difference():
     objective = tiny_runs.tokenizer()
     params = {"tokenizer": tiny.random_params(objective.model)}

@@ -1,4 +1,4 @@
-"""The real objectives around networks of a few hundred weights, and pictures to train them on."""
+"""The real objectives around networks of about ten thousand weights, and noise to train them on."""
 
 import dataclasses
 
