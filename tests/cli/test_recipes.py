@@ -104,7 +104,10 @@ def test_decoder_finetune_recipe_builds():
     params = jax.eval_shape(built.init, jax.random.key(0))
     assert set(params) == {"tokenizer", "discriminator", "tokenizer_ema"}
     assert set(params["tokenizer"]) == {"decoder"}
-    assert built.model.output == "rgb"
+    assert built.model.output == "rgb_logit_laplace"  # the patent's
+    assert built.logit_laplace_weight == 0.1
+    papers = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "OUTPUT = 'rgb'")
+    assert papers.model.output == "rgb"
 
 
 @pytest.mark.parametrize("task", TASKS)
