@@ -43,7 +43,8 @@ def text_to_image():
     """Dropout, prompt dropout and token noise; two layers a stack."""
     objective = tiny_runs.text_to_image(prompt_dropout_rate=0.5, token_noise_rate=0.5)
     sites = 2 * 3 + 2 * 4  # of encoder and decoder
-    return objective, sites + 1 + 1
+    noise = 3  # a key is split into one for where, and one for what
+    return objective, sites + 1 + noise
 
 
 def captioner():

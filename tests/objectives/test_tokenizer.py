@@ -81,8 +81,9 @@ def test_raw_rgb_keeps_the_logit_laplace_term():
     made, log_scale = np.clip(output[..., :3], 0, 1), output[..., 3:]
     squeezed = 0.8 * made + 0.1
     sigmoids = np.concatenate([np.log(squeezed / (1 - squeezed)), log_scale], axis=-1)
-    np.testing.assert_allclose(tiny_runs.TOKENIZER.to_image(sigmoids), made, atol=1e-6)
-    expected = float(losses.logit_laplace(images, sigmoids))
+    shown = tiny_runs.TOKENIZER.to_image(jnp.asarray(sigmoids))
+    np.testing.assert_allclose(shown, made, atol=1e-6)
+    expected = float(losses.logit_laplace(images, jnp.asarray(sigmoids)))
     assert float(metrics["logit_laplace"]) == pytest.approx(expected, rel=1e-4)
 
 
