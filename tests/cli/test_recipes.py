@@ -1,11 +1,22 @@
 """Contract: the recipes in gin/ bind what exists, fit together, and their mistakes read well."""
 
+import argparse
+import itertools
+import re
+import shlex
+from pathlib import Path
+
 import gin
 import jax
 import pytest
 
-from babeldraw.cli.main import main
+from babeldraw.cli import train
+from babeldraw.cli.main import main, split_gin_bindings
 from babeldraw.cli.support.gin_config import parse_gin
+from babeldraw.cli.support.machines import load_machine_file
+from babeldraw.errors import UserError
+from babeldraw.models.feature_networks import VGG16
+from babeldraw.training.machine import Machine
 
 SIZES = ("tiny", "350m", "750m", "3b", "20b")
 TOKENIZERS = ("tiny", "small_small", "base_base", "small_large")
@@ -108,6 +119,44 @@ def test_decoder_finetune_recipe_builds():
     assert built.logit_laplace_weight == 0.1
     papers = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "OUTPUT = 'rgb'")
     assert papers.model.output == "rgb"
+
+
+def test_vgg16_takes_the_place_of_squeezenet(tmp_path):
+    for run in ("tokenizer", "super_resolution"):
+        files = (f"runs/{run}", "tokenizers/small_small", "tasks/coco_512", "losses/vgg16")
+        missing = tmp_path / "vgg16.safetensors"
+        unneeded = ["TOKENIZER_CHECKPOINT = 'unused'"] if run == "super_resolution" else []
+        perceptual = objective(files, f"VGG16_FILE = {str(missing)!r}", *unneeded).perceptual
+        assert perceptual.network == VGG16() and perceptual.weight == 0.1
+        with pytest.raises(UserError, match=r"vgg16\.safetensors is no readable"):
+            perceptual.params()
+
+
+def header_commands():
+    """The arguments of each `babeldraw train` at the head of a file of gin/runs."""
+    for path in sorted(Path("gin/runs").glob("*.gin")):
+        head = itertools.takewhile(lambda line: line[:1] == "#", path.read_text().splitlines())
+        text = "\n".join(line.removeprefix("#") for line in head).replace("\\\n", " ")
+        for number, line in enumerate(re.findall(r"babeldraw (train .*)", text)):
+            yield pytest.param(shlex.split(line)[1:], id=f"{path.stem}-{number}")
+
+
+@pytest.mark.parametrize("words", list(header_commands()))
+def test_the_command_of_a_header_is_complete_and_has_the_machine_of_its_size(words):
+    """Nothing here but 3B and 20B needs more than data parallelism (3B, 20B: the patent)."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    train.add_arguments(parser)
+    args = parser.parse_args(split_gin_bindings(words))
+    parse_gin(args.gin_file, [*args.gin_bindings, f"MODEL_DIR = {args.model_dir!r}"])
+    built = gin.query_parameter("loop.train.objective").scoped_configurable_fn()
+    images = gin.query_parameter("%TASK_FEATURE_LENGTHS")["image"]
+    assert built.batch_shapes(1)["image"].shape[1] == images
+    machine = Machine.from_config(load_machine_file(args.config))
+    in_layers = {"gin/models/3b.gin", "gin/models/20b.gin"} & {*args.gin_file}
+    parts = machine.mesh.get("stage", 1) * machine.mesh.get("model", 1)
+    assert (parts > 1) == bool(in_layers)
+    if machine.topology:
+        assert gin.query_parameter("%BATCH_SIZE") % machine.mesh["data"] == 0
 
 
 @pytest.mark.parametrize("task", TASKS)
