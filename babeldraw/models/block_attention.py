@@ -89,7 +89,7 @@ def make_blocks(rows: int, columns: int, kernel_size: int) -> Blocks:
     """Blocks that divide the grid: 4 whole rows of a narrow one, 8 x 8 of a wide one, at most.
 
     Smaller blocks compute less of what the mask forbids and copy more keys for each query; these
-    were the fastest of some on two CPU cores at 32 x 32 under 11 x 11.
+    were among the fastest tried on two CPU cores, at 32 x 32 and at 64 x 64 under 11 x 11.
     """
 
     def part(size: int, most: int) -> int:

@@ -18,7 +18,7 @@ def _fire(params, x):
 
 
 def squeezenet(params, images):
-    """The classifier's input and the seven activations, channels first; images in [0, 1]."""
+    """The seven activations, channels first; images in [0, 1]."""
     x = torch.tensor(np.asarray(images)).permute(0, 3, 1, 2)
     # Caffe's pictures: bytes in the order blue, green, red.
     x = 255 * x.flip(1) - torch.tensor([104.0, 117.0, 123.0])[:, None, None]
