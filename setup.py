@@ -23,7 +23,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["babeldraw", "babeldraw.*"]),
     package_data={"babeldraw.data": ["assets/**"], "babeldraw.weights": ["assets/**"]},
-    entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:main"]},
+    entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:run_process"]},
     install_requires=[
         "array_record>=0.8",
         "einops>=0.8",

@@ -6,11 +6,14 @@ import glob
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 import babeldraw
 from babeldraw.errors import Stopped, UserError
+from babeldraw.parallel import failing, processes
 
 # Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
 # run(args) -> int.
@@ -29,19 +32,37 @@ _GIN_TAIL = "\n  In call to configurable"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (default: the process's own) and returns its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    code, _ = _run_and_tell(list(sys.argv[1:] if argv is None else argv))
+    return code
+
+
+def run_process() -> NoReturn:
+    """What the process `babeldraw` is: `main`, and an end, whatever has happened before it."""
     try:
-        return _run(arguments)
+        # The error is kept: freeing what its frames hold may take for ever.
+        code, error = _run_and_tell(sys.argv[1:])
+    except Exception:
+        traceback.print_exc()
+        failing.leave(failing.EXIT_CRASHED)
+    if error is None or (isinstance(error, Stopped) and processes.is_joined()):
+        failing.end(code)
+    failing.leave(code)
+
+
+def _run_and_tell(arguments: list[str]) -> tuple[int, BaseException | None]:
+    """The exit code, and what ended the run where something did, which is told on stderr."""
+    try:
+        return _run(arguments), None
     except UserError as error:
         sentence = " ".join(str(error).split(_GIN_TAIL)[0].split())
         print(f"babeldraw: error: {sentence}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return EXIT_USER_ERROR, error
     except Stopped as stopped:
         print(f"babeldraw: {stopped}", file=sys.stderr)
-        return EXIT_STOPPED
-    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED if stopped.by_keyboard else EXIT_STOPPED, stopped
+    except KeyboardInterrupt as interrupt:
         print("babeldraw: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, interrupt
 
 
 def _run(arguments: list[str]) -> int:
@@ -110,4 +131,4 @@ def split_gin_bindings(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

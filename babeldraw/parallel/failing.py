@@ -7,6 +7,7 @@ every other process waits for it.
 
 import atexit
 import contextlib
+import faulthandler
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from babeldraw.errors import UserError
 from babeldraw.parallel import processes
@@ -25,6 +26,10 @@ EXIT_CRASHED = 1
 
 _FAILURE = "babeldraw/failure"
 _LEAVE_SECONDS = 20
+_END_SECONDS = 30
+_END_TOGETHER_SECONDS = 330  # JAX gives the last process 300 s to come.
+_C_SECONDS = 5
+_STDERR = 2
 _SERVE_SECONDS = 2  # Process 0 serves the store: the others have to hear of it first.
 _POLL_MILLISECONDS = 1000
 
@@ -98,10 +103,8 @@ def _report(client: Any, error: Exception) -> None:
         if index == 0:
             time.sleep(_SERVE_SECONDS)
     # Closing checkpoints and JAX's own leave-taking wait for processes that are gone.
-    timer = threading.Timer(_LEAVE_SECONDS, _leave, [code])
-    timer.daemon = True
-    timer.start()
-    atexit.register(_leave, code)
+    leave_within(_LEAVE_SECONDS, code)
+    atexit.register(leave, code)
 
 
 _is_watching = False
@@ -146,10 +149,39 @@ def _wait_for_failure(client: Any, end: threading.Event) -> None:
             file=sys.stderr,
         )
         time.sleep(_SERVE_SECONDS)
-    _leave(failure["exit"])
+    leave(failure["exit"])
 
 
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+def leave(code: int) -> NoReturn:
+    """Ends the process now. What was printed is printed; nothing else is closed or freed.
+
+    Python's own end waits for threads, and frees what TensorFlow and JAX hold in whatever order:
+    an iterator of tf.data with Python functions in it then waits for ever for the interpreter lock,
+    and threads that still compute end in a segmentation fault.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, or a pipe that nobody reads
+            stream.flush()
     os._exit(code)
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """Has the process end after so many seconds, if it is still there.
+
+    First by a thread of Python. Where that cannot run, because something in C waits with the
+    interpreter lock held, faulthandler prints where and ends the process with status 1.
+    """
+    timer = threading.Timer(seconds, leave, [code])
+    timer.daemon = True
+    timer.start()
+    faulthandler.dump_traceback_later(seconds + _C_SECONDS, exit=True, file=_STDERR)
+
+
+def end(code: int) -> NoReturn:
+    """Ends a process in which nothing failed: takes leave of the others and of what runs at exit.
+
+    Such as JAX's leave-taking from the coordination service, and the last values of a tracker.
+    """
+    leave_within(_END_TOGETHER_SECONDS if processes.is_joined() else _END_SECONDS, code)
+    atexit._run_exitfuncs()
+    leave(code)

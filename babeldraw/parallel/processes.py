@@ -207,6 +207,11 @@ def client() -> Any:
     return distributed.global_state.client
 
 
+def is_joined() -> bool:
+    """Whether this process is one of several."""
+    return "jax" in sys.modules and client() is not None
+
+
 def index_and_count() -> tuple[int, int]:
     """Of this process, as it has joined; unlike `jax.process_index()` this touches no device."""
     from jax._src import distributed
