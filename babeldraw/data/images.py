@@ -1,6 +1,11 @@
-"""Any picture file in: RGB of its own size, or square as the networks read it."""
+"""Any picture file in: sRGB of its own size, or square as the networks read it.
+
+Every picture of the user's comes through `decode_image`: those of folders, shards, TFDS and the
+command line are so decoded alike.
+"""
 
 import contextlib
+import io
 import os
 import pathlib
 import warnings
@@ -12,16 +17,20 @@ import tensorflow as tf
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from babeldraw.data import preprocessing
+from babeldraw.data import colour, openers, preprocessing
+from babeldraw.data.pixel_budget import PixelBudget
 from babeldraw.errors import UserError
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a few kilobytes can unpack to more than the memory."""
 
 # Not all that Pillow knows: its EPS reader runs Ghostscript, and its TGA reader takes noise.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 
-SIXTEEN_BIT = 65535
+_pixel_budget = PixelBudget(2 * MAX_PIXELS)  # of all threads, at about 12 bytes a pixel
+
+NO_HEIF = "HEIC without pillow-heif"
+HEAD = 4096  # bytes that tell what a file is
 
 
 class UnreadableImage(UserError):
@@ -29,7 +38,8 @@ class UnreadableImage(UserError):
 
     Attributes:
       path: the file.
-      kind: `unreadable file`, `empty`, `not an image`, `too large`, `damaged` or `unsupported`.
+      kind: `unreadable file`, `empty`, `not an image`, `too large`, `damaged`, `unsupported` or
+        `NO_HEIF`.
       reason: what was found, as the end of a sentence.
     """
 
@@ -41,10 +51,10 @@ class UnreadableImage(UserError):
 def read_image(
     path: str | os.PathLike[str], *, background: tuple[int, int, int] = (255, 255, 255)
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Decodes a picture as RGB, upright as its EXIF orientation says.
+    """Decodes a picture as sRGB, upright as its EXIF orientation and colours as its profile say.
 
-    Of an animation, the first frame. 16-bit greys are scaled to 8 bits. Colour profiles are not
-    applied, so CMYK comes out as its plain complement.
+    Of an animation, the first frame. 16-bit greys are scaled to 8 bits. Drawings (SVG) are
+    `openers.SVG_SIDE` pixels long. What is damaged or too large in a PNG's metadata is ignored.
 
     Args:
       background: RGB that shows through where the picture is transparent; white by default.
@@ -93,9 +103,33 @@ def decode_image(
 def _decode(
     path: str | os.PathLike[str], file: BinaryIO, background: tuple[int, int, int]
 ) -> np.ndarray:
-    if not file.seek(0, os.SEEK_END):
+    head = file.read(HEAD)
+    if not head:
         raise UnreadableImage(path, "empty", "it has 0 bytes")
     file.seek(0)
+    if openers.is_svg(head):
+        return _pixels(path, io.BytesIO(openers.draw_svg(file.read())), background)
+    heic = openers.is_heic(head)
+    if heic and not openers.can_read_heic():
+        raise UnreadableImage(path, NO_HEIF, "pip install 'babeldraw[pictures]' reads it")
+    try:
+        return _pixels(path, file, background)
+    except Exception as error:
+        if heic and isinstance(error, UnreadableImage) and error.kind == "not an image":
+            raise UnreadableImage(path, "damaged", "of HEIC it has the beginning alone") from error
+        if not openers.is_png(head):
+            raise
+        file.seek(0)  # Pillow refuses much or damaged metadata, of whole pixels, too
+        data, profile = openers.without_metadata(file.read())
+        return _pixels(path, io.BytesIO(data), background, profile)
+
+
+def _pixels(
+    path: str | os.PathLike[str],
+    file: BinaryIO,
+    background: tuple[int, int, int],
+    profile: bytes | None = None,
+) -> np.ndarray:
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
@@ -103,34 +137,19 @@ def _decode(
     except UnidentifiedImageError as error:
         reason = f"it does not begin as any of {', '.join(formats)}"
         raise UnreadableImage(path, "not an image", reason) from error
-    with opened:
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise _too_large(path, f"it has {width} x {height} pixels")
+    pixels = opened.width * opened.height
+    if pixels > MAX_PIXELS:
+        raise _too_large(path, f"it has {opened.width} x {opened.height} pixels")
+    with opened, _pixel_budget.taken(pixels):
         opened.load()
+        profile = profile or opened.info.get("icc_profile")
         image: Image.Image = opened
         with contextlib.suppress(Exception):  # damaged metadata: the picture stays as stored
             image = ImageOps.exif_transpose(opened)
-        return _to_rgb(path, image, background)
-
-
-def _to_rgb(
-    path: str | os.PathLike[str], image: Image.Image, background: tuple[int, int, int]
-) -> np.ndarray:
-    if image.mode.startswith("I"):  # 16 bits, held in 16 or in 32
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > SIXTEEN_BIT:
-            raise UnreadableImage(path, "unsupported", "its greys have more than 16 bits")
-        grey = np.round(values * (255 / SIXTEEN_BIT)).astype(np.uint8)
-        return np.repeat(grey[..., np.newaxis], 3, axis=-1)
-    if image.mode in ("F", "LAB"):
-        reason = f"its pixels have Pillow's mode {image.mode}"
-        raise UnreadableImage(path, "unsupported", reason)
-    if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, (*background, 255))
-        canvas.alpha_composite(image.convert("RGBA"))
-        image = canvas
-    return np.array(image.convert("RGB"))
+        try:
+            return colour.to_rgb(image, profile, background)
+        except colour.NoColours as error:
+            raise UnreadableImage(path, "unsupported", str(error)) from error
 
 
 def _too_large(path: str | os.PathLike[str], reason: str) -> UnreadableImage:
