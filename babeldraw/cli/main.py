@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import babeldraw
+from babeldraw.cli.support.flags import Parser
 from babeldraw.errors import Stopped, UserError
 from babeldraw.parallel import failing, processes
 
@@ -22,9 +23,9 @@ SUBCOMMANDS = (
     *("evaluate", "plan", "data", "vocab", "doctor"),
 )
 
-EXIT_USER_ERROR = 2
-EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: told to stop, saved; the same command goes on
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_USER_ERROR = failing.EXIT_USER_ERROR
+EXIT_STOPPED = failing.EXIT_STOPPED
+EXIT_INTERRUPTED = failing.EXIT_INTERRUPTED
 
 # What gin appends to the message of every exception that passes through a configurable.
 _GIN_TAIL = "\n  In call to configurable"
@@ -71,9 +72,7 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
     name, *rest = arguments
     module = _subcommand(name)
-    parser = argparse.ArgumentParser(
-        prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
-    )
+    parser = Parser(prog=f"babeldraw {name}", description=module.SUMMARY)
     module.add_arguments(parser)
     args = parser.parse_args(split_gin_bindings(rest))
     _quiet_third_parties()
@@ -108,7 +107,7 @@ def _subcommand(name: str) -> ModuleType:
 def _top_level_parser() -> argparse.ArgumentParser:
     width = max(map(len, SUBCOMMANDS))
     summaries = [f"  {name:{width}}  {_subcommand(name).SUMMARY}" for name in SUBCOMMANDS]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="babeldraw",
         usage="babeldraw SUBCOMMAND ...",
         description="Text to images in two learned stages.",

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from babeldraw.errors import UserError
@@ -23,6 +23,8 @@ from babeldraw.parallel import processes
 
 EXIT_USER_ERROR = 2
 EXIT_CRASHED = 1
+EXIT_STOPPED = 75  # EX_TEMPFAIL of sysexits.h: told to stop, saved; the same command goes on
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 _FAILURE = "babeldraw/failure"
 _LEAVE_SECONDS = 20
@@ -165,16 +167,36 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def leave_within(seconds: float, code: int) -> None:
+def leave_within(seconds: float, code: int, saying: str = "") -> Callable[[], None]:
     """Has the process end after so many seconds, if it is still there.
 
     First by a thread of Python. Where that cannot run, because something in C waits with the
     interpreter lock held, faulthandler prints where and ends the process with status 1.
+
+    Args:
+      seconds: from now.
+      code: its exit code.
+      saying: printed then, if anything.
+
+    Returns:
+      What calls it off.
     """
-    timer = threading.Timer(seconds, leave, [code])
+
+    def act() -> None:
+        if saying:
+            print(saying, file=sys.stderr)
+        leave(code)
+
+    timer = threading.Timer(seconds, act)
     timer.daemon = True
     timer.start()
     faulthandler.dump_traceback_later(seconds + _C_SECONDS, exit=True, file=_STDERR)
+
+    def cancel() -> None:
+        timer.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+    return cancel
 
 
 def end(code: int) -> NoReturn:

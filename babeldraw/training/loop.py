@@ -3,18 +3,17 @@
 import contextlib
 import functools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
 from babeldraw import files
-from babeldraw.errors import Stopped, UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
-from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
+from babeldraw.training.batches import batch_layout
+from babeldraw.training.feeding import batch_of, checked, name_examples
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.model_info import count_parameters
@@ -25,7 +24,7 @@ from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
 from babeldraw.training.step import compile_step
-from babeldraw.training.stopping import StopRequest
+from babeldraw.training.stopping import Interrupted, StopRequest
 from babeldraw.training.watching import hooks as hooks_lib
 from babeldraw.training.watching.hooks import BatchSource
 from babeldraw.training.watching.hosts import SlowestHost
@@ -90,7 +89,8 @@ def train(
     Raises:
       UserError: the mesh, the data or an earlier checkpoint does not fit the recipe, too many
         steps were skipped, or the directory is another run's or cannot be written to.
-      Stopped: by SIGTERM; what was done has been saved, unless steps are just being skipped.
+      Stopped: by SIGTERM or Ctrl-C; what was done has been saved, unless steps are just being
+        skipped.
     """
     began_run = time.perf_counter()
     # 1. The machine: its mesh, and the rules that place arrays on it.
@@ -141,7 +141,7 @@ def train(
             process_count=layout.share.count,
             start_step=start,
         )
-        batches = stack.enter_context(Prefetch(_checked(objective, layout, host_batches)))
+        batches = stack.enter_context(Prefetch(checked(objective, layout, host_batches)))
 
         # 5. The step, compiled once.
         began = time.perf_counter()
@@ -165,7 +165,7 @@ def train(
             names,
             max_skipped_in_a_row=max_skipped_steps,
             began=began_run,
-            describe_batch=functools.partial(_name_examples, train_dataset, layout),
+            describe_batch=functools.partial(name_examples, train_dataset, layout),
         )
         flops = objective.flops()
         peak = machine.peak_flops * mesh.size
@@ -180,10 +180,12 @@ def train(
             )
         ]
         held_out = hooks_lib.HeldOut(objective, constants, batches_shown, seed, replicated(mesh))
+        looks: list[hooks_lib.Hook] = []
         if eval_dataset is not None:
-            hooks.append(hooks_lib.Evaluate(eval_every, held_out, write))
-            hooks.append(hooks_lib.PlotCurves(eval_every, directory))
-        hooks.append(hooks_lib.SavePictures(pictures_every, held_out, directory / "pictures"))
+            looks.append(hooks_lib.Evaluate(eval_every, held_out, write))
+            looks.append(hooks_lib.PlotCurves(eval_every, directory))
+        looks.append(hooks_lib.SavePictures(pictures_every, held_out, directory / "pictures"))
+        hooks += looks
         every = machine.checkpoint_every or train_steps
         save = hooks_lib.SaveCheckpoint(every, checkpoints, window, train_steps)
         hooks.append(save)
@@ -193,55 +195,39 @@ def train(
 
         # 7. The steps. A failure is told to other processes before anything is closed.
         stack.enter_context(failing.together())
-        for step in range(start + 1, train_steps + 1):
-            if stop.reached(step):
-                window.check()
-                save(step - 1, state)
-                checkpoints.wait()
-                raise Stopped(
-                    f"stopped by SIGTERM after step {step - 1}; the same command goes on from step "
-                    f"{checkpoints.latest_step()} of {model_dir}, which is saved"
-                )
-            watchdog.beat()
-            profiler.before(step)
-            try:
-                batch = next(batches)
-            except StopIteration as end:
-                raise UserError(
-                    f"The training dataset ended before step {step} of {train_steps}: make it "
-                    "repeat or lower train_steps."
-                ) from end
-            state, metrics = train_step(state, constants, batch)
-            window.add(step, metrics)
-            profiler.after(step, metrics)
-            due = [hook for hook in hooks if hooks_lib.is_due(hook.every, step, train_steps)]
-            if due:
-                window.check()  # A run that is to stop is neither shown nor saved.
-                began = time.perf_counter()
-                for hook in due:
-                    hook(step, state)
-                window.exclude(time.perf_counter() - began)
-        checkpoints.wait()
+        stop.started()
+        done = start
+        try:
+            for step in range(start + 1, train_steps + 1):
+                if stop.reached(step):
+                    raise Interrupted
+                watchdog.beat()
+                profiler.before(step)
+                with stop.interrupting():
+                    batch = batch_of(step, train_steps, batches)
+                state, metrics = train_step(state, constants, batch)
+                done = step
+                window.add(step, metrics)
+                profiler.after(step, metrics)
+                due = [hook for hook in hooks if hooks_lib.is_due(hook.every, step, train_steps)]
+                if due:
+                    window.check()  # A run that is to stop is neither shown nor saved.
+                    began = time.perf_counter()
+                    for hook in due:
+                        with stop.interrupting() if hook in looks else contextlib.nullcontext():
+                            hook(step, state)
+                    window.exclude(time.perf_counter() - began)
+            checkpoints.wait()
+        except Interrupted:
+            stop.saving()
+            window.check()
+            save(done, state)
+            checkpoints.wait()
+            raise stop.stopped(
+                f"after step {done}; the same command goes on from step "
+                f"{checkpoints.latest_step()} of {model_dir}, which is saved"
+            ) from None
     return state
-
-
-def _checked(
-    objective: Objective, layout: BatchLayout, batches: Iterable[HostBatch]
-) -> Iterator[Mapping[str, Any]]:
-    for batch in batches:
-        placed = layout.for_step(batch)  # First: it says what is missing.
-        objective.check_batch(batch)
-        yield placed
-
-
-def _name_examples(dataset: BatchSource, layout: BatchLayout, step: int) -> str:
-    """What this process's rows of a step's batch are, where the dataset can tell."""
-    example_ids = getattr(dataset, "example_ids", None)
-    if example_ids is None:
-        return ""
-    share = layout.share
-    ids = example_ids(step - 1, process_index=share.index, process_count=share.count)
-    return f" (its examples are {', '.join(ids)})"
 
 
 def _say(text: str) -> None:

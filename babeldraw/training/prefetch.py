@@ -65,4 +65,4 @@ class Prefetch:
         traceback: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=10 if kind is None else 1)  # Its source may hang.

@@ -1,0 +1,50 @@
+"""Batches on their way from a dataset to the step."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from babeldraw.errors import UserError
+from babeldraw.objectives.base import Objective
+from babeldraw.training.batches import BatchLayout, HostBatch
+from babeldraw.training.watching.hooks import BatchSource
+
+
+def checked(
+    objective: Objective, layout: BatchLayout, batches: Iterable[HostBatch]
+) -> Iterator[Mapping[str, Any]]:
+    """Each batch as the step takes it.
+
+    Raises:
+      UserError: an entry is missing, or has values that the model cannot take.
+    """
+    for batch in batches:
+        placed = layout.for_step(batch)  # First: it says what is missing.
+        objective.check_batch(batch)
+        yield placed
+
+
+def batch_of(
+    step: int, train_steps: int, batches: Iterator[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """The next batch.
+
+    Raises:
+      UserError: there is none.
+    """
+    try:
+        return next(batches)
+    except StopIteration as end:
+        raise UserError(
+            f"The training dataset ended before step {step} of {train_steps}: make it repeat or "
+            "lower train_steps."
+        ) from end
+
+
+def name_examples(dataset: BatchSource, layout: BatchLayout, step: int) -> str:
+    """What this process's rows of a step's batch are, where the dataset can tell."""
+    example_ids = getattr(dataset, "example_ids", None)
+    if example_ids is None:
+        return ""
+    share = layout.share
+    ids = example_ids(step - 1, process_index=share.index, process_count=share.count)
+    return f" (its examples are {', '.join(ids)})"
