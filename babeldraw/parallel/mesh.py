@@ -45,6 +45,17 @@ def make_mesh(axes: Mapping[str, int], devices: Sequence[jax.Device] | None = No
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
+def one_device() -> Mesh:
+    """The first device of this process, as a mesh."""
+    return make_mesh({}, jax.local_devices()[:1])
+
+
+def batch_groups(mesh: Mesh) -> int:
+    """Into how many parts a batch is split outside of pipelines."""
+    groups: int = mesh.shape["data"] * mesh.shape["stage"]
+    return groups
+
+
 def _fill(shape: dict[str, int], num_devices: int) -> dict[str, int]:
     """Replaces the size -1 and checks that the sizes multiply to `num_devices`."""
     written = " x ".join(f"{name} {size}" for name, size in shape.items())

@@ -219,6 +219,11 @@ def index_and_count() -> tuple[int, int]:
     return distributed.global_state.process_id, distributed.global_state.num_processes
 
 
+def is_first() -> bool:
+    """Whether this is process 0, which writes and speaks for all, or the only one."""
+    return index_and_count()[0] == 0
+
+
 _meetings = itertools.count()
 
 

@@ -194,7 +194,7 @@ def _plan_sampling(
     sampler: Sampler, mesh: Mesh, topology: Topology, progress: Progress
 ) -> SamplingPlan:
     progress(f"compiling the sampling step for {topology.num_chips} chips ...")
-    drawing = compile_sampling(sampler, mesh)
+    drawing = compile_sampling(sampler)
     progress(f" {drawing.compile_seconds:.0f} s\n")
     return SamplingPlan(
         mesh=dict(mesh.shape),

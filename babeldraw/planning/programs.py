@@ -15,7 +15,9 @@ from jax.sharding import Mesh
 
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.execution import Execution
-from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
+from babeldraw.parallel.mesh import batch_groups
+from babeldraw.parallel.rules import INFERENCE_RULES, placing, replicated
+from babeldraw.sampling import places
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.machine import Machine
@@ -82,24 +84,17 @@ def abstract_sampler(objective: Objective, mesh: Mesh) -> Sampler:
       NotOffered: the objective draws no pictures.
     """
     objective = objective.with_execution(Execution())
-    with placing(mesh, INFERENCE_RULES):
-        variables = describe_state(objective, mesh, INFERENCE_RULES)
-        params = abstract_state(objective, variables).params
+    variables = describe_state(objective, mesh, INFERENCE_RULES)
+    params = abstract_state(objective, variables).params
     networks = {**_on(mesh, objective.abstract_constants()), **params}
-    batch_size = SAMPLES * mesh.shape["data"] * mesh.shape["stage"]
+    batch_size = SAMPLES * batch_groups(mesh)
     return objective.sampler(networks, guidance_weight=GUIDANCE_WEIGHT, batch_size=batch_size)
 
 
-def compile_sampling(sampler: Sampler, mesh: Mesh) -> CompiledProgram:
+def compile_sampling(sampler: Sampler) -> CompiledProgram:
     """The program of an `abstract_sampler` for a batch of its size."""
-    with placing(mesh, INFERENCE_RULES):
-        rows = batch_sharding(mesh, INFERENCE_RULES)
-        inputs = [
-            jax.ShapeDtypeStruct(
-                entry.shape, entry.dtype, sharding=rows if entry.shape else replicated(mesh)
-            )
-            for entry in sampler.inputs(sampler.batch_size)
-        ]
+    with places.running_on(sampler.mesh):
+        inputs = sampler.inputs(sampler.batch_size)
         arguments = (sampler.params, sampler.tokenizer_params, *inputs)
         return run_compiler(
             lambda: sampler.program.lower(*arguments).compile(), _tree_bytes(arguments)

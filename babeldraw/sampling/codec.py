@@ -15,6 +15,7 @@ from babeldraw.errors import UserError
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.rules import batch_shards
+from babeldraw.sampling import places
 from babeldraw.sampling.batches import FixedBatches
 
 
@@ -76,7 +77,7 @@ class Codec(FixedBatches):
     @functools.cached_property
     def identity(self) -> str:
         """As `token_identity`."""
-        return token_identity(self.params)
+        return token_identity(places.fetch(self._on_mesh))
 
     @functools.cached_property
     def _encode(self) -> Callable[..., jax.Array]:

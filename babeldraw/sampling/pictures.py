@@ -10,11 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.parallel.mesh import batch_groups
+from babeldraw.sampling import places
+from babeldraw.sampling.batches import fit_groups
 from babeldraw.sampling.codec import decode_pictures
 from babeldraw.sampling.generate import Weights, generate_tokens
 
@@ -36,11 +40,13 @@ class Sampler:
     """A trained text-to-image model with its tokenizer, and how to draw from it.
 
     Attributes:
-      params, tokenizer_params: trained parameters, unboxed.
+      params, tokenizer_params: trained parameters, unboxed. It draws on the mesh that `params` lie
+        on (see `places`).
       guidance_weight, temperature, cutoff, top_k, top_p, redraw: see `generate.generate_tokens`.
-      batch_size: pictures drawn at a time; changes speed and memory, and a token only where two
-        were as good a draw as sums of the model's dtype can tell, or where one before it changed.
-        The same tokens are the same picture (see `codec.decode_pictures`).
+      batch_size: pictures drawn at a time, made a multiple of the mesh's `batch_groups`; changes
+        speed and memory, and a token only where two were as good a draw as sums of the model's
+        dtype can tell, or where one before it changed. The same tokens are the same picture (see
+        `codec.decode_pictures`).
     """
 
     model: EncoderDecoder
@@ -82,13 +88,15 @@ class Sampler:
           UserError: see `generate_tokens`; a token of the prefix is no code of the tokenizer.
         """
         text = np.asarray(text_tokens, np.int32)
+        text = text.reshape(len(text), -1, text.shape[-1])
         prompts, total = len(text), len(text) * num_samples
         # The prompt's own content keys its noise, so that its place among others does not.
         ids = np.array([zlib.crc32(row.tobytes()) for row in text], np.uint32)
         given = None if prefix is None else self._checked(prefix)
-        batch_size = min(self.batch_size, total)
-        # So many pictures next to each other share their prompt, and its encoding, in every batch.
-        shared = math.gcd(num_samples, batch_size)
+        batch_size = fit_groups(min(self.batch_size, total), self.mesh)
+        # So many pictures next to each other share their prompt, and its encoding, in every batch
+        # and in each group's part of it.
+        shared = math.gcd(num_samples, batch_size // batch_groups(self.mesh))
         parts = []
         for start in range(0, total, batch_size):
             # The last batch is filled up with its own first row, so that one program serves all.
@@ -99,10 +107,10 @@ class Sampler:
                 text[of[::shared]],
                 ids[of],
                 number.astype(np.uint32),
-                seed,
+                np.int32(seed),
                 None if given is None else given[of],
             )
-            parts.append([np.asarray(part)[: total - start] for part in batch])
+            parts.append([part[: total - start] for part in batch])
             if on_progress:
                 on_progress(min(start + batch_size, total), total)
         stacked = [np.concatenate(part) for part in zip(*parts, strict=True)]
@@ -120,25 +128,44 @@ class Sampler:
         """What `program` takes after the parameters, for `rows` pictures of as many prompts."""
 
         def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(shape, dtype)
+            sharding = places.input_sharding(shape, self.mesh)
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-        text = array(jnp.int32, rows, self.model.text_length)
+        text = array(jnp.int32, rows, np.size(self.guidance_weight), self.model.text_length)
         return text, array(jnp.uint32, rows), array(jnp.uint32, rows), array(jnp.int32)
 
     @functools.cached_property
-    def _draw(self) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-        # Once: host arrays would be sent to the device again with every batch.
-        on_device = jax.device_put((self.params, self.tokenizer_params))
-        return functools.partial(self.program, *on_device)
+    def mesh(self) -> Mesh:
+        """Where it draws."""
+        return places.mesh_of(self.params)
+
+    @functools.cached_property
+    def _on_mesh(self) -> tuple[Any, Any]:
+        # Once: host arrays would be sent to the devices again with every batch.
+        params, tokenizer_params = places.put_params(
+            (self.params, self.tokenizer_params), self.mesh
+        )
+        return params, tokenizer_params
+
+    def _draw(self, *inputs: np.ndarray | np.int32 | None) -> tuple[np.ndarray, ...]:
+        """`program` of host arrays; whole host arrays."""
+        placed = [
+            None if array is None else places.put_input(np.asarray(array), self.mesh)
+            for array in inputs
+        ]
+        with places.running_on(self.mesh):
+            drawn: tuple[np.ndarray, ...] = places.fetch(self.program(*self._on_mesh, *placed))
+        return drawn
 
     @functools.cached_property
     def program(self) -> jax.stages.Wrapped:
         """The whole of it as one function to be compiled, for one batch: pictures, tokens, scores.
 
-        Its arguments: `params`, `tokenizer_params`, `text int32[prompts, text]` or `[prompts,
-        texts, text]`, `prompt_ids uint32[batch]`, `numbers uint32[batch]`, the seed, and `prefix
-        int32[batch, prefix]` or None. The batch has the pictures of a prompt next to each other,
-        as many for each.
+        Its arguments: `params`, `tokenizer_params`, `text int32[prompts, texts, text]`, `prompt_ids
+        uint32[batch]`, `numbers uint32[batch]`, the seed `int32[]`, and `prefix int32[batch,
+        prefix]` or None. The batch has the pictures of a prompt next to each other, as many for
+        each. To be lowered and called within `places.running_on`, with arrays that lie as
+        `inputs` says.
         """
 
         @jax.jit

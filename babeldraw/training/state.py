@@ -90,6 +90,19 @@ def _unboxed_state(objective: Objective, params: Any) -> TrainState:
     )
 
 
+def describe_params(objective: Objective, mesh: Mesh, rules: Rules) -> list[Variable]:
+    """The parameters of all players, in the order of `jax.tree.leaves`."""
+    variables = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(
+        objective.abstract_params, is_leaf=is_box
+    ):
+        array = unbox(leaf)
+        name, axes = "/".join(("params", *_names(path))), logical_axes(leaf)
+        sharding = variable_sharding(name, array.shape, axes, mesh, rules)
+        variables.append(Variable(name, array.shape, array.dtype, axes, sharding))
+    return variables
+
+
 def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Variable]:
     """Every variable of the state, in the order of `jax.tree.leaves(init_state(...))`.
 
@@ -98,16 +111,7 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
     columns of a factored one) has no place. An array of another rank, such as a count, is on every
     device.
     """
-    params: dict[tuple[str, ...], Variable] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(
-        objective.abstract_params, is_leaf=is_box
-    ):
-        array = unbox(leaf)
-        parts, axes = _names(path), logical_axes(leaf)
-        name = "/".join(("params", *parts))
-        sharding = variable_sharding(name, array.shape, axes, mesh, rules)
-        params[parts] = Variable(name, array.shape, array.dtype, axes, sharding)
-
+    params = {tuple(v.name.split("/")[1:]): v for v in describe_params(objective, mesh, rules)}
     variables = []
     shapes = jax.eval_shape(lambda: init_state(objective, 0))
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
@@ -115,7 +119,8 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
         if parts[0] == "params":
             variables.append(params[parts[1:]])
             continue
-        name, axes, sharding = "/".join(parts), (), replicated(mesh)
+        name, sharding = "/".join(parts), replicated(mesh)
+        axes: tuple[str | None, ...] = ()
         # optimizer_state/PLAYER/.../PATH OF THE PARAMETER IN ITS PLAYER'S TREE
         owners = [(*parts[1:2], *parts[start:]) for start in range(2, len(parts))]
         owner = next((params[path] for path in owners if path in params), None)

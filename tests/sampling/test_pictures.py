@@ -2,14 +2,11 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
 from babeldraw.sampling.pictures import Sampler
 from tests.models import tiny
 
@@ -91,20 +88,3 @@ def test_progress_counts_to_the_number_of_pictures():
         TEXT, num_samples=2, on_progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(4, 6), (6, 6)]
-
-
-@pytest.mark.slow
-def test_a_mesh_changes_no_picture():
-    """Rows over `data` and weights over `model`, as `babeldraw plan` compiles it."""
-    draw = sampler(guidance_weight=1.5)
-    text, numbers = np.repeat(TEXT[:2], 2, axis=0), np.arange(4, dtype=np.uint32)
-    arguments = (draw.params, draw.tokenizer_params, text, numbers, numbers, 0)
-    expected = np.asarray(draw.program(*arguments)[0])
-    mesh = make_mesh({"data": 2, "model": 2}, jax.devices()[:4])
-    on_mesh = sampler(guidance_weight=1.5, batch_size=4)  # another instance: compiled anew
-    with placing(mesh, INFERENCE_RULES):
-        rows = batch_sharding(mesh, INFERENCE_RULES)
-        whole = replicated(mesh)
-        placed = jax.device_put(arguments, (whole, whole, rows, rows, rows, whole))
-        found = np.asarray(on_mesh.program(*placed)[0])
-    assert np.abs(found.astype(int) - expected).max() <= 1

@@ -11,12 +11,16 @@ shape with the layers in one axis, which is what every other machine and samplin
 loop writes and restores checkpoints by saving.py.
 """
 
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 
 from babeldraw import files
 from babeldraw.errors import UserError
@@ -56,6 +60,26 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
     Raises:
       UserError: there is no such checkpoint, or it is damaged.
     """
+    with reading_params(model_dir, step) as (path, run):
+        tree = checkpoint_files.read_tree(path)
+
+        def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
+            name = f"params/{variable_name(keys)}"
+            if run.get("fingerprints", {}).get(name) not in (None, fingerprint_host_array(array)):
+                raise checkpoint_files.Damaged(f"{name} is not what was saved")
+            return array.reshape(sequential_shape(run, name))
+
+        params: dict[str, Params] = jax.tree_util.tree_map_with_path(sequential, tree)
+        return params
+
+
+@contextlib.contextmanager
+def reading_params(model_dir: str, step: int | None) -> Iterator[tuple[epath.Path, dict[str, Any]]]:
+    """The folder of a checkpoint's parameters, and its JSON.
+
+    Raises:
+      UserError: there is no such checkpoint; or within, it cannot be read.
+    """
     latest = latest_step(model_dir)
     step = latest if step is None else step
     path = files.path(model_dir) / "checkpoints" / str(step) / "params"
@@ -63,27 +87,19 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
         raise UserError(f"{model_dir} has no checkpoint of step {step}: its latest is {latest}.")
     try:
         with checkpoint_files.reading():
-            run = checkpoint_files.read_run(path.parent)
-            tree = checkpoint_files.read_tree(path)
+            yield path, checkpoint_files.read_run(path.parent)
     except checkpoint_files.Damaged as error:
-        raise UserError(_damaged(model_dir, step, str(error))) from error
-
-    def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
-        name = f"params/{variable_name(keys)}"
-        if run.get("fingerprints", {}).get(name) not in (None, fingerprint_host_array(array)):
-            raise UserError(_damaged(model_dir, step, f"{name} is not what was saved"))
-        described = run["variables"][name]
-        return array.reshape(json.loads(described[described.index("[") :]))
-
-    params: dict[str, Params] = jax.tree_util.tree_map_with_path(sequential, tree)
-    return params
+        raise UserError(
+            f"The checkpoint of step {step} in {model_dir} is damaged ({error}): name another "
+            "step, or train on in that directory, which goes on from the last good one."
+        ) from error
 
 
-def _damaged(model_dir: str, step: int, fault: str) -> str:
-    return (
-        f"The checkpoint of step {step} in {model_dir} is damaged ({fault}): name another step, or "
-        "train on in that directory, which goes on from the last good one."
-    )
+def sequential_shape(run: dict[str, Any], name: str) -> list[int]:
+    """The shape of a variable by a checkpoint's JSON, the layers of a stack in one axis."""
+    described = run["variables"][name]
+    shape: list[int] = json.loads(described[described.index("[") :])
+    return shape
 
 
 def save_constants(model_dir: str, constants: Constants) -> None:
@@ -117,7 +133,7 @@ def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
     Raises:
       UserError: there is no such checkpoint, or it is damaged.
     """
-    networks: dict[str, Params] = _merge(load_constants(model_dir), load_params(model_dir, step))
+    networks: dict[str, Params] = merge(load_constants(model_dir), load_params(model_dir, step))
     return networks
 
 
@@ -136,9 +152,19 @@ def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
     return {**networks["tokenizer"], **networks.get("tokenizer_ema", {})}
 
 
-def _merge(first: Any, second: Any) -> Any:
+@dataclasses.dataclass(frozen=True)
+class TrainedTokenizer:
+    """Gives the tokenizer of the run in `model_dir` when it is called, as `load_tokenizer` does."""
+
+    model_dir: str
+
+    def __call__(self) -> Params:
+        return load_tokenizer(self.model_dir)
+
+
+def merge(first: Any, second: Any) -> Any:
     """Union of two nested dicts of arrays that share no leaf."""
     if not isinstance(first, dict):
         return second
-    both = {name: _merge(first[name], second[name]) for name in first.keys() & second.keys()}
+    both = {name: merge(first[name], second[name]) for name in first.keys() & second.keys()}
     return {**first, **second, **both}
