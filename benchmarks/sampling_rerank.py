@@ -30,7 +30,7 @@ JUDGES = {
 
 def train_judge(directory: Path, settings: list[str]) -> None:
     """Trains a CoCa there unless there is one."""
-    if (directory / "config.gin").exists():
+    if (directory / "settings.json").exists():
         return
     from babeldraw.cli.support.machines import load_machine_file, set_environment
     from babeldraw.cli.support.recipes import train_recipe

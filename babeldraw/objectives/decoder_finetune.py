@@ -21,8 +21,8 @@ class DecoderFinetune(Tokenizer):
     gives raw RGB: `ViTVQGAN.output`, which the recipe sets.
 
     Attributes:
-      source: gives the trained tokenizer's parameters, such as `checkpoints.load_tokenizer` of a
-        run directory; called once, at the start of a run.
+      source: gives the trained tokenizer's parameters, such as `checkpoints.TrainedTokenizer`
+        of a run directory; called once, at the start of a run.
     """
 
     source: Callable[[], Params]

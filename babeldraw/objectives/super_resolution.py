@@ -40,7 +40,7 @@ class SuperResolution(PictureMaker):
 
     Attributes:
       tokenizer_params: gives the trained tokenizer's parameters, such as
-        `checkpoints.load_tokenizer` of a run directory; called once, at the start of a run.
+        `checkpoints.TrainedTokenizer` of a run directory; called once, at the start of a run.
     """
 
     model: SuperResolver

@@ -43,8 +43,8 @@ class TextToImage(Objective):
 
     Attributes:
       tokenizer: the frozen ViT-VQGAN, which runs inside the step on batches that bring `image`.
-      tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.load_tokenizer` of a
-        run directory; called once, at the start of a run.
+      tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.TrainedTokenizer`
+        of a run directory; called once, at the start of a run.
       prompt_dropout_rate: share of prompts replaced by padding, for guidance. The patent does this
         in a finetune of 100,000 steps; here it is a rate of any run.
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model

@@ -1,6 +1,8 @@
-"""Learning-rate schedules: plain functions of the step, after optax."""
+"""Learning-rate schedules: functions of the step, after optax, that a run can keep as data."""
 
+import dataclasses
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,33 +12,61 @@ import optax
 from babeldraw.errors import UserError
 
 
-def warmup_cosine(
-    peak: float, warmup_steps: int, total_steps: int, final: float = 0.0
-) -> optax.Schedule:
-    """Linear from 0 to `peak`, then a half cosine to `final` (ViT-VQGAN: 1e-4 to 5e-5)."""
-    if warmup_steps >= total_steps:
-        raise UserError(
-            f"The learning rate warms up over {warmup_steps} steps but the run has {total_steps}; "
-            "raise TRAIN_STEPS or lower warmup_steps."
-        )
-    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup_steps, total_steps, final)
+@dataclasses.dataclass(frozen=True)
+class WarmupCosine:
+    """Linear from 0 to `peak`, then a half cosine to `final` (ViT-VQGAN: 1e-4 to 5e-5).
+
+    Raises:
+      UserError: the run ends before the rate has warmed up.
+    """
+
+    peak: float
+    warmup_steps: int
+    total_steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup_steps >= self.total_steps:
+            raise UserError(
+                f"The learning rate warms up over {self.warmup_steps} steps but the run has "
+                f"{self.total_steps}; raise TRAIN_STEPS or lower warmup_steps."
+            )
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at `step`."""
+        return optax.warmup_cosine_decay_schedule(
+            0.0, self.peak, self.warmup_steps, self.total_steps, self.final
+        )(step)
 
 
-def warmup_exponential(
-    peak: float,
-    warmup_steps: int = 5_000,
-    decay_start: int = 85_000,
-    decay_end: int = 450_000,
-    final_ratio: float = 0.025,
-) -> optax.Schedule:
+@dataclasses.dataclass(frozen=True)
+class WarmupExponential:
     """Linear warm-up, constant, exponential decay to `final_ratio * peak` (patent, stage 2)."""
-    decay = optax.exponential_decay(
-        peak, decay_end - decay_start, final_ratio, end_value=final_ratio * peak
-    )
-    return optax.join_schedules(
-        [optax.linear_schedule(0.0, peak, warmup_steps), optax.constant_schedule(peak), decay],
-        [warmup_steps, decay_start],
-    )
+
+    peak: float
+    warmup_steps: int = 5_000
+    decay_start: int = 85_000
+    decay_end: int = 450_000
+    final_ratio: float = 0.025
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at `step`."""
+        rise = optax.linear_schedule(0.0, self.peak, self.warmup_steps)
+        decay = optax.exponential_decay(
+            self.peak,
+            self.decay_end - self.decay_start,
+            self.final_ratio,
+            end_value=self.final_ratio * self.peak,
+        )
+        return optax.join_schedules(
+            [rise, optax.constant_schedule(self.peak), decay],
+            [self.warmup_steps, self.decay_start],
+        )(step)
+
+
+warmup_cosine = WarmupCosine
+warmup_exponential = WarmupExponential
+"""As recipes call them."""
 
 
 def plot_schedule(schedule: optax.Schedule, steps: int, path: str | os.PathLike[str]) -> None:

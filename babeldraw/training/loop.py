@@ -19,6 +19,7 @@ from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
+from babeldraw.training.keeping.settings import keep_settings
 from babeldraw.training.keeping.vocabulary import keep_vocabulary
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
@@ -93,6 +94,7 @@ def train(
         skipped.
     """
     began_run = time.perf_counter()
+    parts = {"objective": objective, "train_dataset": train_dataset, "eval_dataset": eval_dataset}
     # 1. The machine: its mesh, and the rules that place arrays on it.
     objective = objective.with_execution(machine.execution)
     mesh = make_mesh(machine.mesh, devices)
@@ -124,6 +126,7 @@ def train(
             constants = load_constants(model_dir)
             _say(f"resumed from step {int(state.step)} of {model_dir}")
         start = int(state.step)
+        keep_settings(directory, parts, done=start >= train_steps)
         if start >= train_steps:
             _say(f"{model_dir} has been trained to step {start} already")
             return state

@@ -4,6 +4,7 @@ SqueezeNet's come with Babeldraw. VGG16's are a file of the user's. EfficientNet
 package of their own, which is read without being imported.
 """
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -103,6 +104,24 @@ def efficientnet_lite0(path: str | os.PathLike[str] | None = None) -> Params:
             params[f"block{block}"] = layers
             block += 1
     return params
+
+
+@dataclasses.dataclass(frozen=True)
+class SqueezeNetWeights:
+    """Gives `squeezenet` when it is called: as a setting that a run can keep."""
+
+    def __call__(self) -> Params:
+        return squeezenet()
+
+
+@dataclasses.dataclass(frozen=True)
+class VGG16Weights:
+    """Gives `vgg16` of the file `path` when it is called."""
+
+    path: str
+
+    def __call__(self) -> Params:
+        return vgg16(self.path)
 
 
 def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:

@@ -1,13 +1,20 @@
 """Run directories that no training has written: networks of a few hundred weights."""
 
+import contextlib
+import json
+import pathlib
+
+import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.parallel.rules import unbox
 from babeldraw.training.keeping.checkpoints import save_constants
 from babeldraw.training.keeping.saving import Checkpoints
+from babeldraw.training.keeping.settings import NAME, write_settings
 from babeldraw.training.state import TrainState, Variable, variable_name
 from tests.models import tiny, tiny_coca
 
@@ -66,11 +73,12 @@ from babeldraw.models import super_resolution as model
 from babeldraw.objectives import super_resolution
 from babeldraw.training.keeping import checkpoints
 
+checkpoints.TrainedTokenizer.model_dir = 'unused'
 loop.train.objective = @super_resolution.SuperResolution()
 super_resolution.SuperResolution:
   model = @model.SuperResolver()
   tokenizer = @vit_vqgan.ViTVQGAN()
-  tokenizer_params = @checkpoints.load_tokenizer
+  tokenizer_params = @checkpoints.TrainedTokenizer()
   optimizer = @optimizers.Adam()
 model.SuperResolver:
   factor = 2
@@ -84,6 +92,7 @@ from babeldraw.models import encoder_decoder
 from babeldraw.objectives import text_to_image
 from babeldraw.training.keeping import checkpoints
 
+checkpoints.TrainedTokenizer.model_dir = 'unused'
 loop.train.objective = @text_to_image.TextToImage()
 pipeline.Dataset:
   mixture_or_task_name = 'emoji_quickstart_32'
@@ -91,7 +100,7 @@ pipeline.Dataset:
 text_to_image.TextToImage:
   model = @encoder_decoder.EncoderDecoder()
   tokenizer = @vit_vqgan.ViTVQGAN()
-  tokenizer_params = @checkpoints.load_tokenizer
+  tokenizer_params = @checkpoints.TrainedTokenizer()
   optimizer = @optimizers.Adam()
 encoder_decoder.EncoderDecoder:
   text_vocab_size = 2048
@@ -183,4 +192,23 @@ def _write(directory, config_text, params):
     checkpoints.save(1, state)
     checkpoints.close()
     (directory / "config.gin").write_text(config_text)
+    write_settings(directory, settings_of([str(directory / "config.gin")]))
     return str(directory)
+
+
+def settings_of(files, unneeded=()):
+    """What `loop.train` would keep of a recipe."""
+    parse_gin(files, [], unneeded=unneeded)
+    return {
+        name: gin.query_parameter(f"loop.train.{name}").scoped_configurable_fn()
+        for name in ("objective", "train_dataset", "eval_dataset")
+    }
+
+
+@contextlib.contextmanager
+def changed_settings(directory):
+    """The settings of a run directory, as JSON to change."""
+    path = pathlib.Path(directory) / NAME
+    settings = json.loads(path.read_text())
+    yield settings
+    path.write_text(json.dumps(settings))

@@ -223,8 +223,8 @@ def test_an_output_that_is_a_file_is_refused(run, capsys):
 
 def test_another_vocabulary_is_refused(tmp_path, capsys):
     run = runs.write_text_to_image(tmp_path)
-    config = tmp_path / "text_to_image" / "config.gin"
-    config.write_text(config.read_text().replace("vocab_size = 2048", "vocab_size = 1000"))
+    with runs.changed_settings(run) as settings:
+        settings["objective"]["model"]["text_vocab_size"] = 1000
     assert "has 2048 tokens and the model knows 1000: it is not the one" in refused(
         capsys, "a cook", "--checkpoint", run
     )
@@ -232,11 +232,9 @@ def test_another_vocabulary_is_refused(tmp_path, capsys):
 
 def test_a_run_draws_without_its_data(tmp_path):
     run = runs.write_text_to_image(tmp_path)
-    config = tmp_path / "text_to_image" / "config.gin"
-    task = "mixture_or_task_name = '"
-    assert task in config.read_text()
-    config.write_text(config.read_text().replace(task, f"{task}folder:/gone/"))
-    with pytest.raises(UserError, match="There is no '/gone/"):
+    with runs.changed_settings(run) as settings:
+        settings["train_dataset"]["mixture_or_task_name"] = "folder:/gone/"
+    with pytest.raises(UserError, match="There is no '/gone"):
         open_run(run).vocabulary  # noqa: B018
     kept = tmp_path / "text_to_image" / "vocabulary.model"
     kept.write_bytes(EMOJI_VOCABULARY.read_bytes())

@@ -1,16 +1,16 @@
-"""A finished (or running) run directory, opened again: its recipe, networks and data."""
+"""A finished (or running) run directory, opened again: its settings, networks and data."""
 
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
-from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
     from seqio import SentencePieceVocabulary
 
     from babeldraw.data.pipeline import Dataset
@@ -23,27 +23,49 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What `config.gin` and the latest checkpoint of a run directory say.
+    """What the settings and the latest checkpoint of a run directory say.
 
     Its methods give what its objective trains or holds frozen, ready for use, or one sentence that
     it does not.
+
+    Attributes:
+      mesh: where the networks lie and run; None: on one device.
     """
 
     model_dir: str
     objective: "Objective"
-    train_dataset: "Dataset"
-    eval_dataset: "Dataset | None"
+    settings: Mapping[str, Any]
+    mesh: "Mesh | None" = None
+
+    @functools.cached_property
+    def train_dataset(self) -> "Dataset":
+        """What it was trained on; read at first use, for it brings TensorFlow.
+
+        Raises:
+          UserError: it is not a task's.
+        """
+        dataset: Dataset | None = _part(self.model_dir, self.settings, "train_dataset")
+        if dataset is None:
+            raise UserError(f"{self.model_dir} has no training dataset in its settings.")
+        return dataset
+
+    @functools.cached_property
+    def eval_dataset(self) -> "Dataset | None":
+        """What it was evaluated on, if anything."""
+        dataset: Dataset | None = _part(self.model_dir, self.settings, "eval_dataset")
+        return dataset
 
     @functools.cached_property
     def networks(self) -> "Networks":
-        """Parameters of each network, trained or frozen, as host arrays; read at first use.
+        """Parameters of each network, trained or frozen, on the mesh; read at first use.
 
         Raises:
-          UserError: there is no checkpoint, or it is damaged.
+          UserError: there is no checkpoint, it is damaged, or the mesh does not divide it.
         """
-        from babeldraw.training.keeping import checkpoints
+        from babeldraw.parallel.mesh import one_device
+        from babeldraw.training.keeping.placing import place_networks
 
-        return checkpoints.load_networks(self.model_dir)
+        return place_networks(self.model_dir, self.objective, self.mesh or one_device())
 
     @functools.cached_property
     def vocabulary(self) -> "SentencePieceVocabulary":
@@ -96,33 +118,45 @@ class Run:
             ) from error
 
 
-def open_run(model_dir: str) -> Run:
-    """Opens a run directory; replaces gin's global configuration by the run's.
+def open_run(model_dir: str, mesh: "Mesh | None" = None) -> Run:
+    """Opens a run directory by its settings; runs nothing of what stands in it.
+
+    Args:
+      mesh: see `Run`.
 
     Raises:
-      UserError: it is no run directory.
+      UserError: it is no run directory, or its settings are not what Babeldraw writes.
     """
-    config = files.path(model_dir) / "config.gin"
-    if not config.exists():
-        raise UserError(
-            f"{model_dir} is not a run directory (it has no config.gin); give the --model_dir of a "
-            "`babeldraw train` run."
-        )
-    gin_config.parse_gin([str(files.local_copy(config))], [])
-    return Run(
-        model_dir,
-        _configured("objective")(),
-        _configured("train_dataset")(),
-        _configured("eval_dataset")(),
-    )
+    from babeldraw.training.keeping.settings import read_settings
+
+    settings = read_settings(files.path(model_dir))
+    objective = _part(model_dir, settings, "objective")
+    if objective is None:
+        raise UserError(f"{model_dir} has no objective in its settings; give another run.")
+    return Run(model_dir, objective, settings, mesh)
 
 
-def _configured(name: str) -> Callable[[], Any]:
-    """What makes an argument of `loop.train`; None where the run does not set it."""
-    import gin
+def _part(model_dir: str, settings: Mapping[str, Any], name: str) -> Any:
+    """One of the settings' values, as the object that it was; None where there is none.
 
+    Raises:
+      UserError: it is none that Babeldraw has, or of the wrong kind.
+    """
+    from babeldraw.cli.support.known_classes import known_classes
+    from babeldraw.objectives.base import Objective
+    from babeldraw.training.keeping.settings import NAME, class_name, from_data
+
+    known: Mapping[str, type] = known_classes()
+    wanted: type = Objective
+    if name != "objective":
+        from babeldraw.data.pipeline import Dataset
+
+        known, wanted = {class_name(Dataset): Dataset}, Dataset
+    place = f"{name} in {files.path(model_dir) / NAME}"
     try:
-        make: Callable[[], Any] = gin.query_parameter(f"loop.train.{name}").scoped_configurable_fn
-    except ValueError:
-        return lambda: None
-    return make
+        value = from_data(settings.get(name), known, place)
+    except RecursionError:
+        raise UserError(f"{place} is nested without end; give another run.") from None
+    if value is not None and not isinstance(value, wanted):
+        raise UserError(f"{place} is no {wanted.__name__}; bring the file back from a copy.")
+    return value
