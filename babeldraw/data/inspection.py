@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from babeldraw.data import duplicates, raw, tasks
 from babeldraw.data.raw import RawExample
-from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.errors import UserError
 
@@ -66,7 +65,7 @@ def inspect_task(name: str, split: str, limit: int | None = None, shown: int = 3
         found.words += [len(caption.split()) for caption in captions]
         looks.add(image)
     found.groups = [[found.names[index] for index in group] for group in looks.groups()]
-    found.skipped = [source.skipped for source in sources if isinstance(source, PictureSource)]
+    found.skipped = [source.skipped for source in sources if hasattr(source, "skipped")]
     return found
 
 

@@ -50,7 +50,7 @@ def test_inspect_a_registered_task_and_a_limit(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "5 pictures, 5 captions" in out and "left out:\n  nothing" in out
     assert main.main([*arguments, "--limit", "0"]) == 2
-    assert "give 1 or more" in capsys.readouterr().err
+    assert "1 or more" in capsys.readouterr().err
 
 
 def test_nothing_to_show():

@@ -1,6 +1,6 @@
 """Tasks made from a name alone, for pictures of one's own:
 
-  folder:FOLDER                  captions.jsonl, captions.csv, or a .txt beside each picture
+  folder:FOLDER                  captions.jsonl, metadata.csv, ... or a .txt beside each picture
   coco:FILE.json[,FOLDER]        COCO's captions JSON and the pictures that it names
   narratives:FILE.jsonl[,FOLDER] Localized Narratives and the pictures that they name
   webdataset:FOLDER              img2dataset's .tar shards
@@ -28,7 +28,7 @@ import seqio
 import tensorflow as tf
 
 from babeldraw.data import features, preprocessing
-from babeldraw.data.sources import readers, record_shards, shards, tfds_source, token_set
+from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Reader
 from babeldraw.errors import UserError
@@ -39,7 +39,7 @@ VOCABULARY_NAME = "vocabulary.model"
 DROPPED_NAME = "dropped.json"
 
 _FOLDERS: dict[str, Callable[..., Any]] = {
-    "folder": readers.read_folder,
+    "folder": folders.read_folder,
     "webdataset": shards.read_webdataset,
     "parquet": shards.read_parquet,
     "tfrecord": record_shards.read_tfrecord,

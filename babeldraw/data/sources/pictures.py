@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from jaxtyping import UInt8
 
-from babeldraw.data.images import UnreadableImage, decode_image, read_image
+from babeldraw.data.images import NO_HEIF, UnreadableImage, decode_image, read_image
 from babeldraw.data.sources import records
 
 VALIDATION_SHARE = 0.02
@@ -26,15 +26,23 @@ SAID = 5  # names of each kind that go to the log
 _log = logging.getLogger(__name__)
 
 
+ADVICE = {
+    NO_HEIF: "pip install 'babeldraw[pictures]' reads them",
+    "ending not read": "save them as PNG or JPEG",
+    "caption file not read": "docs/own_pictures.md has the names and forms that are",
+}
+"""What helps, by kind of what is left out."""
+
+
 class Skipped:
     """What was left out.
 
     Attributes:
       kinds: names by kind, in the order in which they were met, each once. Kinds are those of
         `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
-        `missing picture`, `path outside the folder`, `missing shard`, `damaged shard`,
-        `damaged record`, `failed download`, `name taken` (by another picture), `in an evaluation
-        set`.
+        `missing picture`, `ending not read`, `caption file not read`, `path outside the folder`,
+        `missing shard`, `damaged shard`, `damaged record`, `failed download`, `name taken` (by
+        another picture), `in an evaluation set`.
     """
 
     def __init__(self) -> None:
@@ -48,7 +56,7 @@ class Skipped:
         names[name] = None
         if len(names) <= SAID:
             more = " (more of this kind are left out in silence)" if len(names) == SAID else ""
-            _log.warning("left out, %s: %s%s", kind, printable(name), more)
+            _log.warning("left out, %s: %s%s", _with_advice(kind), printable(name), more)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +97,7 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture and its captions, which are not empty.
+    """A picture and its captions, none of which is empty.
 
     Attributes:
       name: tells it from the others of its source; the split depends on names alone.
@@ -117,28 +125,32 @@ class Picture:
         return decode_image(io.BytesIO(data), self.name)
 
 
-Entry = tuple[str, str, Place]
-"""Name of a picture, one caption as it was found, and where the picture is."""
+Entry = tuple[str, str | None, Place]
+"""Name of a picture, one caption as it was found (None: there is none), where the picture is."""
 
 Reader = Callable[[Skipped], Iterable[Entry]]
 """Lists a source; adds to the argument what is no picture with a caption."""
 
 
-def collect(entries: Iterable[Entry], skipped: Skipped) -> list[Picture]:
+def collect(entries: Iterable[Entry], skipped: Skipped, *, captioned: bool = True) -> list[Picture]:
     """One picture a name, in order of the names, with those of its captions that say something.
 
-    Of several pictures of one name the first stays.
+    Of several pictures of one name the first stays. Where `captioned` is false, pictures without
+    captions stay, too.
     """
     found: dict[str, tuple[Place, list[str]]] = {}
     for name, caption, place in entries:
-        text = " ".join(caption.split())
+        text = " ".join((caption or "").split())
+        fault = None
         if not text:
-            skipped.add("empty caption", name)
+            fault = "no caption" if caption is None else "empty caption"
         elif not _is_utf8(text):
-            skipped.add("invalid UTF-8", name)
+            fault = "invalid UTF-8"
+        if fault and captioned:
+            skipped.add(fault, name)
         elif found.setdefault(name, (place, []))[0] != place:
             skipped.add("name taken", f"{name} of {place.file}")
-        else:
+        elif not fault:
             found[name][1].append(text)
     return [Picture(name, tuple(found[name][1]), found[name][0]) for name in sorted(found)]
 
@@ -172,7 +184,19 @@ def named(skipped: Skipped, limit: int = 10) -> Iterator[str]:
     for kind, names in sorted(skipped.kinds.items()):
         first = [printable(name) for name in list(names)[:limit]]
         rest = f" and {len(names) - limit} more" if len(names) > limit else ""
-        yield f"{len(names)} {kind}: {', '.join(first)}{rest}"
+        yield f"{len(names)} {_with_advice(kind)}: {', '.join(first)}{rest}"
+
+
+def in_short(skipped: Skipped) -> str:
+    """How many of each kind, and a name of each."""
+    return ", ".join(
+        f"{len(names)} {kind} such as {printable(next(iter(names)))}"
+        for kind, names in skipped.kinds.items()
+    )
+
+
+def _with_advice(kind: str) -> str:
+    return f"{kind} ({ADVICE[kind]})" if kind in ADVICE else kind
 
 
 def _fraction(name: str) -> float:

@@ -1,11 +1,10 @@
-"""Captions beside picture files: a plain folder, COCO's JSON, Localized Narratives' JSONL.
+"""Captions of picture files: COCO's JSON, Localized Narratives' JSONL, and what readers share.
 
 A reader lists entries (`pictures.Entry`) and hands to `pictures.Skipped` what it must leave out. It
 raises `UserError` where nothing can be read at all, and nothing else, whatever the files contain.
 Bytes that are no UTF-8 come through as surrogates, so that only the captions that have them fall.
 """
 
-import csv
 import json
 import os
 import pathlib
@@ -15,82 +14,15 @@ from typing import Any
 from babeldraw.data.sources.pictures import Entry, Place, Skipped
 from babeldraw.errors import UserError
 
-_ENDINGS = "jpg jpeg jpe png webp gif bmp tif tiff jp2 avif ppm pgm pnm"
+_ENDINGS = (
+    "jpg jpeg jpe jfif pjpeg pjp png apng webp gif bmp dib tif tiff jp2 j2k avif ppm pgm pnm "
+    "heic heif hif svg"
+)
 SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split(" "))
 """Of picture files that are found by their own name; those named in a captions file need none."""
 
 CAPTION_KEYS = ("caption", "captions", "text", "txt")
 NAME_KEYS = ("file_name", "image")
-
-
-def read_folder(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
-    """Pictures with ``captions.jsonl``, else ``captions.csv``, else a .txt beside each.
-
-    A line of captions.jsonl is ``{"file_name": ..., "caption": text or list of texts}``;
-    captions.csv has a header with the columns file_name and caption; a .txt has a caption a line.
-    Names are relative to the folder. A picture may come up again: it then has several captions.
-    """
-    if (folder / "captions.jsonl").is_file():
-        return _read_jsonl(folder, skipped)
-    if (folder / "captions.csv").is_file():
-        return _read_csv(folder, skipped)
-    return _read_sidecars(folder, skipped)
-
-
-def _read_jsonl(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
-    finder = Finder(folder, skipped)
-    for where, value in json_lines(folder / "captions.jsonl", skipped):
-        names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
-        if not names:
-            skipped.add("malformed line", where)
-        elif found := finder.find(names[0]):
-            yield from with_captions(*found, value, skipped)
-
-
-def _read_csv(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
-    finder = Finder(folder, skipped)
-    path = folder / "captions.csv"
-    with _open_text(path) as file:
-        reader = csv.reader(file)
-        header: list[str] = []
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:  # a field beyond csv's limit: the next row may be good
-                skipped.add("malformed line", f"{path.name}:{reader.line_num}")
-                continue
-            if not header:
-                header = [name.strip().lower() for name in row]
-                if not {"file_name", "caption"} <= {*header}:
-                    raise UserError(
-                        f"The first line of {path} must name the columns file_name and caption, "
-                        f"but is {','.join(row)[:100]!r}: write it there."
-                    )
-            elif len(row) < len(header):
-                if row:
-                    skipped.add("malformed line", f"{path.name}:{reader.line_num}")
-            elif found := finder.find(row[header.index("file_name")]):
-                yield found[0], row[header.index("caption")], found[1]
-
-
-def _read_sidecars(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
-    finder = Finder(folder, skipped)
-    for name in list_pictures(folder):
-        sidecar = (folder / name).with_suffix(".txt")
-        if not sidecar.is_file():
-            skipped.add("no caption", name)
-        elif (found := finder.find(name)) and finder.find(
-            sidecar.relative_to(folder).as_posix(), as_name=name
-        ):
-            try:
-                lines = sidecar.read_text("utf-8-sig", "surrogateescape").splitlines()
-            except OSError:
-                skipped.add("no caption", name)
-                continue
-            lines = [line for line in lines if line.strip()] or [""]
-            yield from ((name, line, found[1]) for line in lines)
 
 
 def read_coco(file: pathlib.Path, folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
@@ -100,7 +32,7 @@ def read_coco(file: pathlib.Path, folder: pathlib.Path, skipped: Skipped) -> Ite
       UserError: the file cannot be read, or is of another form.
     """
     try:
-        with _open_text(file) as opened:
+        with open_text(file) as opened:
             content = json.load(opened)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is no JSON ({error}): fetch or make it again.") from error
@@ -173,22 +105,28 @@ class Finder:
         return None
 
 
-def list_pictures(folder: pathlib.Path) -> Iterator[str]:
-    """Relative paths of the files with a picture's suffix, in order; follows no folder's link."""
+def list_files(folder: pathlib.Path) -> Iterator[str]:
+    """Relative paths of the files that are not hidden, in order; follows no folder's link."""
     names = []
     for parent, _, files in os.walk(folder):
         relative = pathlib.Path(parent).relative_to(folder)
-        names += [
-            (relative / file).as_posix()
-            for file in files
-            if pathlib.PurePosixPath(file).suffix.lower() in SUFFIXES and not file.startswith(".")
-        ]
+        names += [(relative / file).as_posix() for file in files if not file.startswith(".")]
     return iter(sorted(names))
+
+
+def list_pictures(folder: pathlib.Path) -> Iterator[str]:
+    """Of `list_files` those with a picture's suffix."""
+    return filter(is_picture, list_files(folder))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name has a suffix of `SUFFIXES`, in any case."""
+    return pathlib.PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def json_lines(path: pathlib.Path, skipped: Skipped) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where it stands, and each JSON object of a file with one a line."""
-    with _open_text(path) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -211,21 +149,22 @@ def parse_json(text: str) -> Any:
 def with_captions(
     name: str, place: Place, value: dict[str, Any], skipped: Skipped
 ) -> Iterator[Entry]:
-    """An entry for each caption under the first of `CAPTION_KEYS` that is there."""
+    """An entry for each caption under the first of `CAPTION_KEYS`, or one without a caption."""
     captions = next((value[key] for key in CAPTION_KEYS if value.get(key) is not None), None)
     if isinstance(captions, str):
         captions = [captions]
     if not isinstance(captions, list) or not captions:
-        skipped.add("no caption", name)
-        return
+        captions = [None]
     for caption in captions:
-        if isinstance(caption, str):
-            yield name, caption, place
-        else:
-            skipped.add("no caption", name)
+        yield name, caption if isinstance(caption, str) else None, place
 
 
-def _open_text(path: pathlib.Path) -> Any:
+def open_text(path: pathlib.Path) -> Any:
+    """A file of UTF-8, other bytes as surrogates.
+
+    Raises:
+      UserError: it cannot be read.
+    """
     try:
         return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:

@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from babeldraw.data.sources import pictures, readers, shards
+from babeldraw.data.sources import folders, pictures, readers, shards
 from babeldraw.data.sources.record_shards import read_array_record, read_tfrecord
 from babeldraw.errors import UserError
 from tests.data import made_pictures
@@ -75,7 +75,7 @@ def listed(reader, *arguments):
 def test_fuzz_jsonl(folder, content):
     (folder / "captions.jsonl").write_bytes(content)
     try:
-        listed(readers.read_folder, folder)
+        listed(folders.read_folder, folder)
     finally:
         (folder / "captions.jsonl").unlink()
 
@@ -85,7 +85,7 @@ def test_fuzz_jsonl(folder, content):
 def test_fuzz_csv(folder, header, content):
     (folder / "captions.csv").write_bytes(header + content)
     try:
-        listed(readers.read_folder, folder)
+        listed(folders.read_folder, folder)
     finally:
         (folder / "captions.csv").unlink()
 
@@ -94,7 +94,7 @@ def test_fuzz_csv(folder, header, content):
 @hypothesis.given(content=st.binary(max_size=60))
 def test_fuzz_sidecar(folder, content):
     (folder / "a.txt").write_bytes(content)
-    found = listed(readers.read_folder, folder)
+    found = listed(folders.read_folder, folder)
     assert {picture.name for picture in found} <= {"a.png"}
 
 
@@ -193,7 +193,7 @@ def test_fuzz_records(tmp_path, kind, reader, changes, end):
 def test_a_picture_in_two_files_of_names_is_one(folder):
     lines = [{"file_name": name, "caption": ["red", "blue"]} for name in ("a.png", "./b/../a.png")]
     (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    (picture,) = listed(readers.read_folder, folder)
+    (picture,) = listed(folders.read_folder, folder)
     (folder / "captions.jsonl").unlink()
     assert picture.name == "a.png" and picture.captions == ("red", "blue", "red", "blue")
 
@@ -207,7 +207,7 @@ def test_a_link_that_leads_outside_is_left_out(tmp_path):
     (inside / "a.png").write_bytes(made_pictures.picture(1))
     (inside / "a.txt").symlink_to(tmp_path / "secret.png")
     skipped = pictures.Skipped()
-    assert pictures.collect(readers.read_folder(inside, skipped), skipped) == []
+    assert pictures.collect(folders.read_folder(inside, skipped), skipped) == []
     assert [*skipped.kinds["path outside the folder"]] == ["a.png", "link.png"]
 
 

@@ -1,0 +1,137 @@
+"""Contract: captions as other tools leave them are read; what is not is counted and named."""
+
+import csv
+import json
+
+import pytest
+
+from babeldraw.data.images import NO_HEIF
+from babeldraw.data.sources import csv_rows, folders, pictures
+from babeldraw.data.sources.picture_source import PictureSource
+from babeldraw.errors import UserError
+from tests.data import made_pictures
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for index in range(4):
+        (tmp_path / f"{index}.png").write_bytes(made_pictures.picture(index))
+    return tmp_path
+
+
+def read(folder, **settings):
+    """Captions by name, and what was left out by kind."""
+    skipped = pictures.Skipped()
+    found = pictures.collect(folders.read_folder(folder, skipped), skipped, **settings)
+    kinds = {kind: [*names] for kind, names in skipped.kinds.items()}
+    return {picture.name: picture.captions for picture in found}, kinds
+
+
+NAMES = [f"{index}.png" for index in range(4)]
+ALL = {name: (f"thing {name}",) for name in NAMES}
+
+
+@pytest.mark.parametrize("file", ["captions.jsonl", "metadata.jsonl"])
+@pytest.mark.parametrize("key", ["caption", "text"])
+def test_jsonl(folder, file, key):
+    lines = [json.dumps({"file_name": name, key: f"thing {name}"}) for name in NAMES]
+    (folder / file).write_text("\n".join(lines))
+    assert read(folder) == (ALL, {})
+
+
+@pytest.mark.parametrize("file", ["captions.csv", "metadata.csv"])
+@pytest.mark.parametrize("key", ["caption", "text"])
+def test_csv(folder, file, key):
+    with (folder / file).open("w", newline="") as opened:
+        csv.writer(opened).writerows([("file_name", key), *((n, f"thing {n}") for n in NAMES)])
+    assert read(folder) == (ALL, {})
+
+
+@pytest.mark.parametrize("ending", [".txt", ".caption"])
+def test_sidecars(folder, ending):
+    for name in NAMES:
+        (folder / name).with_suffix(ending).write_text(f"thing {name}\n")
+    assert read(folder) == (ALL, {})
+
+
+def test_pictures_that_the_captions_file_does_not_name(folder):
+    (folder / "captions.jsonl").write_text('{"file_name": "1.png", "caption": "one"}')
+    found, kinds = read(folder)
+    assert found == {"1.png": ("one",)} and kinds == {"no caption": ["0.png", "2.png", "3.png"]}
+    found, kinds = read(folder, captioned=False)
+    assert [*found] == NAMES and found["1.png"] == ("one",) and not kinds
+
+
+OTHER_FORMS = {
+    "0.png.txt": ["0.png.txt"],
+    "0.json": ["0.json"],
+    "train/metadata.jsonl": ["train/metadata.jsonl"],
+    "captions.tsv": ["captions.tsv"],
+}
+
+
+@pytest.mark.parametrize("file", OTHER_FORMS)
+def test_captions_of_another_form_are_named(folder, file):
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text("words")
+    assert read(folder)[1] == {"no caption": NAMES, "caption file not read": OTHER_FORMS[file]}
+    with pytest.raises(UserError, match=f"1 caption file not read such as {file}"):
+        source = PictureSource(lambda skipped: folders.read_folder(folder, skipped), "mine")
+        source.pictures("train")
+
+
+def test_columns_of_a_csv_are_separated_by_commas(folder):
+    (folder / "captions.csv").write_text("file_name;caption\n0.png;a thing\n")
+    with pytest.raises(UserError, match="with a comma between, but is 'file_name;caption'"):
+        read(folder)
+
+
+def test_endings_beside_a_caption(folder):
+    for name in (*NAMES, "a.jxl", "b.jfif", "c.psd", "c.xmp", "nothing.png"):
+        (folder / name).touch()
+        (folder / name).with_suffix(".txt").write_text(f"thing {name}")
+    (folder / "nothing.png").unlink()
+    (folder / "notes.pdf").touch()
+    found, kinds = read(folder)
+    assert [*found] == [*NAMES, "b.jfif"]
+    assert kinds == {"ending not read": ["a.jxl", "c.psd", "c.xmp"]}
+
+
+def test_heic_is_named_with_what_reads_it():
+    skipped = pictures.Skipped()
+    skipped.add(NO_HEIF, "a.heic")
+    (line,) = pictures.named(skipped)
+    assert line == (
+        "1 HEIC without pillow-heif (pip install 'babeldraw[pictures]' reads them): a.heic"
+    )
+
+
+ROWS = {
+    "closed never": ('0.png,"thing zero\n1.png,one\n2.png,two\n', [2], ["1.png", "2.png"]),
+    "closed by the next": ('0.png,"thing\n1.png,"one"\n2.png,two\n', [2], ["1.png", "2.png"]),
+    "closed by an inch": ('0.png,"thing\n1.png,12 "\n2.png,two\n', [2], ["1.png", "2.png"]),
+    "twice": ('0.png,"a\n1.png,"b\n2.png,two\n', [2, 3], ["2.png"]),
+    "over lines": ('0.png,"one\nand two"\n1.png,one\n', [], ["0.png", "1.png"]),
+    "more after a quote": ('0.png,"one" two\n1.png,one\n', [], ["0.png", "1.png"]),
+    "at the end": ('0.png,one\n1.png,"one\n', [], ["0.png", "1.png"]),
+    "too few": ("0.png\n\n1.png,one\n", [2], ["1.png"]),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_broken_row_of_a_csv_takes_no_other_with_it(folder, case):
+    rows, lines, names = ROWS[case]
+    (folder / "captions.csv").write_text("file_name,caption\n" + rows)
+    found, kinds = read(folder)
+    assert [*found] == names and ".png" not in str(found.get("0.png"))
+    assert kinds.get("malformed line", []) == [f"captions.csv:{line}" for line in lines]
+
+
+def test_many_unclosed_quotes_stay_quick():
+    lines = [
+        "file_name,caption\n",
+        *(f'{index}.png,"thing\n' for index in range(3000)),
+        "z.png,z\n",
+    ]
+    rows = [*csv_rows.read_rows(iter(lines), lambda name: name.endswith(".png"))]
+    assert [number for number, row in rows if row is not None] == [1, 3002]
