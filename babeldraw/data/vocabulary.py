@@ -5,7 +5,7 @@ Ids by convention: 0 pads, 1 ends a sequence, 2 is unknown.
 
 import io
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import sentencepiece
@@ -17,6 +17,12 @@ from babeldraw.errors import UserError
 
 EMOJI_VOCABULARY = pathlib.Path(__file__).parent / "assets" / "emoji" / "vocabulary.model"
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
+
+MAX_SENTENCE = 4192
+"""Bytes. SentencePiece trains on longer ones by a setting alone, which would stand in the model."""
+
+RESERVED = "\u2585"
+"""SentencePiece leaves out a sentence that has it."""
 
 
 def load_vocabulary(path: str | pathlib.Path) -> seqio.SentencePieceVocabulary:
@@ -65,6 +71,8 @@ def train_vocabulary(
     Byte pairs, since SentencePiece's unigram trainer takes as seeds only strings that occur in two
     different words: in a small set of captions it would cut "skin", which is always "skin".
 
+    Captions of any length count: those above `MAX_SENTENCE` are cut between words.
+
     Args:
       captions: the text; sorted before use, so that their order does not matter.
       output: file to write.
@@ -74,7 +82,7 @@ def train_vocabulary(
       sample: use at most so many captions, by a seeded draw.
 
     Raises:
-      UserError: the captions do not support a vocabulary of this size.
+      UserError: the captions do not support a vocabulary of this size, or have no text at all.
     """
     texts = sorted(captions)
     if len(texts) > sample:
@@ -83,7 +91,7 @@ def train_vocabulary(
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=(part for text in texts for part in _sentences(text)),
             model_writer=model,
             vocab_size=size,
             model_type="bpe",
@@ -98,10 +106,41 @@ def train_vocabulary(
             minloglevel=2,
         )
     except RuntimeError as error:
-        reason = str(error).splitlines()[0].split("] ")[-1]
+        reason = str(error).splitlines()[0].split("] ")[-1].strip()
+        if not reason:  # it names a line of its source alone
+            raise UserError(
+                f"A vocabulary cannot be made from {len(texts)} captions, as they have no text: "
+                "name another --task or --split, or write captions."
+            ) from error
         raise UserError(
             f"A vocabulary of {size} pieces cannot be made from {len(texts)} captions ({reason}): "
             "choose another --size."
         ) from error
     pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(output).write_bytes(model.getvalue())
+
+
+def _sentences(caption: str) -> Iterator[str]:
+    """The caption, in parts that SentencePiece takes."""
+    caption = caption.replace(RESERVED, " ")
+    if _size(caption) <= MAX_SENTENCE:
+        yield caption
+        return
+    longest = MAX_SENTENCE // 4 - 1  # characters, of at most four bytes, of one that has no spaces
+    words = (
+        word[start : start + longest]
+        for word in caption.split()
+        for start in range(0, len(word), longest)
+    )
+    part, size = "", 0
+    for word in words:
+        if size + 1 + _size(word) > MAX_SENTENCE:
+            yield part
+            part, size = "", 0
+        part = f"{part} {word}" if part else word
+        size += 1 + _size(word)
+    yield part
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

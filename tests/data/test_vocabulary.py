@@ -70,6 +70,42 @@ def test_too_large_a_vocabulary(tmp_path):
         vocabulary.train_vocabulary(["red apple"] * 3, tmp_path / "v.model", 99999)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "picture " + "lighthouse beside the " * 400,
+        "lighthouse " * 400,
+        "灯" * 5000 + " lighthouse" * 100,
+    ],
+)
+def test_long_captions_count(tmp_path, text):
+    assert len(text.encode()) > vocabulary.MAX_SENTENCE
+    vocabulary.train_vocabulary([text] * 3, tmp_path / "v.model", 275, byte_fallback=True)
+    tokenizer = vocabulary.load_vocabulary(tmp_path / "v.model").tokenizer
+    pieces = tokenizer.encode("lighthouse", out_type=str)
+    assert not any(piece.startswith("<0x") for piece in pieces)
+
+
+def test_parts_of_a_long_caption_have_all_its_words():
+    text = " ".join(f"word{index}" for index in range(3000)) + " " + "long" * 2000 + " end"
+    parts = [*vocabulary._sentences(text)]
+    assert max(len(part.encode()) for part in parts) <= vocabulary.MAX_SENTENCE
+    assert "".join(parts).replace(" ", "") == text.replace(" ", "") and all(parts)
+
+
+def test_a_character_of_sentencepiece_loses_no_caption(tmp_path):
+    captions = ["a lighthouse \u2585 at night"] * 3
+    vocabulary.train_vocabulary(captions, tmp_path / "v.model", 275)
+    tokenizer = vocabulary.load_vocabulary(tmp_path / "v.model").tokenizer
+    assert not any(p.startswith("<0x") for p in tokenizer.encode("lighthouse", out_type=str))
+
+
+def test_no_text_at_all(tmp_path):
+    for captions in ([], ["\x01\x02"] * 4):
+        with pytest.raises(UserError, match=f"from {len(captions)} captions, as they have no text"):
+            vocabulary.train_vocabulary(captions, tmp_path / "v.model", 300)
+
+
 def test_missing_or_wrong_file(tmp_path):
     with pytest.raises(UserError, match="no vocabulary at"):
         vocabulary.load_vocabulary(tmp_path / "none.model")
