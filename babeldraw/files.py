@@ -28,6 +28,28 @@ def path(name: str | os.PathLike[str]) -> epath.Path:
     return epath.Path(name) if is_remote(name) else epath.Path(name).expanduser().resolve()
 
 
+def names_in(directory: str | os.PathLike[str]) -> list[str] | None:
+    """Of what lies in a directory; None where there is no such directory.
+
+    `is_dir` and `exists` say no as well where the rights are missing or a bucket does not answer.
+
+    Raises:
+      UserError: it cannot be listed, so that nobody knows what is in it.
+    """
+    try:
+        return [entry.name for entry in path(directory).iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except Exception as error:  # of the system, of TensorFlow or of fsspec
+        if type(error).__name__ == "NotFoundError":
+            return None
+        reason = getattr(error, "strerror", None) or (str(error) or repr(error)).splitlines()[0]
+        raise UserError(
+            f"{directory} cannot be listed ({reason}): give the rights to read it, or wait until "
+            "its disk or bucket answers, and run again."
+        ) from error
+
+
 def local_copy(name: str | os.PathLike[str]) -> pathlib.Path:
     """The path of a small file for libraries that read local ones: of a remote one, a copy.
 

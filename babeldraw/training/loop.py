@@ -14,8 +14,10 @@ from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.feeding import batch_of, checked, name_examples
+from babeldraw.training.frozen import check_constants
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
+from babeldraw.training.keeping.history import refuse_to_begin_anew
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
@@ -52,6 +54,7 @@ def train(
     profile_steps: str = "",
     stuck_seconds: float = 1200.0,
     wandb_project: str = "",
+    begin_anew: bool = False,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -80,6 +83,7 @@ def train(
       stuck_seconds: a step that takes longer, with what is due after it, has every process print
         its stacks; 0 for never.
       wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
+      begin_anew: at step 0 where `model_dir` has records of a run and has lost its checkpoints.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -106,6 +110,8 @@ def train(
         stack.enter_context(placing(mesh, machine.rules))
 
         # 2. What the state looks like, and whether this run has been here before.
+        if not begin_anew:
+            refuse_to_begin_anew(model_dir)
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
         checkpoints = Checkpoints(
@@ -116,14 +122,16 @@ def train(
         # 3. The state: resume > fresh. The constants: kept ones > the objective's.
         restored = checkpoints.restore_latest(target)
         if restored is None:
+            constants = objective.constants()
+            check_constants(objective, constants)
             shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
             init = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)
             state: TrainState = init()
-            constants = objective.constants()
             save_constants(model_dir, constants)
         else:
             state = restored
             constants = load_constants(model_dir)
+            check_constants(objective, constants)
             _say(f"resumed from step {int(state.step)} of {model_dir}")
         start = int(state.step)
         keep_settings(directory, parts, done=start >= train_steps)

@@ -149,6 +149,19 @@ def test_the_recipe_of_the_steps_before_is_kept(run, tmp_path, capsys):
     assert "changed since config-until-000002.gin:\n-B = 2\n+B = 3\n" in said
 
 
+def test_the_recipe_may_change_twice_from_one_checkpoint(run, tmp_path):
+    run(2, config_text="B = 1\n")
+    for number in (2, 3):  # Stopped before there was another checkpoint.
+        with pytest.raises(UserError, match="ended before step 3"):
+            run(4, config_text=f"B = {number}\n", train_dataset=ToyDataset(length=2))
+    kept = {path.name: path.read_text() for path in (tmp_path / "run").glob("config*")}
+    assert kept == {
+        "config.gin": "B = 3\n",
+        "config-until-000002.gin": "B = 1\n",
+        "config-until-000002-2.gin": "B = 2\n",
+    }
+
+
 def test_metrics_are_means_over_the_window(run):
     _, each = run(4, name="each")
     _, both = run(4, name="both", log_every=2)

@@ -1,7 +1,10 @@
 """Reading what stands in a checkpoint's directory, and telling damage from other errors."""
 
 import contextlib
+import errno
 import json
+import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +15,10 @@ from etils import epath
 from jaxtyping import Array, Shaped
 
 from babeldraw.errors import UserError
+from babeldraw.files import is_remote
 from babeldraw.training.state import variable_name
+
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL}
 
 
 class Damaged(Exception):
@@ -20,20 +26,63 @@ class Damaged(Exception):
 
 
 @contextlib.contextmanager
-def reading() -> Iterator[None]:
-    """Whatever a reader says of files that were written whole means that they are so no more.
+def reading(path: epath.Path) -> Iterator[None]:
+    """What a reader says of the checkpoint at `path` means damage, unless it could not be read.
 
     Raises:
-      Damaged: in place of those errors. One of missing rights or memory stays what it is.
+      Damaged: the files are not what was written.
+      UserError: rights, the disk or the network keep it from being read; it may be whole.
     """
     try:
         yield
-    except (UserError, Damaged, PermissionError, MemoryError):
+    except (UserError, Damaged, MemoryError):
         raise
     except Exception as error:
         if "RESOURCE_EXHAUSTED" in str(error):
             raise
+        reason = _why_unreadable(error) or _refused(path)
+        if reason is not None:
+            raise UserError(
+                f"{path} cannot be read ({reason}): it may be whole, so nothing was changed; give "
+                "the rights, or see to the disk or the network, and run again."
+            ) from error
         raise Damaged(first_line(error)) from error
+
+
+def _why_unreadable(error: BaseException) -> str | None:
+    """What kept the reader from reading; None where it read, and did not find what it should."""
+    number = error.errno if isinstance(error, OSError) else None
+    told = re.search(r"os_error_code='(\d+)'", str(error))  # by TensorStore
+    if told:
+        number = int(told[1])
+    if number is not None:
+        return None if number in _NOT_THERE else os.strerror(number)
+    status = re.search(
+        "PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED", str(error)
+    )
+    if status:
+        return first_line(error)
+    # Those of fsspec have no number.
+    is_access = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+    return first_line(error) if is_access else None
+
+
+def _refused(path: epath.Path) -> str | None:
+    """Why a file in a local directory cannot be opened: Orbax takes such a one for missing."""
+    if is_remote(path):
+        return None
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    try:
+        for folder, _, names in os.walk(path, onerror=fail):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    file.read(1)
+    except OSError as error:
+        return _why_unreadable(error)
+    return None
 
 
 def read_run(path: epath.Path) -> dict[str, Any]:

@@ -70,6 +70,10 @@ def _keep_other_recipe(directory: epath.Path, config_text: str, start_step: int)
     if before == config_text:
         return
     kept = directory / f"config-until-{start_step:06d}.gin"
+    again = 1
+    while kept.exists():  # Changed before from the same checkpoint.
+        again += 1
+        kept = directory / f"config-until-{start_step:06d}-{again}.gin"
     path.rename(kept)
     old, new = before.splitlines(), config_text.splitlines()
     changed = [f"-{line}" for line in old if line not in new]

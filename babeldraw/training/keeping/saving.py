@@ -30,6 +30,7 @@ class Checkpoints:
 
     def __init__(self, model_dir: str, *, keep: int, seed: int, variables: list[Variable]) -> None:
         self._model_dir = model_dir
+        self._failed = False
         self._directory = path(model_dir) / "checkpoints"
         self._identity: dict[str, Any] = {
             "seed": seed,
@@ -72,8 +73,8 @@ class Checkpoints:
         no checkpoint.
 
         Raises:
-          UserError: the checkpoint is of another recipe or seed, or none can be read: then all
-            are left as they are.
+          UserError: the checkpoint is of another recipe or seed, or rights or the disk keep it from
+            being read, or all are damaged: then they are left as they are.
         """
         faults: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -105,10 +106,10 @@ class Checkpoints:
         """The state of `step` but its number, and the fingerprints that were written with it.
 
         Raises:
-          Damaged: it cannot be read.
-          UserError: the checkpoint is of another recipe or seed.
+          Damaged: it is not what was written.
+          UserError: it is of another recipe or seed, or cannot be read.
         """
-        with files.reading():
+        with files.reading(self._directory / str(step)):
             run = files.read_run(self._directory / str(step))
             self._check_identity(run)
             state = TrainState(
@@ -175,9 +176,13 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits for the writing to end and frees its threads."""
-        with self._writing():
-            self._manager.close()
+        """Waits for the writing to end and frees its threads; not after a failure.
+
+        Orbax would wait for five minutes for the rest of what could not be written.
+        """
+        if not self._failed:
+            with self._writing():
+                self._manager.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -185,6 +190,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            self._failed = True
             cause = files.first_line(error)
             raise UserError(
                 claim.refusal(self._model_dir, error)

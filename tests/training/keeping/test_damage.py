@@ -4,13 +4,17 @@ import errno
 import gc
 import json
 import os
+import pathlib
 import resource
 import shutil
+import tempfile
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.checkpoints import latest_step, load_params
@@ -153,11 +157,57 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_keeps_what_was_good(saved,
     assert_bitwise_equal(state, saved[1])
 
 
-def test_rights_are_no_damage(directory, run, monkeypatch):
+def test_a_save_that_fails_is_not_waited_for(run, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
+    monkeypatch.setattr(ocp.CheckpointManager, "close", lambda _: pytest.fail("waits"))
+    with pytest.raises(UserError, match=r"could not be written to .* Input/output error"):
+        run(2, machine=MACHINE)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.EIO, "Input/output error"),
+        ValueError("DATA_LOSS: Error reading local file: failed [os_error_code='5']"),
+        ValueError("UNAVAILABLE: Error reading gs://a/b: connection reset"),
+        OSError("Forbidden: https://storage.googleapis.com/b"),
+    ],
+)
+def test_what_cannot_be_read_is_no_damage(error, directory, run, monkeypatch):
     def refuse(path):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        raise error
 
     monkeypatch.setattr(checkpoint_files, "read_run", refuse)
-    with pytest.raises(UserError, match=r"run cannot be read or written \(Permission denied\)"):
+    with pytest.raises(UserError, match=r"checkpoints/4 cannot be read \(.*\): it may be whole"):
         run(6, machine=MACHINE)
+    with pytest.raises(UserError, match=r"checkpoints/4 cannot be read"):
+        load_params(str(directory))
     assert latest_step(str(directory)) == 4
+    assert not (directory / "damaged").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up the rights of root")
+def test_a_file_that_may_not_be_opened_is_no_missing_one():
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = pathlib.Path(folder) / "checkpoints" / "4"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "manifest.ocdbt").touch()
+        os.chmod(folder, 0o755)
+        os.chmod(checkpoint, 0o700)
+        os.seteuid(65534)
+        try:
+            with (
+                pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"),
+                checkpoint_files.reading(files.path(checkpoint)),
+            ):
+                raise FileNotFoundError("there is no manifest")  # as Orbax takes it
+            with pytest.raises(UserError, match=r"cannot be listed \(Permission denied\)"):
+                files.names_in(checkpoint)
+        finally:
+            os.seteuid(0)
+        assert files.names_in(checkpoint) == ["manifest.ocdbt"]
+        assert files.names_in(checkpoint / "none") is None
