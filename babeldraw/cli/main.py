@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import NoReturn
 
 import babeldraw
-from babeldraw.cli.support.flags import Parser
 from babeldraw.errors import Stopped, UserError
 from babeldraw.parallel import failing, processes
 
@@ -72,7 +71,9 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
     name, *rest = arguments
     module = _subcommand(name)
-    parser = Parser(prog=f"babeldraw {name}", description=module.SUMMARY)
+    parser = argparse.ArgumentParser(
+        prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
+    )
     module.add_arguments(parser)
     args = parser.parse_args(split_gin_bindings(rest))
     _quiet_third_parties()
@@ -107,7 +108,7 @@ def _subcommand(name: str) -> ModuleType:
 def _top_level_parser() -> argparse.ArgumentParser:
     width = max(map(len, SUBCOMMANDS))
     summaries = [f"  {name:{width}}  {_subcommand(name).SUMMARY}" for name in SUBCOMMANDS]
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog="babeldraw",
         usage="babeldraw SUBCOMMAND ...",
         description="Text to images in two learned stages.",
