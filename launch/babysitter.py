@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from babeldraw.errors import UserError
+from babeldraw.files import names_in, path
 from launch.exit_codes import INTERRUPTED, SAVED
 
 MAX_RESTARTS = 50
@@ -45,7 +47,8 @@ def babysit(
 
     Args:
       attempt: runs the job to its end.
-      progress: the step of its latest checkpoint, None where there is none.
+      progress: the step of its latest checkpoint, None where there is none; UserError where it
+        cannot be known.
       max_restarts: how often it is started again at most.
       first_pause: in seconds.
       sleep: waits for as many seconds.
@@ -56,7 +59,11 @@ def babysit(
         outcome = attempt()
         if outcome.final or outcome.exit_code in (0, INTERRUPTED):
             return outcome.exit_code
-        step = progress()
+        try:
+            step = progress()
+            where = "from the start" if step is None else f"from the checkpoint of step {step}"
+        except UserError as error:
+            step, where = None, f"from its latest checkpoint, whichever that is ({error})"
         pause = 0.0
         if outcome.exit_code == SAVED:
             before, same = None, 0
@@ -71,7 +78,6 @@ def babysit(
         if restart == max_restarts:
             _say(f"stopped after {max_restarts} restarts, the last because {outcome.reason}")
             return outcome.exit_code
-        where = "from the start" if step is None else f"from the checkpoint of step {step}"
         _say(
             f"{outcome.reason}; restart {restart + 1} of at most {max_restarts} {where}"
             + (f" in {pause:.0f} s" if pause else "")
@@ -94,18 +100,13 @@ def describe_exit(code: int, who: str = "the job") -> str:
 
 
 def latest_checkpoint(model_dir: str) -> int | None:
-    """The step of the latest whole checkpoint of a run directory, None where there is none."""
-    from etils import epath
+    """The step of the latest whole checkpoint of a run directory, None where there is none.
 
-    try:
-        steps = [
-            int(path.name)
-            for path in (epath.Path(model_dir) / "checkpoints").iterdir()
-            if path.name.isdigit()
-        ]
-    except Exception:  # not there yet, or a bucket that this machine may not read
-        return None
-    return max(steps, default=None)
+    Raises:
+      UserError: the directory cannot be listed, such as a bucket that this machine may not read.
+    """
+    names = names_in(path(model_dir) / "checkpoints") or []
+    return max((int(name) for name in names if name.isdigit()), default=None)
 
 
 def run_command(command: Sequence[str]) -> Outcome:

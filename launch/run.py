@@ -17,7 +17,8 @@ from babeldraw.cli import main as cli
 from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 from launch import gke, local, slurm, tpu_vm
-from launch.babysitter import MAX_RESTARTS, Outcome, babysit, describe_exit, latest_checkpoint
+from launch.attempt import attempt
+from launch.babysitter import MAX_RESTARTS, babysit, latest_checkpoint
 from launch.commands import Command, execute_all, show
 from launch.job import Job, make_job, repository_root
 
@@ -79,21 +80,10 @@ def launch(job: Job, args: argparse.Namespace) -> int:
     if args.on != "tpu_vm":  # the engine starts the job again itself
         return execute_all([command for step in RUN for command in steps[step]])
     return babysit(
-        lambda: _attempt_on_tpu_vm(steps),
+        lambda: attempt(steps, job.hosts),
         progress=lambda: latest_checkpoint(job.model_dir),
         max_restarts=args.max_restarts,
     )
-
-
-def _attempt_on_tpu_vm(steps: dict[str, list[Command]]) -> Outcome:
-    """Makes what is missing, starts, and waits; in the end no worker is left running."""
-    for step in RUN:
-        code = execute_all(steps[step])
-        if code != 0:
-            execute_all(steps["stop"])  # fails where the slice is gone, which is as well
-            who = "the job" if step == "logs" else f"the step {step!r}"
-            return Outcome(code, describe_exit(code, who))
-    return Outcome(0, "the job ended well")
 
 
 def _locally(job: Job, args: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """Contract: a job is started again while that helps, and no longer."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +9,8 @@ import time
 
 import pytest
 
+from babeldraw.errors import UserError
+from launch.attempt import attempt
 from launch.babysitter import Outcome, babysit, latest_checkpoint
 from launch.exit_codes import INTERRUPTED, SAVED
 
@@ -72,6 +76,72 @@ def test_latest_checkpoint(tmp_path):
     for name in ("5", "10", "15.orbax-checkpoint-tmp"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     assert latest_checkpoint(str(tmp_path)) == 10
+
+
+def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(tmp_path, monkeypatch, capsys):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UserError, match=r"checkpoints cannot be listed \(Permission denied\)"):
+        latest_checkpoint(str(tmp_path))
+    outcomes = iter([Outcome(SAVED, "it was preempted"), Outcome(0, "")])
+    babysit(
+        lambda: next(outcomes),
+        progress=lambda: latest_checkpoint(str(tmp_path)),
+        sleep=lambda _: None,
+    )
+    assert "from its latest checkpoint, whichever that is (" in capsys.readouterr().err
+
+
+RUNNING = "ACTIVE\na: running, process 7\nstep 1\nb: running, process 9\n"
+ENDED = "ACTIVE\na: not running, last exit code 0\nb: not running, last exit code 1\n"
+STEPS = {name: [name] for name in ("create", "install", "start", "logs", "status", "stop")}
+
+
+def attempt_with(codes, answers):
+    """The outcome, and the steps taken; `logs` ends with `codes`, `status` says `answers`."""
+    codes, answers, taken = list(codes), list(answers), []
+
+    def execute(commands):
+        taken.append(commands[0])
+        return codes.pop(0) if commands == ["logs"] else 0
+
+    outcome = attempt(STEPS, 2, execute=execute, ask=lambda _: answers.pop(0), sleep=lambda _: None)
+    assert not codes and not answers
+    return outcome, taken[1:]
+
+
+NEW = (255, "")
+START = ["install", "start", "logs"]
+
+
+def test_a_lost_connection_does_not_stop_a_healthy_job():
+    outcome, taken = attempt_with([255, 255, 0], [NEW, (0, RUNNING), NEW, (0, RUNNING)])
+    assert outcome.exit_code == 0
+    assert taken == [*START, "logs", "logs"]
+
+
+@pytest.mark.parametrize(
+    ("code", "answers", "ended", "reason"),
+    [
+        (255, [(0, ENDED)], 1, "ended with exit code 1"),
+        (2, [(0, ENDED)], 2, "ended with exit code 2"),
+        (255, [(1, "SUSPENDED\n")], 255, "the slice is SUSPENDED"),
+        (255, [NEW] * 20, 255, "workers cannot be reached: 0 of 2 say that they run"),
+        (75, [], 75, "has saved a checkpoint"),
+    ],
+)
+def test_what_the_workers_say_counts(code, answers, ended, reason):
+    outcome, taken = attempt_with([code], [NEW, *answers])
+    assert outcome.exit_code == ended and reason in outcome.reason
+    assert taken == [*START, "stop"]
+
+
+def test_a_job_that_runs_already_is_watched():
+    outcome, taken = attempt_with([0], [(0, RUNNING)])
+    assert outcome.exit_code == 0
+    assert taken == ["logs"]
 
 
 def test_the_command_line(tmp_path):
