@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -119,10 +120,26 @@ def check_packages(modules: pathlib.Path) -> None:
             raise UserError(f"{path} is not from {wanted}: install exactly this version.")
 
 
+def _read_json(modules: pathlib.Path, name: str) -> Any:
+    """A file of one of the packages.
+
+    Raises:
+      UserError: it is missing or damaged.
+    """
+    package = next(package for package in VERSIONS if name.startswith(f"{package}/"))
+    wanted = f"{package}@{VERSIONS[package]}"
+    try:
+        return json.loads((modules / name).read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{modules / name} is missing: install {wanted} with npm.") from error
+    except ValueError as error:
+        raise UserError(f"{modules / name} is damaged: install {wanted} with npm again.") from error
+
+
 def read_labels(modules: pathlib.Path) -> tuple[dict[str, str], dict[str, str]]:
     """English labels and group names: (concept -> label, concept -> group)."""
-    meta = json.loads((modules / LABELS_PACKAGE / "meta" / "groups.json").read_text("utf-8"))
-    data = json.loads((modules / LABELS_PACKAGE / "en" / "data.json").read_text("utf-8"))
+    meta = _read_json(modules, f"{LABELS_PACKAGE}/meta/groups.json")
+    data = _read_json(modules, f"{LABELS_PACKAGE}/en/data.json")
     labels, groups = {}, {}
     for entry in data:
         for emoji in (entry, *entry.get("skins", ())):
@@ -134,9 +151,9 @@ def read_labels(modules: pathlib.Path) -> tuple[dict[str, str], dict[str, str]]:
 
 def read_icons(modules: pathlib.Path, style: str) -> dict[str, Icon]:
     """Icons of one style by concept. Aliases are followed, but not turned or mirrored ones."""
-    folder = modules / STYLE_PACKAGES[style]
-    data = json.loads((folder / "icons.json").read_text("utf-8"))
-    names = json.loads((folder / "chars.json").read_text("utf-8"))
+    package = STYLE_PACKAGES[style]
+    data = _read_json(modules, f"{package}/icons.json")
+    names = _read_json(modules, f"{package}/chars.json")
     icons = {}
     for code_points, name in names.items():
         alias = data.get("aliases", {}).get(name)

@@ -17,9 +17,6 @@ from babeldraw.data.sources.shards import find_shards, shard_name
 from babeldraw.errors import UserError
 from babeldraw.files import renamed_when_whole
 
-FRAME = 12, 4
-"""Bytes before and after a record of a TFRecord file: its length with a checksum, a checksum."""
-
 TFRECORD = ".tfrecord"
 
 
@@ -31,14 +28,16 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """
     for path in find_shards(folder, TFRECORD, skipped):
         shard = shard_name(path, folder)
-        end = 0
+        places = list(records.frames(path))
+        end = sum(places[-1]) + records.FRAME[1] if places else 0
+        if end < path.stat().st_size:
+            skipped.add("damaged shard", shard)
+        dataset = tf.data.TFRecordDataset(str(path)).take(len(places))
         try:
-            for number, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()):
-                start = end + FRAME[0]
-                end = start + len(record) + FRAME[1]
+            for number, record in enumerate(dataset.as_numpy_iterator()):
                 features = records.decode(record)
                 image = records.image_of(features) or b""
-                place = Place(str(path), start + record.find(image), len(image))
+                place = Place(str(path), places[number][0] + record.find(image), len(image))
                 yield from _captions(shard, number, features, place, skipped)
         except tf.errors.OpError:  # a checksum, or the end; the records before are good
             skipped.add("damaged shard", shard)

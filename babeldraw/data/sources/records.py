@@ -1,4 +1,4 @@
-"""Records in ArrayRecord files: `tf.train.Example`s that are read by number, in any order.
+"""Records in files: `tf.train.Example`s, of ArrayRecord files by number, in any order.
 
 ArrayRecord keeps an index at the end of a file, so that any record is had without reading the
 others; see https://github.com/google/array_record.
@@ -13,10 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import tensorflow as tf
 from array_record.python import array_record_module
 
+from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.files import renamed_when_whole
 
 SUFFIX = ".array_record"
+FRAME = 12, 4
+"""Bytes before and after a record of a TFRecord file: its length with a checksum, a checksum."""
+
 IMAGE_KEYS = ("image", "jpg", "png", "webp")
 
 
@@ -109,6 +113,25 @@ def read_one(path: str, number: int) -> bytes:
 @functools.lru_cache(maxsize=256)
 def _open(path: str) -> array_record_module.ArrayRecordReader:
     return array_record_module.ArrayRecordReader(path, "readahead_buffer_size:0,max_parallelism:0")
+
+
+def frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+    """Offset and length of each record of a TFRecord file that is not compressed.
+
+    Ends before a record that would end beyond the file: TensorFlow's reader believes any length
+    whose checksum is right, and the process ends where there is no memory for it.
+    """
+    with files.path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = 0
+        while start + FRAME[0] <= size:
+            file.seek(start)
+            start += FRAME[0]
+            length = int.from_bytes(file.read(8), "little")
+            if start + length + FRAME[1] > size:
+                return
+            yield start, length
+            start += length + FRAME[1]
 
 
 def damaged(path: pathlib.Path) -> UserError:

@@ -73,6 +73,28 @@ def test_wrong_package(tmp_path):
         emoji_build.check_packages(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name", ["emojibase-data/meta/groups.json", "@iconify-json/noto/chars.json"]
+)
+def test_files_of_a_package_that_are_missing_or_damaged(tmp_path, name):
+    for other in ("emojibase-data/meta/groups.json", "@iconify-json/noto/icons.json"):
+        (tmp_path / other).parent.mkdir(parents=True)
+        (tmp_path / other).write_text("{}")
+    path = tmp_path / name
+    path.unlink(missing_ok=True)
+
+    def read():
+        if name.startswith("emojibase-data"):
+            return emoji_build.read_labels(tmp_path)
+        return emoji_build.read_icons(tmp_path, "noto")
+
+    with pytest.raises(UserError, match=f"{path.name} is missing: install .*@.* with npm"):
+        read()
+    path.write_text("{")
+    with pytest.raises(UserError, match=f"{path.name} is damaged: install .*@.* with npm again"):
+        read()
+
+
 def test_a_sample_of_the_shipped_cells_is_drawn_again():
     cells, icons = emoji_build.load_sources(packages())
     shipped = emoji_sheets.read_cells(emoji_sheets.SHIPPED)

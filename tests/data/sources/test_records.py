@@ -57,6 +57,30 @@ def test_a_tfrecord_file_that_breaks_off_keeps_what_came_before(tmp_path):
     assert made_pictures.colours([picture.read() for picture in found]) == list(range(len(found)))
 
 
+def masked_checksum(data):
+    """CRC-32C (Castagnoli), bit by bit, masked as TFRecord files have it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("length", [100, 2**40, 2**63 - 1, 2**64 - 16])
+def test_a_length_beyond_the_file_is_not_believed(tmp_path, length):
+    """TensorFlow alone ends the process at 2**40 bytes: there is no memory for them."""
+    made_pictures.write("tfrecord", tmp_path, *made_pictures.good_set(4))
+    path = tmp_path / "00000.tfrecord"
+    head = length.to_bytes(8, "little")
+    frame = head + masked_checksum(head).to_bytes(4, "little") + b"abc"
+    path.write_bytes(path.read_bytes() + frame)
+    found, kinds = listed(record_shards.read_tfrecord, tmp_path)
+    assert made_pictures.colours([picture.read() for picture in found]) == [0, 1, 2, 3]
+    assert kinds == {"damaged shard": {path.name: None}}
+
+
 def test_a_flipped_bit_in_a_tfrecord_file_is_seen(tmp_path):
     made_pictures.write("tfrecord", tmp_path, *made_pictures.good_set(10))
     path = tmp_path / "00000.tfrecord"
