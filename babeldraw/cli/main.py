@@ -5,11 +5,12 @@ import difflib
 import glob
 import importlib
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import babeldraw
 from babeldraw.errors import Stopped, UserError
@@ -25,6 +26,7 @@ SUBCOMMANDS = (
 EXIT_USER_ERROR = failing.EXIT_USER_ERROR
 EXIT_STOPPED = failing.EXIT_STOPPED
 EXIT_INTERRUPTED = failing.EXIT_INTERRUPTED
+EXIT_UNREAD = 141  # 128 + SIGPIPE, as shells have it
 
 # What gin appends to the message of every exception that passes through a configurable.
 _GIN_TAIL = "\n  In call to configurable"
@@ -53,6 +55,10 @@ def _run_and_tell(arguments: list[str]) -> tuple[int, BaseException | None]:
     """The exit code, and what ended the run where something did, which is told on stderr."""
     try:
         return _run(arguments), None
+    except BrokenPipeError as error:
+        if not _nobody_reads(sys.stdout):
+            raise
+        return EXIT_UNREAD, error
     except UserError as error:
         sentence = " ".join(str(error).split(_GIN_TAIL)[0].split())
         print(f"babeldraw: error: {sentence}", file=sys.stderr)
@@ -63,6 +69,13 @@ def _run_and_tell(arguments: list[str]) -> tuple[int, BaseException | None]:
     except KeyboardInterrupt as interrupt:
         print("babeldraw: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED, interrupt
+
+
+def _nobody_reads(stream: TextIO) -> bool:
+    """Whether it is a pipe to a program that has seen enough, such as `head`."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _run(arguments: list[str]) -> int:

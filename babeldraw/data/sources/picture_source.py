@@ -17,6 +17,7 @@ from babeldraw.data.sources.pictures import (
     Skipped,
     collect,
     encode_name,
+    in_short,
     split_pictures,
 )
 from babeldraw.errors import UserError
@@ -50,10 +51,10 @@ class PictureSource(seqio.DataSource):
     def _pictures(self) -> dict[str, list[Picture]]:
         pictures = collect(self._reader(self.skipped), self.skipped)
         if not pictures:
-            kinds = ", ".join(f"{len(names)} {kind}" for kind, names in self.skipped.kinds.items())
+            found = f" ({in_short(self.skipped)})" if self.skipped.kinds else ""
             raise UserError(
-                f"{self._description} has no picture with a caption"
-                f"{f' ({kinds})' if kinds else ''}: see docs/own_pictures.md for the layouts."
+                f"{self._description} has no picture with a caption{found}: see "
+                "docs/own_pictures.md for the layouts."
             )
         splits = split_pictures(pictures)
         if dropped := self.dropped():
