@@ -16,6 +16,7 @@ from babeldraw.data.feature_converter import (
     TextToImageFeatureConverter,
     TextToTokensFeatureConverter,
 )
+from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.errors import UserError
 
 IN_MEMORY_BYTES = 256 * 2**20  # emoji sets up to this are read once: none of their steps is random
@@ -160,6 +161,10 @@ class Dataset:
     def vocabulary_model(self) -> bytes:
         """The vocabulary's SentencePiece model, as its file has it."""
         return pathlib.Path(self.vocabulary.sentencepiece_model_file).read_bytes()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the data are; see `data.fingerprint`."""
+        return data_fingerprint(self.mixture_or_task_name, self.split)
 
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""

@@ -12,17 +12,18 @@ from babeldraw.objectives.base import Objective
 from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
+from babeldraw.ranges import Count, Seed, Weight, Whole
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.feeding import batch_of, checked, name_examples
 from babeldraw.training.frozen import check_constants
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.history import refuse_to_begin_anew
+from babeldraw.training.keeping.manifest import keep_manifest
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.settings import keep_settings
-from babeldraw.training.keeping.vocabulary import keep_vocabulary
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
@@ -42,19 +43,20 @@ def train(
     *,
     model_dir: str,
     train_dataset: BatchSource,
-    train_steps: int,
+    train_steps: Count,
     machine: Machine,
     eval_dataset: BatchSource | None = None,
-    seed: int = 0,
-    log_every: int = 50,
-    eval_every: int = 0,
-    eval_batches: int = 8,
-    pictures_every: int = 0,
-    max_skipped_steps: int = 10,
+    seed: Seed = 0,
+    log_every: Count = 50,
+    eval_every: Whole = 0,
+    eval_batches: Count = 8,
+    pictures_every: Whole = 0,
+    max_skipped_steps: Count = 10,
     profile_steps: str = "",
-    stuck_seconds: float = 1200.0,
+    stuck_seconds: Weight = 1200.0,
     wandb_project: str = "",
     begin_anew: bool = False,
+    allow_other_data: bool = False,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -84,6 +86,7 @@ def train(
         its stacks; 0 for never.
       wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
       begin_anew: at step 0 where `model_dir` has records of a run and has lost its checkpoints.
+      allow_other_data: go on where the dataset is not the one that the run has been trained with.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -134,15 +137,15 @@ def train(
             check_constants(objective, constants)
             _say(f"resumed from step {int(state.step)} of {model_dir}")
         start = int(state.step)
-        keep_settings(directory, parts, done=start >= train_steps)
         if start >= train_steps:
+            keep_settings(directory, parts, done=True)
             _say(f"{model_dir} has been trained to step {start} already")
             return state
         for dataset in filter(None, (train_dataset, eval_dataset)):
             objective.check_dataset(dataset, constants)
-        vocabulary = getattr(train_dataset, "vocabulary_model", None)
-        if vocabulary is not None and "text_tokens" in objective.batch_shapes(1):
-            keep_vocabulary(directory, vocabulary, resumed=restored is not None)
+        before = restored is not None
+        keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
+        keep_settings(directory, parts, done=False)
         constants = jax.device_put(constants, replicated(mesh))
 
         # 4. Batches, from the step that comes next.

@@ -110,6 +110,11 @@ def efficientnet_lite0(path: str | os.PathLike[str] | None = None) -> Params:
 class SqueezeNetWeights:
     """Gives `squeezenet` when it is called: as a setting that a run can keep."""
 
+    @property
+    def origin(self) -> str:
+        """Where they come from, for a run's manifest."""
+        return SQUEEZENET_FILE.name
+
     def __call__(self) -> Params:
         return squeezenet()
 
@@ -119,6 +124,11 @@ class VGG16Weights:
     """Gives `vgg16` of the file `path` when it is called."""
 
     path: str
+
+    @property
+    def origin(self) -> str:
+        """Where they come from, for a run's manifest."""
+        return self.path
 
     def __call__(self) -> Params:
         return vgg16(self.path)

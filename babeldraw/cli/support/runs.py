@@ -71,11 +71,13 @@ class Run:
     def vocabulary(self) -> "SentencePieceVocabulary":
         """What its texts are read with: kept in the run; in those of before, where its data are."""
         from babeldraw.data.vocabulary import load_vocabulary
+        from babeldraw.training.keeping.manifest import check_vocabulary
         from babeldraw.training.keeping.vocabulary import NAME
 
         kept = files.path(self.model_dir) / NAME
         if not kept.exists():
             return self.train_dataset.vocabulary
+        check_vocabulary(kept.parent)
         return load_vocabulary(files.local_copy(kept))
 
     @property

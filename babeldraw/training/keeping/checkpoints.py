@@ -4,6 +4,7 @@ model_dir/checkpoints/STEP/params            what sampling needs
 model_dir/checkpoints/STEP/optimizer_state
 model_dir/checkpoints/STEP/run               JSON: seed; every variable's shape, dtype, fingerprint
 model_dir/constants                          frozen networks, written once
+model_dir/manifest.json                      see manifest.py; hashes of the constants
 model_dir/damaged/STEP                       a checkpoint that could not be read, moved there
 
 A pipelined stack is written as it is held, `[rounds, layers a round, ...]`. The JSON names its
@@ -27,6 +28,7 @@ from babeldraw.errors import UserError
 from babeldraw.objectives.base import Constants, Params
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
+from babeldraw.training.keeping.manifest import NAME, hash_constants, read_manifest
 from babeldraw.training.state import variable_name
 
 
@@ -113,12 +115,24 @@ def load_constants(model_dir: str) -> Constants:
     """What `save_constants` wrote, as host arrays; `{}` where the run has no frozen network.
 
     Raises:
-      UserError: there is no such run directory.
+      UserError: there is no such run directory, or they are damaged: not what its manifest says.
     """
     if not files.path(model_dir).is_dir():
         raise UserError(f"There is no run directory {model_dir}: give the model_dir of a run.")
     path = files.path(model_dir) / "constants"
-    return checkpoint_files.read_tree(path) if path.is_dir() else {}
+    written = read_manifest(path.parent)
+    try:
+        constants: Constants = {}
+        if path.is_dir():
+            with checkpoint_files.reading(path):
+                constants = checkpoint_files.read_tree(path)
+        if written is not None and hash_constants(constants) != written.constants:
+            raise checkpoint_files.Damaged(f"they are not what {NAME} says")
+    except checkpoint_files.Damaged as error:
+        raise UserError(
+            f"The frozen networks in {path} are damaged ({error}): bring them back from a copy."
+        ) from error
+    return constants
 
 
 def load_networks(model_dir: str, step: int | None = None) -> dict[str, Params]:
@@ -153,6 +167,11 @@ class TrainedTokenizer:
     """Gives the tokenizer of the run in `model_dir` when it is called, as `load_tokenizer` does."""
 
     model_dir: str
+
+    @property
+    def origin(self) -> str:
+        """See `manifest.origins`."""
+        return self.model_dir
 
     def __call__(self) -> Params:
         return load_tokenizer(self.model_dir)

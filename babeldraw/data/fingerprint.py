@@ -1,0 +1,34 @@
+"""What data are, in a few words: by which a run that goes on knows that they are still the same."""
+
+import hashlib
+from typing import Any
+
+from babeldraw.data import raw, tasks
+from babeldraw.data.sources.picture_source import PictureSource
+from babeldraw.data.sources.token_set import TokenSource
+
+
+def data_fingerprint(task: str, split: str) -> dict[str, Any]:
+    """Of a task or mixture: `task`, `split`, `pictures` (how many) and `names` (their hash).
+
+    No picture is opened. Of TFDS sets `names` goes by name and version, of tokens by their
+    manifest; it is None where a source tells neither, as those that others have registered.
+
+    Raises:
+      UserError: as `tasks.find_task`; or the source cannot be read.
+    """
+    count, digest, known = 0, hashlib.sha256(), True
+    for part in raw.subtasks(tasks.find_task(task, split), split):
+        source = part.source
+        count += source.num_input_examples(split)
+        if isinstance(source, PictureSource):
+            for picture in source.pictures(split):
+                digest.update(f"{picture.name}\n".encode("utf-8", "surrogateescape"))
+        elif isinstance(source, TokenSource):
+            digest.update(f"{source.manifest}\n".encode())
+        elif hasattr(source, "tfds_dataset"):
+            digest.update(f"{source.tfds_dataset.builder.info.full_name}\n".encode())
+        else:
+            known = False
+    names = digest.hexdigest() if known else None
+    return {"task": task, "split": split, "pictures": count, "names": names}
