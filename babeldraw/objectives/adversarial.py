@@ -12,6 +12,7 @@ from babeldraw.models.discriminator import Discriminator
 from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
 from babeldraw.objectives.losses import Terms, weighted_sum
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.ranges import Count, Weight, Whole
 
 NAME = "discriminator"
 """The player's name."""
@@ -38,11 +39,11 @@ class Adversary:
 
     discriminator: Discriminator
     optimizer: OptimizerConfig
-    weight: float = 0.1
-    ramp_steps: int = 0
+    weight: Weight = 0.1
+    ramp_steps: Whole = 0
     adaptive: bool = False
-    r1_weight: float = 10.0
-    r1_every: int = 16
+    r1_weight: Weight = 10.0
+    r1_every: Count = 16
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of the discriminator, boxed."""

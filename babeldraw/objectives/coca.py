@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.models.coca import CoCa
 from babeldraw.models.encoder_decoder import example_keys
+from babeldraw.objectives.average import averaged, followers, with_average
 from babeldraw.objectives.base import (
     Batch,
     Constants,
@@ -23,6 +24,7 @@ from babeldraw.objectives.base import (
 from babeldraw.objectives.picture_maker import as_float
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import ShareBelowOne, Weight
 from babeldraw.sampling.rerank import Reranker
 
 NAME = "coca"
@@ -33,12 +35,17 @@ NAME = "coca"
 class ContrastiveCaptioner(Objective):
     """Each picture is to find its text among those of the whole batch, each text its picture, and
     each text is to be predicted from its picture. The paper's weights are 1 and 2.
+
+    Attributes:
+      ema_decay: keep a moving average of the parameters, which is what evaluation and every user of
+        the network then take; 0: off.
     """
 
     model: CoCa
     optimizer: OptimizerConfig
-    contrastive_weight: float = 1.0
-    captioning_weight: float = 2.0
+    contrastive_weight: Weight = 1.0
+    captioning_weight: Weight = 2.0
+    ema_decay: ShareBelowOne = 0.0
 
     @property
     def network(self) -> CoCa:
@@ -60,14 +67,15 @@ class ContrastiveCaptioner(Objective):
         size = self.model.image_size
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         variables = self.network.init(key, jnp.zeros((1, size, size, 3)), text)
-        return {NAME: variables["params"]}
+        return with_average({NAME: variables["params"]}, NAME, self.ema_decay)
 
     def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:
-        return Reranker(self.model, networks[NAME], batch_size)
+        return Reranker(self.model, averaged(networks, NAME), batch_size)
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
-        return (Player(NAME, self.train_loss, optimizer, self.optimizer.learning_rate),)
+        player = Player(NAME, self.train_loss, optimizer, self.optimizer.learning_rate)
+        return player, *followers(NAME, self.ema_decay)
 
     def train_loss(
         self,
@@ -90,7 +98,7 @@ class ContrastiveCaptioner(Objective):
         the text of a picture among those of the batch, the picture of a text, and the next token of
         a text with its picture and the tokens before.
         """
-        return self._measure(params[NAME], batch, None)
+        return self._measure(averaged(params, NAME), batch, None)
 
     def _measure(self, params: Params, batch: Batch, keys: jax.Array | None) -> Metrics:
         network, variables = self.network, {"params": params}

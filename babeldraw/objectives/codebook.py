@@ -1,40 +1,9 @@
-"""The codebook's health: how much of it is used, and bringing unused codes back.
-
-Moving averages are players, so that they are saved, sharded and resumed like any other state: a
-player whose loss is half a squared distance and whose optimizer is plain gradient descent at rate
-`1 - decay` holds the exponential moving average of what it follows.
-"""
-
-from collections.abc import Callable, Mapping
+"""The codebook's health: how much of it is used, and bringing unused codes back."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, Int, Key
-
-from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
-
-Target = Callable[[Mapping[str, Params], Constants, Batch], Params]
-"""`target(all_params, constants, batch)`: what an average follows, of the same structure."""
-
-
-def moving_average(name: str, target: Target, decay: float) -> Player:
-    """A player that holds the exponential moving average of `target`."""
-
-    def loss(
-        own: Params,
-        all_params: Mapping[str, Params],
-        constants: Constants,
-        batch: Batch,
-        key: Key[Array, ""],
-        step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Metrics]:
-        followed = jax.lax.stop_gradient(target(all_params, constants, batch))
-        distance = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), own, followed)
-        return optax.tree.sum(distance) / 2, {}
-
-    return Player(name, loss, optax.sgd(1 - decay), 1 - decay, silent=True)
 
 
 def code_share(tokens: Int[Array, "batch n"], codebook_size: int) -> Float[Array, " codes"]:

@@ -11,6 +11,7 @@ from babeldraw.models.flops import Flops, decoder_finetune_flops
 from babeldraw.objectives.base import Params
 from babeldraw.objectives.tokenizer import NAME, Tokenizer
 from babeldraw.parallel.rules import unbox
+from babeldraw.ranges import Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class DecoderFinetune(Tokenizer):
     """
 
     source: Callable[[], Params]
-    vq_weight: float = 0.0
+    vq_weight: Weight = 0.0
 
     def flops(self) -> Flops:
         return decoder_finetune_flops(self.model)

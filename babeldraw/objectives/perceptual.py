@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from babeldraw.models.feature_networks import VGG16, Params, SqueezeNet
+from babeldraw.ranges import Weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Perceptual:
     network: SqueezeNet | VGG16
     params: Callable[[], Params]
     """Reads the network's weights; a constant of the objective that holds this."""
-    weight: float = 0.1
+    weight: Weight = 0.1
     """The paper's (arXiv 2110.04627)."""
 
     def distance(

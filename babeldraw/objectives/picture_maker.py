@@ -15,6 +15,7 @@ from babeldraw.objectives.adversarial import Adversary
 from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
+from babeldraw.ranges import Weight
 
 Images = Float[Array, "batch height width 3"]
 
@@ -28,7 +29,7 @@ class PictureMaker(Objective):
       adversary: the discriminator, trained beside the maker; None: off.
     """
 
-    l2_weight: float = 1.0
+    l2_weight: Weight = 1.0
     perceptual: Perceptual | None = None
     adversary: Adversary | None = None
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.objectives.average import averaged, followers, with_average
 from babeldraw.objectives.base import (
     Batch,
     Constants,
@@ -24,6 +25,7 @@ from babeldraw.objectives.base import (
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
+from babeldraw.ranges import ShareBelowOne
 from babeldraw.sampling.upscale import Upscaler
 
 NAME = "super_resolution"
@@ -39,6 +41,8 @@ class SuperResolution(PictureMaker):
     tokenizer leaves of its own, besides adding detail. The discriminator is of the enlarged size.
 
     Attributes:
+      ema_decay: keep a moving average of the parameters, which is what evaluation and every user of
+        the network then take; 0: off.
       tokenizer_params: gives the trained tokenizer's parameters, such as
         `checkpoints.TrainedTokenizer` of a run directory; called once, at the start of a run.
     """
@@ -47,6 +51,7 @@ class SuperResolution(PictureMaker):
     tokenizer: ViTVQGAN
     tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
+    ema_decay: ShareBelowOne = 0.0
 
     @property
     def image_size(self) -> int:
@@ -60,7 +65,8 @@ class SuperResolution(PictureMaker):
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         size = self.tokenizer.image_size
         network = self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]
-        return {NAME: network, **self.init_adversary(key)}
+        params = {NAME: network, **self.init_adversary(key)}
+        return with_average(params, NAME, self.ema_decay)
 
     def constants(self) -> dict[str, Any]:
         return {**super().constants(), "tokenizer": self.tokenizer_params()}
@@ -74,12 +80,12 @@ class SuperResolution(PictureMaker):
         return {**super().abstract_constants(), "tokenizer": unbox(jax.eval_shape(init)["params"])}
 
     def upscaler(self, networks: Networks) -> Upscaler:
-        return Upscaler(self.model, networks[NAME])
+        return Upscaler(self.model, averaged(networks, NAME))
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
         player = Player(NAME, self.loss, optimizer, self.optimizer.learning_rate)
-        return *self.adversary_players(), player
+        return *self.adversary_players(), player, *followers(NAME, self.ema_decay)
 
     def real_and_made(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
@@ -118,7 +124,7 @@ class SuperResolution(PictureMaker):
         """Each term, and the mean square error of ours and of the bilinear enlargement."""
         images = as_float(batch["image"])
         small = self.reconstruct(constants, images)
-        made = self._enlarge(params[NAME], small)
+        made = self._enlarge(averaged(params, NAME), small)
         plain = enlarge(small, self.model.factor)
         terms = self.picture_terms(images, made, constants)
         metrics = self.held_out_metrics(terms, images, made, params)
@@ -142,7 +148,7 @@ class SuperResolution(PictureMaker):
         """`enlargements`: picture, bilinear one of its reconstruction, ours, |picture - ours|."""
         images = as_float(batch["image"])
         small = self.reconstruct(constants, images)
-        made = jnp.clip(self._enlarge(params[NAME], small), 0, 1)
+        made = jnp.clip(self._enlarge(averaged(params, NAME), small), 0, 1)
         plain = enlarge(small, self.model.factor)
         sheet = jnp.stack([images, plain, made, jnp.abs(images - made)], axis=1)
         return {"enlargements": jnp.round(sheet * 255).astype(jnp.uint8)}

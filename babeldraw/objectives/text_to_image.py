@@ -15,6 +15,7 @@ from babeldraw.models.flops import Flops, text_to_image_flops
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
+from babeldraw.objectives.average import averaged, followers, with_average
 from babeldraw.objectives.base import (
     Batch,
     Constants,
@@ -27,6 +28,7 @@ from babeldraw.objectives.base import (
 )
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
+from babeldraw.ranges import Share, ShareBelowOne
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pictures import Sampler
 
@@ -50,6 +52,8 @@ class TextToImage(Objective):
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
         otherwise learns to continue the pictures that it has seen before it learns to read the
         prompt. Beyond the patent.
+      ema_decay: keep a moving average of the parameters, which evaluation and samples then take; 0:
+        off.
       tokens_beforehand: whether batches bring `image_tokens`, made by `babeldraw tokenize-dataset`.
     """
 
@@ -57,8 +61,9 @@ class TextToImage(Objective):
     tokenizer: ViTVQGAN
     tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
-    prompt_dropout_rate: float = 0.0
-    token_noise_rate: float = 0.0
+    prompt_dropout_rate: Share = 0.0
+    token_noise_rate: Share = 0.0
+    ema_decay: ShareBelowOne = 0.0
     tokens_beforehand: bool = False
 
     @property
@@ -118,13 +123,14 @@ class TextToImage(Objective):
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
         image = jnp.zeros((1, self.model.num_tokens), jnp.int32)
-        return {NAME: self.network.init(key, text, image)["params"]}
+        params = {NAME: self.network.init(key, text, image)["params"]}
+        return with_average(params, NAME, self.ema_decay)
 
     def flops(self) -> Flops:
         return text_to_image_flops(self.model, self.tokenizer)
 
     def sampler(self, networks: Networks, **settings: Any) -> Sampler:
-        params, tokenizer_params = networks[NAME], networks["tokenizer"]
+        params, tokenizer_params = averaged(networks, NAME), networks["tokenizer"]
         return Sampler(self.model, params, self.tokenizer, tokenizer_params, **settings)
 
     def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
@@ -139,6 +145,7 @@ class TextToImage(Objective):
                 self.optimizer.make(self.layer_axes(NAME)),
                 self.optimizer.learning_rate,
             ),
+            *followers(NAME, self.ema_decay),
         )
 
     def image_tokens(self, constants: Constants, batch: Batch) -> Int[Array, "batch n"]:
@@ -198,7 +205,7 @@ class TextToImage(Objective):
         The gap between the two says how much of the picture is read from the text.
         """
         tokens = self.image_tokens(constants, batch)
-        variables = {"params": params[NAME]}
+        variables = {"params": averaged(params, NAME)}
         text = batch["text_tokens"]
         network = self.network
         with_prompt = losses.token_cross_entropy(network.apply(variables, text, tokens), tokens)

@@ -12,6 +12,7 @@ from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops, tokenizer_flops
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import codebook, losses
+from babeldraw.objectives.average import averaged, followers, moving_average, with_average
 from babeldraw.objectives.base import (
     Batch,
     Constants,
@@ -24,10 +25,11 @@ from babeldraw.objectives.base import (
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.ranges import Share, ShareBelowOne, Weight, Whole
 from babeldraw.sampling.codec import Codec
 
-NAME, EMA_NAME, SHARE_NAME = "tokenizer", "tokenizer_ema", "code_share"
-"""Players: the network, its moving average, and the moving average of the use of its codes."""
+NAME, SHARE_NAME = "tokenizer", "code_share"
+"""Players: the network, and the moving average of the use of its codes."""
 
 SHARE_DECAY = 0.99
 
@@ -48,12 +50,12 @@ class Tokenizer(PictureMaker):
 
     model: ViTVQGAN
     optimizer: OptimizerConfig
-    logit_laplace_weight: float = 0.1
-    vq_weight: float = 1.0
-    commitment_weight: float = 0.25
-    ema_decay: float = 0.0
-    revive_every: int = 0
-    usage_alarm: float = 0.25
+    logit_laplace_weight: Weight = 0.1
+    vq_weight: Weight = 1.0
+    commitment_weight: Weight = 0.25
+    ema_decay: ShareBelowOne = 0.0
+    revive_every: Whole = 0
+    usage_alarm: Share = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,9 +89,7 @@ class Tokenizer(PictureMaker):
         if self.revive_every:
             size = self.model.codebook_size
             params[SHARE_NAME] = {"share": jnp.full((size,), 1 / size)}
-        if self.ema_decay:
-            params[EMA_NAME] = self.init_trained(key)
-        return params
+        return with_average(params, NAME, self.ema_decay)
 
     def players(self) -> tuple[Player, ...]:
         players = [
@@ -103,22 +103,16 @@ class Tokenizer(PictureMaker):
         # Before the tokenizer: the tokens and pictures that they look at are then those of the
         # tokenizer's own loss, and are computed once.
         if self.revive_every:
-            share = codebook.moving_average(SHARE_NAME, self._code_share, SHARE_DECAY)
+            share = moving_average(SHARE_NAME, self._code_share, SHARE_DECAY)
             players.insert(0, share)
-        players = [*self.adversary_players(), *players]
-        if self.ema_decay:
-            players.append(
-                codebook.moving_average(EMA_NAME, lambda params, *_: params[NAME], self.ema_decay)
-            )
-        return tuple(players)
+        return *self.adversary_players(), *players, *followers(NAME, self.ema_decay)
 
     def flops(self) -> Flops:
         return tokenizer_flops(self.model)
 
     def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
         """With the averaged parameters where the run keeps averages."""
-        params = {**networks[NAME], **networks.get(EMA_NAME, {})}
-        return Codec(self.model, params, batch_size)
+        return Codec(self.model, averaged(networks, NAME), batch_size)
 
     def variables(self, trained: Params, constants: Constants) -> dict[str, Params]:
         """Variables of the network: what is trained, with what is frozen."""
@@ -147,7 +141,7 @@ class Tokenizer(PictureMaker):
     ) -> Metrics:
         """Each term, mean square error, the codes' shares, and the discriminator's accuracies."""
         images = as_float(batch["image"])
-        variables = self.variables(_evaluated(params), constants)
+        variables = self.variables(averaged(params, NAME), constants)
         output, z, codes, tokens = self.network.apply(variables, images)
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
@@ -210,7 +204,7 @@ class Tokenizer(PictureMaker):
     ) -> Sheets:
         """`reconstructions`: input, reconstruction, absolute difference."""
         images = as_float(batch["image"])
-        variables = self.variables(_evaluated(params), constants)
+        variables = self.variables(averaged(params, NAME), constants)
         tokens = self.network.apply(variables, images, method="encode")
         made = self.network.apply(variables, tokens, method="decode")
         sheet = jnp.stack([images, made, jnp.abs(images - made)], axis=1)
@@ -249,7 +243,3 @@ class Tokenizer(PictureMaker):
         variables = self.variables(params[NAME], constants)
         *_, tokens = self.network.apply(variables, as_float(batch["image"]))
         return {"share": codebook.code_share(tokens, self.model.codebook_size)}
-
-
-def _evaluated(params: Mapping[str, Params]) -> Params:
-    return params.get(EMA_NAME, params[NAME])

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from PIL import Image
 
 from tests.going_on.bucket import BUCKET, serving
 
@@ -64,21 +65,40 @@ def test_killed_and_brought_back_a_run_in_a_bucket_is_one_on_a_disk(bucket, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"whole"}
 
 
+def test_a_second_run_in_the_same_place_is_refused(bucket, tmp_path):
+    remote = f"gs://{BUCKET}/runs/claimed"
+    first = bucket.start("-c", TOY, remote, 1000, 0.5, cwd=tmp_path)
+    try:
+        for _ in range(600):
+            if "runs/claimed/lock" in bucket.names():
+                break
+            time.sleep(0.1)
+        printed = bucket.run("-c", TOY, remote, 2, 0, code=1, cwd=tmp_path)
+        assert f"{remote} is being written to by process {first.pid} on " in printed
+    finally:
+        first.send_signal(signal.SIGTERM)
+        printed, _ = first.communicate(timeout=60)
+    assert "stopped by SIGTERM after step" in printed
+    assert "runs/claimed/lock" not in bucket.names()
+
+
 def babeldraw(bucket, *words, code=0, **settings):
     return bucket.run("-m", "babeldraw.cli.main", *words, code=code, **settings)
 
 
 @pytest.mark.slow
-def test_both_stages_samples_and_figures_in_a_bucket(bucket, tmp_path):
+def test_both_stages_samples_figures_and_tokens_in_a_bucket(bucket, tmp_path, tmp_path_factory):
     runs = f"gs://{BUCKET}/quick"
     for stage in ("tokenizer", "text_to_image"):
         words = [f"--gin_file=gin/runs/quickstart_{stage}.gin", f"--model_dir={runs}/{stage}"]
         if stage == "text_to_image":
             words.append(f"--gin.TOKENIZER_CHECKPOINT='{runs}/tokenizer'")
-        babeldraw(bucket, "train", *words, "--gin.TRAIN_STEPS=2", cwd=tmp_path)
+        words += ["--gin.TRAIN_STEPS=2", "--gin.WARMUP_STEPS=1"]
+        babeldraw(bucket, "train", *words, cwd=tmp_path)
     said = babeldraw(
         *(bucket, "sample", "woman astronaut, medium skin tone, twemoji style"),
         *("--checkpoint", f"{runs}/text_to_image", "--output", f"gs://{BUCKET}/drawn"),
+        *("--num_samples=1", "--config=configs/cpu_2x4.py"),  # straight onto eight devices
         cwd=tmp_path,
     )
     assert f"1 pictures and grid.png are in gs://{BUCKET}/drawn" in said
@@ -92,4 +112,15 @@ def test_both_stages_samples_and_figures_in_a_bucket(bucket, tmp_path):
         f"{runs}/tokenizer/evaluation/report.json",
     )
     assert json.loads(report[report.index("{") :])["step"] == 2
+    pictures = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        Image.new("RGB", (32, 32), (80 * number, 0, 0)).save(pictures / f"{number}.png")
+        (pictures / f"{number}.txt").write_text(f"picture {number}")
+    said = babeldraw(
+        *(bucket, "tokenize-dataset", "--checkpoint", f"{runs}/tokenizer"),
+        *(f"--task=folder:{pictures}", f"--output=gs://{BUCKET}/tokens"),
+        cwd=tmp_path,
+    )
+    assert f"gs://{BUCKET}/tokens is whole" in said
+    assert "tokens/manifest.json" in bucket.names("tokens/")
     assert list(tmp_path.iterdir()) == []

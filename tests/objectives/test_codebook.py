@@ -1,24 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from babeldraw.objectives import codebook
-
-
-def test_a_moving_average_player_holds_the_moving_average():
-    values = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    player = codebook.moving_average("average", lambda params, *_: params["followed"], 0.9)
-    own, expected = {"x": jnp.zeros(3)}, np.zeros(3)
-    state = player.optimizer.init(own)
-    for value in values:
-        everyone = {"followed": {"x": jnp.asarray(value)}}
-        gradients, _ = jax.grad(player.loss, has_aux=True)(own, everyone, {}, {}, 0, 0)
-        updates, state = player.optimizer.update(gradients, state, own)
-        own = optax.apply_updates(own, updates)
-        expected = 0.9 * expected + 0.1 * value
-    np.testing.assert_allclose(own["x"], expected, rtol=1e-5)
 
 
 def test_usage_and_perplexity():
