@@ -35,9 +35,16 @@ class TfdsPictures(seqio.TfdsDataSource):
         """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``.
 
         Raises:
-          UserError: the name has no version, and TFDS knows no such set.
+          UserError: the name has no version, and TFDS knows no such set; or it has a namespace.
         """
         self.name, self._own_splits = tfds_name, splits
+        with self._explained():
+            parsed, _ = tfds.core.naming.parse_builder_name_kwargs(tfds_name)
+        if parsed.namespace:  # A name may come with somebody's run, and is to run nothing.
+            raise UserError(
+                f"{tfds_name!r} names a set of the namespace {parsed.namespace!r}, whose code TFDS "
+                "would download and run: name one of TFDS's own, or a set that you have prepared."
+            )
         if ":" not in tfds_name:  # seqio wants a version
             with self._explained():
                 version = tfds.builder(tfds_name, data_dir=tfds_data_dir).info.version

@@ -57,6 +57,9 @@ def test_a_set_by_its_name(folder, monkeypatch):
 
 
 def test_what_it_cannot_be(folder, tmp_path):
+    for name in ("huggingface:a", "kaggle:a/b", "mlds:a/b:1.0.0"):
+        with pytest.raises(UserError, match="whose code TFDS would download and run"):
+            TfdsPictures(name)
     with pytest.raises(UserError, match="no data set 'no_such_set'"):
         tasks.find_task("tfds:no_such_set", "train")
     with pytest.raises(UserError, match="run `tfds build made_pairs`"):
