@@ -5,6 +5,7 @@ folder of this machine.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -25,7 +26,22 @@ def is_remote(name: str | os.PathLike[str]) -> bool:
 
 def path(name: str | os.PathLike[str]) -> epath.Path:
     """A path as the program keeps it: remote as it is, local absolute."""
-    return epath.Path(name) if is_remote(name) else epath.Path(name).expanduser().resolve()
+    if not is_remote(name):
+        return epath.Path(name).expanduser().resolve()
+    _list_anew(os.fspath(name).partition("://")[0])
+    return epath.Path(name)
+
+
+@functools.cache
+def _list_anew(scheme: str) -> None:
+    """Has fsspec ask a store each time what is there.
+
+    It keeps listings otherwise, and sees nothing of what TensorStore writes after the first one.
+    """
+    with contextlib.suppress(ImportError):  # TensorFlow's client keeps none
+        import fsspec
+
+        fsspec.config.conf.setdefault(scheme, {})["use_listings_cache"] = False
 
 
 def names_in(directory: str | os.PathLike[str]) -> list[str] | None:

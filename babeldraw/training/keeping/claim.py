@@ -13,6 +13,7 @@ import jax
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote
 from babeldraw.training.agreement import first_fault
+from babeldraw.training.keeping import remote_claim
 
 LOCK = "lock"
 
@@ -25,8 +26,8 @@ def claim(model_dir: str) -> Iterator[None]:
     """Makes the directory where it is missing, and holds it until the context is left.
 
     Process 0 locks a file in it (`fcntl.lockf`). The lock is the operating system's: it is gone
-    when the process is, however that ends. An object store (gs://) has no such lock: there,
-    nothing keeps two runs apart.
+    when the process is, however that ends. An object store (gs://) has no such lock, and gets an
+    object with an owner (remote_claim.py).
 
     Raises:
       UserError: another run holds it, or it cannot be written to. In all processes.
@@ -46,6 +47,7 @@ def claim(model_dir: str) -> Iterator[None]:
 
 def _lock(model_dir: str, stack: contextlib.ExitStack) -> None:
     if is_remote(model_dir):
+        stack.enter_context(remote_claim.holding(model_dir))
         return
     directory = pathlib.Path(model_dir)
     with writing_to(model_dir):
