@@ -39,6 +39,7 @@ class Dataset:
       batch_size: rows of the global batch.
       seed: of the order and of random crops.
       shuffle: whether `batches` draws in random order.
+      captioned: false where no texts are learned.
     """
 
     mixture_or_task_name: str
@@ -47,6 +48,7 @@ class Dataset:
     batch_size: int = 8
     seed: int = 0
     shuffle: bool = True
+    captioned: bool = True
 
     def batches(
         self,
