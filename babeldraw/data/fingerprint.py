@@ -8,17 +8,18 @@ from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.token_set import TokenSource
 
 
-def data_fingerprint(task: str, split: str) -> dict[str, Any]:
+def data_fingerprint(task: str, split: str, *, captioned: bool = True) -> dict[str, Any]:
     """Of a task or mixture: `task`, `split`, `pictures` (how many) and `names` (their hash).
 
-    No picture is opened. Of TFDS sets `names` goes by name and version, of tokens by their
-    manifest; it is None where a source tells neither, as those that others have registered.
+    No picture is opened; `captioned` is as in `tasks.find_task`. Of TFDS sets `names` goes by name
+    and version, of tokens by their manifest; it is None where a source tells neither, as those that
+    others have registered.
 
     Raises:
       UserError: as `tasks.find_task`; or the source cannot be read.
     """
     count, digest, known = 0, hashlib.sha256(), True
-    for part in raw.subtasks(tasks.find_task(task, split), split):
+    for part in raw.subtasks(tasks.find_task(task, split, captioned=captioned), split):
         source = part.source
         count += source.num_input_examples(split)
         if isinstance(source, PictureSource):

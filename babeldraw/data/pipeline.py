@@ -4,20 +4,19 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import seqio
-import tensorflow as tf
 
-from babeldraw.data import tasks
-from babeldraw.data.feature_converter import (
-    TextToImageFeatureConverter,
-    TextToTokensFeatureConverter,
-)
+from babeldraw.data import loading, streamed, tasks
+from babeldraw.data import order as order_lib
+from babeldraw.data import rows as rows_lib
 from babeldraw.data.fingerprint import data_fingerprint
+from babeldraw.data.sources.indexed import NotIndexed
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count, Seed
 
 IN_MEMORY_BYTES = 256 * 2**20  # emoji sets up to this are read once: none of their steps is random
 
@@ -39,14 +38,15 @@ class Dataset:
       batch_size: rows of the global batch.
       seed: of the order and of random crops.
       shuffle: whether `batches` draws in random order.
-      captioned: false where no texts are learned.
+      captioned: false where no texts are learned: pictures without captions are taken, too, and no
+        vocabulary is asked for. The batches may then lack ``text_tokens``.
     """
 
     mixture_or_task_name: str
-    task_feature_lengths: Mapping[str, int]
+    task_feature_lengths: Mapping[str, Count]
     split: str = "train"
-    batch_size: int = 8
-    seed: int = 0
+    batch_size: Count = 8
+    seed: Seed = 0
     shuffle: bool = True
     captioned: bool = True
 
@@ -62,11 +62,15 @@ class Dataset:
 
         Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
 
-        Host `process_index` of `process_count` gets rows = batch_size / process_count and in an
-        epoch reads examples that no other host reads. Of a set in memory, the batches of all hosts
-        together are the same for any number of hosts. With ``start_step=k`` the iterator goes on,
-        bit for bit, where one that had yielded k batches stood: at once for a set in memory;
-        otherwise the k batches are read again and dropped.
+        Host `process_index` of `process_count` gets its rows = batch_size / process_count of each
+        batch. Batch k is a function of k: the batches of all hosts together are the same for any
+        number of hosts, and with ``start_step=k`` the iterator begins at once, bit for bit, where
+        one that had yielded k batches stood. In the place of an example that cannot be read stands
+        another; only a single host that reads so many passes leaves it out.
+
+        Of a registered task whose source cannot be read by number, or whose preprocessors do more
+        than map, seqio streams the batches: each host its own share, and the k batches are read
+        again and dropped.
 
         Args:
           num_epochs: passes over the split; None repeats for ever. The last rows that do not fill
@@ -82,44 +86,66 @@ class Dataset:
                 f"evenly: choose a multiple of {process_count}."
             )
         rows = self.batch_size // process_count
-        stop = None
-        if num_epochs is not None:  # hosts may hold one example more or less, but stop together
-            smallest_share = sum(
-                task.num_input_examples(self.split) // process_count
-                for task in getattr(provider, "tasks", [provider])
-                if self.split in task.splits
-            )
-            stop = smallest_share * num_epochs // rows
         if self._fits_in_memory(provider):
-            steps = itertools.count(start_step) if stop is None else range(start_step, stop)
-            lengths = tuple(self._lengths(provider).items())
-            arrays = _read_all(self.mixture_or_task_name, lengths, self.split)
-            return self._from_memory(arrays, process_index * rows, rows, steps)
-        dataset = seqio.get_dataset(
-            dataset_split=self.split,
+            arrays = _read_all(
+                self.mixture_or_task_name, tuple(self._lengths(provider).items()), self.split
+            )
+            stop = None if num_epochs is None else len(arrays["image"]) * num_epochs
+            positions = rows_lib.positions(
+                start_step, stop and stop // self.batch_size, process_index, process_count, rows
+            )
+            return self._from_memory(arrays, rows, positions)
+        try:
+            by_position = self._rows(provider, num_epochs)
+        except NotIndexed:
+            batches = streamed.batches(
+                provider,
+                self._lengths(provider),
+                self.split,
+                rows,
+                num_epochs,
+                seqio.ShardInfo(process_index, process_count),
+                shuffle=self.shuffle,
+                seed=self.seed,
+            )
+            left = itertools.islice(batches, start_step, None)
+            return left if num_epochs is not None else self._never_ending(left)
+        ahead = 2 * max(rows, loading.THREADS)
+        if by_position.count is not None and process_count == 1:
+            found = loading.in_order(by_position.read, range(by_position.count), ahead)
+            good = (row for row in found if row is not None)
+            return itertools.islice(rows_lib.batched(good, rows), start_step, None)
+        stop = by_position.count and by_position.count // self.batch_size
+        positions = rows_lib.positions(start_step, stop, process_index, process_count, rows)
+        return rows_lib.batched(
+            loading.in_order(by_position.read_or_replace, positions, ahead), rows
+        )
+
+    def _rows(
+        self, provider: Any, num_epochs: int | None, described: Sequence[str] = ()
+    ) -> rows_lib.Rows:
+        lengths = self._lengths(provider)
+        if not self.captioned:
+            del lengths["text"]
+        return rows_lib.Rows(
+            provider,
+            self.split,
+            lengths,
+            seed=self.seed,
             shuffle=self.shuffle,
             num_epochs=num_epochs,
-            seed=self.seed,
-            **_fixed_arguments(provider, self._lengths(provider), process_index, process_count),
+            nothing=self._nothing_to_read,
+            described=described,
         )
-        if stop is not None and process_count > 1:
-            # A host with broken pictures begins again rather than stop before the others.
-            dataset = dataset.repeat()
-        dataset = dataset.batch(rows, drop_remainder=True)
-        if stop is not None:
-            dataset = dataset.take(stop)
-        batches = dataset.skip(start_step).prefetch(2).as_numpy_iterator()
-        return batches if stop is not None else self._never_ending(batches)
 
     def example_ids(
         self, step: int, *, process_index: int = 0, process_count: int = 1
     ) -> list[str]:
-        """What the rows of batch `step` are, counted from 0: their captions.
-
-        The batches before it are read again, as `batches` does.
-        """
+        """What the rows of batch `step` are, counted from 0: their captions."""
         share = {"process_index": process_index, "process_count": process_count}
         batch = next(self.batches(start_step=step, **share))
+        if "text_tokens" not in batch:
+            return [f"row {row}" for row in range(len(batch["image"]))]
         return [self.vocabulary.decode(row.tolist()) for row in batch["text_tokens"]]
 
     def examples(self, limit: int | None = None) -> dict[str, np.ndarray]:
@@ -133,26 +159,26 @@ class Dataset:
           UserError: unknown task or split, sizes that do not fit, or no picture can be read.
         """
         provider = self._provider()
-        feature_lengths = self._lengths(provider)
-        dataset = provider.get_dataset(
-            feature_lengths,
-            split=self.split,
-            shuffle=False,
-            seed=self.seed,
-            num_epochs=1,
-            trim_output_features=False,
-        )
-        described = [key for key in _DESCRIPTIONS if key in dataset.element_spec]
-        converter = _converter(feature_lengths)(described)
-        lengths = {**feature_lengths, **dict.fromkeys(described, 1)}
-        dataset = converter(dataset, lengths)
-        arrays = _stack(dataset if limit is None else dataset.take(limit))
+        try:
+            arrays = self._examples_by_position(provider, limit)
+        except NotIndexed:
+            arrays = streamed.examples(
+                provider, self._lengths(provider), self.split, limit, _DESCRIPTIONS
+            )
         if not arrays:
             raise self._nothing_to_read()
-        for key in described:
-            if arrays[key].dtype == object:
-                arrays[key] = np.array([value.decode() for value in arrays[key]])
+        for key, values in arrays.items():
+            if values.dtype.kind in "OS":
+                arrays[key] = np.array([value.decode() for value in values])
         return arrays
+
+    def _examples_by_position(self, provider: Any, limit: int | None) -> dict[str, np.ndarray]:
+        in_order = dataclasses.replace(self, shuffle=False)
+        by_position = in_order._rows(provider, 1, _DESCRIPTIONS)
+        positions = range(by_position.count or 0)
+        found = loading.in_order(by_position.read, positions, 2 * loading.THREADS)
+        good = (row for row in found if row is not None)
+        return rows_lib.stack(list(itertools.islice(good, limit)))
 
     @property
     def vocabulary(self) -> seqio.SentencePieceVocabulary:
@@ -166,7 +192,7 @@ class Dataset:
 
     def fingerprint(self) -> dict[str, Any]:
         """What the data are; see `data.fingerprint`."""
-        return data_fingerprint(self.mixture_or_task_name, self.split)
+        return data_fingerprint(self.mixture_or_task_name, self.split, captioned=self.captioned)
 
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
@@ -175,7 +201,8 @@ class Dataset:
                 f"TASK_FEATURE_LENGTHS has keys {sorted(self.task_feature_lengths)}, but needs "
                 "exactly 'text' (tokens) and 'image' (pixels)."
             )
-        return tasks.find_task(self.mixture_or_task_name, self.split)
+        name, split = self.mixture_or_task_name, self.split
+        return tasks.find_task(name, split, captioned=self.captioned)
 
     @property
     def tokenizer(self) -> str | None:
@@ -219,70 +246,16 @@ class Dataset:
         )
 
     def _from_memory(
-        self, arrays: dict[str, np.ndarray], first: int, rows: int, steps: Iterator[int] | range
+        self, arrays: dict[str, np.ndarray], rows: int, positions: Iterator[int]
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Rows [first, first + rows) of each batch.
-
-        Batch `step` holds positions [step batch_size, (step + 1) batch_size) of the epochs end to
-        end.
-        """
-        size = len(arrays["image"])
-
-        @functools.lru_cache(maxsize=2)  # a batch may span two epochs
-        def order(epoch: int) -> np.ndarray:
-            if not self.shuffle:
-                return np.arange(size)
-            return np.random.default_rng([self.seed, epoch]).permutation(size)
-
-        for step in steps:
-            start = step * self.batch_size + first
-            positions = range(start, start + rows)
-            chosen = [order(position // size)[position % size] for position in positions]
+        """The rows at the positions."""
+        order = order_lib.Order([len(arrays["image"])], seed=self.seed, shuffle=self.shuffle)
+        while chunk := list(itertools.islice(positions, rows)):
+            chosen = [order.index(order.place(position)) for position in chunk]
             yield {key: values[chosen] for key, values in arrays.items()}
 
 
-def _fixed_arguments(
-    provider: Any, lengths: Mapping[str, int], process_index: int, process_count: int
-) -> dict[str, Any]:
-    """What every call of seqio.get_dataset has in common."""
-    return {
-        "mixture_or_task_name": provider,
-        "task_feature_lengths": dict(lengths),
-        "feature_converter": _converter(lengths)(),
-        "shard_info": seqio.ShardInfo(process_index, process_count),
-        "verbose": False,
-        "trim_output_features": False,  # the preprocessors do it, and keep the end id
-    }
-
-
-def _converter(lengths: Mapping[str, int]) -> type[TextToImageFeatureConverter]:
-    if "image_tokens" in lengths:
-        return TextToTokensFeatureConverter
-    return TextToImageFeatureConverter
-
-
 @functools.lru_cache(maxsize=4)  # training and evaluation come back for theirs
-def _read_all(
-    name: str,
-    lengths: tuple[tuple[str, int], ...],
-    split: str,
-) -> dict[str, np.ndarray]:
+def _read_all(name: str, lengths: tuple[tuple[str, int], ...], split: str) -> dict[str, np.ndarray]:
     """A split, in order."""
-    return _stack(
-        seqio.get_dataset(
-            dataset_split=split,
-            shuffle=False,
-            num_epochs=1,
-            **_fixed_arguments(tasks.find_task(name, split), dict(lengths), 0, 1),
-        )
-    )
-
-
-def _stack(dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
-    """Reads a dataset with one thread and stacks it; leaves no thread behind. Empty: `{}`."""
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = 1
-    options.autotune.enabled = False
-    chunks = list(dataset.batch(256).with_options(options).as_numpy_iterator())
-    keys = chunks[0] if chunks else ()
-    return {key: np.concatenate([chunk[key] for chunk in chunks]) for key in keys}
+    return streamed.examples(tasks.find_task(name, split), dict(lengths), split)

@@ -20,14 +20,22 @@ def check_image_size(
     Raises:
       UserError: ``image`` in the feature lengths is not the side of the pictures.
     """
-    side = dataset.element_spec["image"].shape[0]
+    check_side(dataset.element_spec["image"].shape[0], sequence_length)
+    return dataset
+
+
+def check_side(side: int, sequence_length: Mapping[str, int] | None) -> None:
+    """The same of the side alone.
+
+    Raises:
+      UserError: as `check_image_size`.
+    """
     wanted = (sequence_length or {}).get("image", side)
     if wanted != side:
         raise UserError(
             f"TASK_FEATURE_LENGTHS asks for images of {wanted} px, but this task has {side} px: "
             f'set "image" to {side} or choose another task.'
         )
-    return dataset
 
 
 def check_vocabulary(

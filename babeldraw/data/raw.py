@@ -1,6 +1,8 @@
 """Examples of any task's source as the files have them: pictures uncropped, captions as text."""
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +12,8 @@ import seqio
 import tensorflow as tf
 from jaxtyping import UInt8
 
-from babeldraw.data import preprocessing
+from babeldraw.data import loading, preprocessing
+from babeldraw.data.sources.indexed import Indexed, NotIndexed
 from babeldraw.errors import UserError
 
 
@@ -31,10 +34,11 @@ def raw_examples(
     Raises:
       UserError: the source cannot be read, or has tokens in the place of pictures.
     """
-    dataset = _shard_of(source, split, shard, num_shards)
-    if "image" not in dataset.element_spec:
-        raise UserError("This task has tokens, no pictures: name the task that they were made of.")
-    for example in dataset.as_numpy_iterator():
+    for example in _shard_of(source, split, shard, num_shards):
+        if "image" not in example:
+            raise UserError(
+                "This task has tokens, no pictures: name the task that they were made of."
+            )
         captions = example["captions"]["text"] if "captions" in example else [example["caption"]]
         yield RawExample(
             example["image"],
@@ -58,11 +62,23 @@ def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray
     return square
 
 
-def _shard_of(source: seqio.DataSource, split: str, shard: int, num_shards: int) -> Any:
+def _shard_of(
+    source: seqio.DataSource, split: str, shard: int, num_shards: int
+) -> Iterator[dict[str, Any]]:
+    if isinstance(source, Indexed):
+        with contextlib.suppress(NotIndexed):
+            source.spec(split)
+            numbers = range(shard, source.num_input_examples(split) or 0, num_shards)
+            read = functools.partial(source.read, split)
+            found = loading.in_order(read, numbers, loading.THREADS)
+            return (example for example in found if example is not None)
     if source.supports_arbitrary_sharding:
         info = seqio.ShardInfo(shard, num_shards)
-        return source.get_dataset(split, shuffle=False, shard_info=info)
-    return source.get_dataset(split, shuffle=False).shard(num_shards, shard)
+        dataset = source.get_dataset(split, shuffle=False, shard_info=info)
+    else:
+        dataset = source.get_dataset(split, shuffle=False).shard(num_shards, shard)
+    examples: Iterator[dict[str, Any]] = dataset.as_numpy_iterator()
+    return examples
 
 
 def subtasks(provider: Any, split: str) -> list[Any]:

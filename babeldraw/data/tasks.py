@@ -15,6 +15,7 @@ set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
 
 import difflib
 import functools
+import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -25,8 +26,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from babeldraw.data import features, preprocessing
+from babeldraw.data.images import decode_image
+from babeldraw.data.per_example import PerExampleTask
 from babeldraw.data.sets import emoji
 from babeldraw.data.sources import names as sources
+from babeldraw.data.sources.indexed import Example, Indexed
+from babeldraw.data.sources.tfds_records import TfdsRecords
 from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.data.sources.token_set import TokenSource
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
@@ -40,7 +45,7 @@ COCO_TFDS = "coco_captions:1.1.0"
 COCO_SPLITS = {"train": "train+restval", "validation": "val", "test": "test"}
 
 
-class EmojiSource(seqio.TfdsDataSource):
+class EmojiSource(seqio.TfdsDataSource, Indexed):
     """Reads a config of `emoji.Emoji`, preparing it when first asked for anything."""
 
     def __init__(self, config_name: str):
@@ -62,6 +67,18 @@ class EmojiSource(seqio.TfdsDataSource):
         del shuffle  # a split is one file, in order: the task's buffer alone shuffles
         return super().get_dataset(split=split, shuffle=False, **kwargs)
 
+    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
+    def _records(self, split: str) -> TfdsRecords:
+        return TfdsRecords(self.tfds_dataset.builder, split)
+
+    def spec(self, split: str) -> dict[str, Any]:
+        features = self.tfds_dataset.builder.info.features
+        return {key: tf.TensorSpec(value.shape, value.dtype) for key, value in features.items()}
+
+    def read(self, split: str, index: int) -> Example:
+        example = self._records(split).read(index)
+        return {**example, "image": decode_image(io.BytesIO(example["image"]), self._config_name)}
+
     def captions(self, split: str) -> Iterator[str]:
         """All captions of a split; pictures are not decoded."""
         loader = self.tfds_dataset
@@ -82,8 +99,10 @@ def coco_vocabulary() -> pathlib.Path:
     return pathlib.Path(path or cache_dir() / "vocabulary" / "coco_captions.model")
 
 
-def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
+def find_task(name: str, split: str, *, captioned: bool = True) -> seqio.Task | seqio.Mixture:
     """The registered task or mixture, or the one that the name describes.
+
+    Unless `captioned`, one's own pictures need no captions, and a mixture no common vocabulary.
 
     Raises:
       UserError: there is none of this name or nothing where it points, it has no such split, or the
@@ -92,7 +111,7 @@ def find_task(name: str, split: str) -> seqio.Task | seqio.Mixture:
     if name in _registered():
         provider = seqio.get_mixture_or_task(name)
     else:
-        provider = _open(name, os.environ.get(sources.VOCABULARY_VARIABLE))
+        provider = _open(name, os.environ.get(sources.VOCABULARY_VARIABLE), captioned)
     if split not in provider.splits:
         raise UserError(
             f"{name} has no split {split!r}: choose one of {', '.join(provider.splits)}."
@@ -105,11 +124,12 @@ def _registered() -> list[str]:
 
 
 @functools.lru_cache(maxsize=16)  # lists a folder once
-def _open(name: str, vocabulary: str | None) -> seqio.Task | seqio.Mixture:
+def _open(name: str, vocabulary: str | None, captioned: bool) -> seqio.Task | seqio.Mixture:
     del vocabulary  # part of the key only
     if parts := sources.split_mixture(name):
-        return _mix(name, [(find_task(part, "train"), rate) for part, rate in parts])
-    task = sources.open_task(name)
+        found = [(find_task(part, "train", captioned=captioned), rate) for part, rate in parts]
+        return _mix(name, found, captioned)
+    task = sources.open_task(name, captioned=captioned)
     if task is None:
         names = _registered()
         close = difflib.get_close_matches(name, names, n=3)
@@ -122,7 +142,9 @@ def _open(name: str, vocabulary: str | None) -> seqio.Task | seqio.Mixture:
     return task
 
 
-def _mix(name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]]) -> seqio.Mixture:
+def _mix(
+    name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]], captioned: bool
+) -> seqio.Mixture:
     """Draws each example from a task with a probability as its rate; an epoch has all of them."""
     made_by = {token_maker(task) for task, _ in tasks}
     if len(made_by) > 1:
@@ -133,7 +155,8 @@ def _mix(name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]]) -> se
     vocabularies = [task.output_features["text"].vocabulary for task, _ in tasks]
     paths = [str(vocabulary.sentencepiece_model_file) for vocabulary in vocabularies]
     missing = [path for path in paths if not pathlib.Path(path).exists()]
-    if missing or any(vocabulary != vocabularies[0] for vocabulary in vocabularies):
+    differ = any(vocabulary != vocabularies[0] for vocabulary in vocabularies)
+    if captioned and (missing or differ):
         variable = sources.VOCABULARY_VARIABLE
         raise UserError(
             f"The tasks of {name!r} need one vocabulary, but have {', '.join(paths)}"
@@ -176,6 +199,7 @@ for _size in emoji.SIZES:
     for _selection, _name in (("all", ""), ("people", "people_"), ("quickstart", "quickstart_")):
         seqio.TaskRegistry.add(
             f"emoji_{_name}{_size}",
+            task_cls=PerExampleTask,
             source=EmojiSource(f"{_selection}_{_size}"),
             preprocessors=[preprocessing.check_image_size, *features.TEXT_STEPS],
             output_features=features.with_pictures(str(EMOJI_VOCABULARY)),
@@ -187,6 +211,8 @@ def add_coco_task(name: str, source: seqio.DataSource, vocabulary_path: str, siz
     """Registers a task of photographs with several captions each, cropped to `size` px."""
     seqio.TaskRegistry.add(
         name,
+        task_cls=PerExampleTask,
+        side=size,
         source=source,
         preprocessors=[
             functools.partial(preprocessing.caption_image, size=size),

@@ -24,10 +24,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import seqio
 import tensorflow as tf
 
 from babeldraw.data import features, preprocessing
+from babeldraw.data.per_example import PerExampleTask
 from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Reader
@@ -71,8 +71,10 @@ def split_mixture(name: str) -> list[tuple[str, float]]:
     return parts
 
 
-def open_task(name: str) -> Any:
+def open_task(name: str, *, captioned: bool = True) -> Any:
     """The task of a name such as ``folder:/my/pictures``, or None if it is none of these.
+
+    Unless `captioned`, pictures without captions are among its examples, too.
 
     Raises:
       UserError: there is no such file, folder or TFDS set, or a folder of tokens is damaged.
@@ -94,7 +96,7 @@ def open_task(name: str) -> Any:
             home, dropped = path, path / DROPPED_NAME
         else:  # of several captions files, perhaps, in one folder
             home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
-        source, first = PictureSource(reader, name, dropped), _to_size
+        source, first = PictureSource(reader, name, dropped, captioned=captioned), _to_size
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
     check_vocabulary, *text_steps = features.TEXT_STEPS
     return SourceTask(
@@ -103,6 +105,7 @@ def open_task(name: str) -> Any:
         preprocessors=[first, functools.partial(check_vocabulary, task=name), *text_steps],
         output_features=output_features(vocabulary),
         shuffle_buffer_size=buffer,
+        typed_name=name,
     )
 
 
@@ -112,7 +115,7 @@ def safe_name(name: str) -> str:
     return f"{kind[0] if kind else ''}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
 
 
-class SourceTask(seqio.Task):
+class SourceTask(PerExampleTask):
     """Never keeps decoded pictures: seqio would, of any set below 10,000, at any size."""
 
     def get_dataset(self, *args: Any, **kwargs: Any) -> tf.data.Dataset:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import seqio
 import tensorflow as tf
 
 from babeldraw.data.images import UnreadableImage
+from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import (
     Picture,
     Reader,
@@ -23,37 +23,42 @@ from babeldraw.data.sources.pictures import (
 from babeldraw.errors import UserError
 
 
-class PictureSource(seqio.DataSource):
+class PictureSource(IndexedSource):
     """Splits ``train`` and ``validation`` of what a reader lists, in order of the names.
 
     Examples are ``image uint8[height, width, 3]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training. Hosts read disjoint pictures; a shuffle is one of all that a host
-    reads, and another in each epoch.
+    ``augment``, true in training.
 
     Attributes:
       skipped: what was left out so far. Pictures are only tried when they are read.
     """
 
     def __init__(
-        self, reader: Reader, description: str, dropped_file: pathlib.Path | None = None
+        self,
+        reader: Reader,
+        description: str,
+        dropped_file: pathlib.Path | None = None,
+        *,
+        captioned: bool = True,
     ) -> None:
         """`description` is what errors call the source.
 
-        `dropped_file` may hold a JSON list of names that are left out of training.
+        `dropped_file` may hold a JSON list of names that are left out of training. Unless
+        `captioned`, pictures without captions are taken, too.
         """
-        super().__init__(
-            ("train", "validation"), caching_permitted=False, performs_internal_shuffling=True
-        )
+        super().__init__(("train", "validation"))
         self._reader, self._description, self.dropped_file = reader, description, dropped_file
+        self._captioned = captioned
         self.skipped = Skipped()
 
     @functools.cached_property
     def _pictures(self) -> dict[str, list[Picture]]:
-        pictures = collect(self._reader(self.skipped), self.skipped)
+        pictures = collect(self._reader(self.skipped), self.skipped, captioned=self._captioned)
         if not pictures:
             found = f" ({in_short(self.skipped)})" if self.skipped.kinds else ""
+            what = "picture with a caption" if self._captioned else "picture"
             raise UserError(
-                f"{self._description} has no picture with a caption{found}: see "
+                f"{self._description} has no {what}{found}: see "
                 "docs/own_pictures.md for the layouts."
             )
         splits = split_pictures(pictures)
@@ -96,66 +101,28 @@ class PictureSource(seqio.DataSource):
         for picture in self.pictures(split):
             yield from picture.captions
 
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        return True
-
-    def list_shards(self, split: str) -> list[str]:
-        return [split]
-
     def num_input_examples(self, split: str) -> int:
         return len(self.pictures(split))
 
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused: Any,
-    ) -> tf.data.Dataset:
-        """Examples as the class says."""
-        pictures = self.pictures(split)
-        dataset = index_dataset(len(pictures), shuffle, seed, shard_info)
+    def spec(self, split: str) -> dict[str, Any]:
+        return {
+            "image": tf.TensorSpec([None, None, 3], tf.uint8),
+            "captions": {"text": tf.TensorSpec([None], tf.string)},
+            "name": tf.TensorSpec([], tf.string),
+            "augment": tf.TensorSpec([], tf.bool),
+        }
 
-        def load(index: np.int64) -> tuple[np.bool_, np.ndarray, np.ndarray, bytes]:
-            picture = pictures[index]
-            captions = np.array([caption.encode() for caption in picture.captions], object)
-            try:
-                image, good = picture.read(), True
-            except UnreadableImage as error:
-                self.skipped.add(error.kind, picture.name)
-                image, good = np.zeros((1, 1, 3), np.uint8), False
-            return np.bool_(good), image, captions, encode_name(picture.name)
-
-        def to_example(index: tf.Tensor) -> dict[str, Any]:
-            good, image, captions, name = tf.numpy_function(
-                load, [index], [tf.bool, tf.uint8, tf.string, tf.string]
-            )
-            return {
-                "good": tf.ensure_shape(good, []),
-                "image": tf.ensure_shape(image, [None, None, 3]),
-                "captions": {"text": tf.ensure_shape(captions, [None])},
-                "name": tf.ensure_shape(name, []),
-                "augment": tf.constant(split == "train"),
-            }
-
-        return good_only(dataset.map(to_example, tf.data.AUTOTUNE, deterministic=True))
-
-
-def index_dataset(
-    count: int, shuffle: bool, seed: int | None, shard_info: seqio.ShardInfo | None
-) -> tf.data.Dataset:
-    """This host's share of 0 to `count` - 1, in another order in each epoch where shuffled."""
-    dataset = tf.data.Dataset.range(count)
-    if shard_info:
-        dataset = dataset.shard(shard_info.num_shards, shard_info.index)
-    if shuffle:
-        dataset = dataset.shuffle(count + 1, seed=seed, reshuffle_each_iteration=True)
-    return dataset
-
-
-def good_only(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Examples whose ``good`` is true, without it."""
-    dataset = dataset.filter(lambda example: example["good"])
-    return dataset.map(lambda example: {k: v for k, v in example.items() if k != "good"})
+    def read(self, split: str, index: int) -> Example | None:
+        picture = self.pictures(split)[index]
+        try:
+            image = picture.read()
+        except UnreadableImage as error:
+            self.skipped.add(error.kind, picture.name)
+            return None
+        captions = [caption.encode() for caption in picture.captions]
+        return {
+            "image": image,
+            "captions": {"text": np.array(captions, object)},
+            "name": encode_name(picture.name),
+            "augment": split == "train",
+        }

@@ -5,25 +5,34 @@ Which features are the picture and its captions is seen from their types and nam
 
 import contextlib
 import functools
+import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from babeldraw.data.images import UnreadableImage, decode_image
+from babeldraw.data.sources.indexed import Example, Indexed
+from babeldraw.data.sources.pictures import Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS
+from babeldraw.data.sources.tfds_records import TfdsRecords
 from babeldraw.errors import UserError
 
 VALIDATION = {"train": "train[:98%]", "validation": "train[98%:]"}
 """The splits of a set that has `train` alone."""
 
 
-class TfdsPictures(seqio.TfdsDataSource):
+class TfdsPictures(seqio.TfdsDataSource, Indexed):
     """A prepared TFDS set, with the examples of `picture_source.PictureSource` but for names.
 
     Its splits are the set's own; one with `train` alone gets a `validation` of its last 2%.
+
+    Attributes:
+      skipped: broken pictures that were met so far; they are left out.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class TfdsPictures(seqio.TfdsDataSource):
           UserError: the name has no version, and TFDS knows no such set; or it has a namespace.
         """
         self.name, self._own_splits = tfds_name, splits
+        self.skipped = Skipped()
         with self._explained():
             parsed, _ = tfds.core.naming.parse_builder_name_kwargs(tfds_name)
         if parsed.namespace:  # A name may come with somebody's run, and is to run nothing.
@@ -134,6 +144,36 @@ class TfdsPictures(seqio.TfdsDataSource):
             }
 
         return super().get_dataset(split=split, **kwargs).map(convert, tf.data.AUTOTUNE)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
+    def _records(self, split: str) -> TfdsRecords:
+        loader = self.tfds_dataset
+        return TfdsRecords(loader.builder, loader._map_split(split))
+
+    def spec(self, split: str) -> dict[str, Any]:
+        self._records(split)
+        return {
+            "image": tf.TensorSpec([None, None, 3], tf.uint8),
+            "captions": {"text": tf.TensorSpec([None], tf.string)},
+            "augment": tf.TensorSpec([], tf.bool),
+        }
+
+    def read(self, split: str, index: int) -> Example | None:
+        image, path = self._keys
+        example = self._records(split).read(index)
+        captions: Any = example
+        for key in path:
+            captions = captions[key]
+        try:
+            picture = decode_image(io.BytesIO(example[image]), f"{self.name} {split} {index}")
+        except UnreadableImage as error:
+            self.skipped.add(error.kind, f"{split}: example {index}")
+            return None
+        return {
+            "image": picture,
+            "captions": {"text": np.asarray(captions, object).reshape(-1)},
+            "augment": split == "train",
+        }
 
 
 def _texts(features: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

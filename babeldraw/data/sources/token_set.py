@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import seqio
 import tensorflow as tf
 from jaxtyping import UInt16
 
 from babeldraw.data.sources import records
-from babeldraw.data.sources.picture_source import good_only, index_dataset
+from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
@@ -107,12 +106,12 @@ def encode_example(
     )
 
 
-class TokenSource(seqio.DataSource):
+class TokenSource(IndexedSource):
     """The splits of a token set, read record by record, in the order of the task's pictures.
 
     Examples are ``image_tokens int32[crops, tokens]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training. Hosts and shuffles are as in `PictureSource`: a task
-    whose pictures are all readable comes in the order in which its pictures would.
+    ``augment``, true in training. A task whose pictures are all readable comes in the order in
+    which its pictures would.
 
     Attributes:
       skipped: damaged records that were met so far; they are left out.
@@ -126,9 +125,7 @@ class TokenSource(seqio.DataSource):
         """
         self.folder, self.manifest = folder, Manifest.read(folder)
         self.skipped = Skipped()
-        super().__init__(
-            tuple(self.manifest.shards), caching_permitted=False, performs_internal_shuffling=True
-        )
+        super().__init__(tuple(self.manifest.shards))
 
     @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
     def _places(self, split: str) -> tuple[list[str], np.ndarray]:
@@ -160,58 +157,35 @@ class TokenSource(seqio.DataSource):
             for record in records.read_in_order(path):
                 yield from (text.decode() for text in records.decode(record)["captions"])
 
-    @property
-    def supports_arbitrary_sharding(self) -> bool:
-        return True
-
-    def list_shards(self, split: str) -> list[str]:
-        return [split]
-
     def num_input_examples(self, split: str) -> int:
         return len(self._places(split)[1])
 
-    def get_dataset(
-        self,
-        split: str = "train",
-        shuffle: bool = True,
-        seed: int | None = None,
-        shard_info: seqio.ShardInfo | None = None,
-        **unused: Any,
-    ) -> tf.data.Dataset:
-        """Examples as the class says.
+    def spec(self, split: str) -> dict[str, Any]:
+        return {
+            "image_tokens": tf.TensorSpec([None, self.manifest.grid**2], tf.int32),
+            "captions": {"text": tf.TensorSpec([None], tf.string)},
+            "name": tf.TensorSpec([], tf.string),
+            "augment": tf.TensorSpec([], tf.bool),
+        }
+
+    def read(self, split: str, index: int) -> Example | None:
+        """As `IndexedSource`.
 
         Raises:
           UserError: shards are missing or damaged.
         """
         paths, places = self._places(split)
-        dataset = index_dataset(len(places), shuffle, seed, shard_info)
-        side = self.manifest.grid**2
-
-        none = np.zeros((1, side), np.int32), np.array([], object), b""
-
-        def load(index: np.int64) -> tuple[np.bool_, np.ndarray, np.ndarray, bytes]:
-            shard, number = places[index]
-            try:
-                features = records.decode(records.read_one(paths[shard], int(number)))
-                tokens = [np.frombuffer(row, "<u2") for row in features["image_tokens"]]
-                stacked = np.stack(tokens).astype(np.int32).reshape(-1, side)
-                captions = np.array(features["captions"], object)
-                return np.True_, stacked, captions, features["name"][0]
-            except (ValueError, LookupError):
-                name = f"{pathlib.Path(paths[shard]).name}: record {number}"
-                self.skipped.add("damaged record", name)
-                return np.False_, *none
-
-        def to_example(index: tf.Tensor) -> dict[str, Any]:
-            good, tokens, captions, name = tf.numpy_function(
-                load, [index], [tf.bool, tf.int32, tf.string, tf.string]
-            )
+        shard, number = places[index]
+        try:
+            features = records.decode(records.read_one(paths[shard], int(number)))
+            tokens = [np.frombuffer(row, "<u2") for row in features["image_tokens"]]
             return {
-                "good": tf.ensure_shape(good, []),
-                "image_tokens": tf.ensure_shape(tokens, [None, side]),
-                "captions": {"text": tf.ensure_shape(captions, [None])},
-                "name": tf.ensure_shape(name, []),
-                "augment": tf.constant(split == "train"),
+                "image_tokens": np.stack(tokens).reshape(-1, self.manifest.grid**2),
+                "captions": {"text": np.array(features["captions"], object)},
+                "name": features["name"][0],
+                "augment": split == "train",
             }
-
-        return good_only(dataset.map(to_example, tf.data.AUTOTUNE, deterministic=True))
+        except (ValueError, LookupError):
+            name = f"{pathlib.Path(paths[shard]).name}: record {number}"
+            self.skipped.add("damaged record", name)
+            return None
