@@ -146,9 +146,15 @@ coca.CoCa:
 """
 
 
-def write_text_to_image(folder):
-    """Weights of noise, and a frozen tokenizer of 16 px; returns the run directory, as a str."""
+def write_text_to_image(folder, codes=13, heads=2):
+    """Weights of noise, and a frozen tokenizer of 16 px; returns the run directory, as a str.
+
+    With 16 codes and 4 heads the weights divide over four devices.
+    """
     model = tiny.transformer(
+        codebook_size=codes,
+        num_heads=heads,
+        head_dim=16 // heads,
         text_vocab_size=2048,
         text_length=16,
         rows=4,
@@ -158,8 +164,12 @@ def write_text_to_image(folder):
         decoder_inputs="row_start_above",
     )
     params = {"text_to_image": tiny.random_params(model)}
-    run = _write(folder / "text_to_image", RECIPE + TEXT_TO_IMAGE, params)
-    save_constants(run, {"tokenizer": tiny.random_params(tiny.tokenizer(), seed=2)})
+    ours = TEXT_TO_IMAGE.replace("num_heads = 2", f"num_heads = {heads}")
+    ours = ours.replace("head_dim = 8", f"head_dim = {16 // heads}")
+    recipe = (RECIPE + ours).replace("codebook_size = 13", f"codebook_size = {codes}")
+    run = _write(folder / "text_to_image", recipe, params)
+    tokenizer = tiny.tokenizer(codebook_size=codes)
+    save_constants(run, {"tokenizer": tiny.random_params(tokenizer, seed=2)})
     return run
 
 

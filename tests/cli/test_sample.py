@@ -223,11 +223,12 @@ def test_an_output_that_is_a_file_is_refused(run, capsys):
 
 def test_another_vocabulary_is_refused(tmp_path, capsys):
     run = runs.write_text_to_image(tmp_path)
+    with pytest.raises(UserError, match="has 2048 tokens and the model knows 1000: it is not the"):
+        encode_prompts(["a cook"], open_run(run).vocabulary, tiny.transformer(text_vocab_size=1000))
     with runs.changed_settings(run) as settings:
         settings["objective"]["model"]["text_vocab_size"] = 1000
-    assert "has 2048 tokens and the model knows 1000: it is not the one" in refused(
-        capsys, "a cook", "--checkpoint", run
-    )
+    said = refused(capsys, "a cook", "--checkpoint", run)
+    assert "its params/text_to_image/text_embedding/table is [2048, 16] and that of its" in said
 
 
 def test_a_run_draws_without_its_data(tmp_path):
