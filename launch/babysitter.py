@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from babeldraw.errors import UserError
-from babeldraw.files import names_in, path
+from babeldraw.training.keeping.steps import whole_steps
 from launch.exit_codes import INTERRUPTED, SAVED
 
 MAX_RESTARTS = 50
@@ -105,8 +105,7 @@ def latest_checkpoint(model_dir: str) -> int | None:
     Raises:
       UserError: the directory cannot be listed, such as a bucket that this machine may not read.
     """
-    names = names_in(path(model_dir) / "checkpoints") or []
-    return max((int(name) for name in names if name.isdigit()), default=None)
+    return max(whole_steps(model_dir), default=None)
 
 
 def run_command(command: Sequence[str]) -> Outcome:

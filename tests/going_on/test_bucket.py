@@ -38,6 +38,21 @@ print("the same bits at steps", *(checkpoints.latest_step(name) for name in sys.
 """
 
 
+RECORDS = """
+import json, sys
+from babeldraw import files
+from babeldraw.training.keeping.checkpoints import latest_step
+from launch.babysitter import latest_checkpoint
+
+directory = files.path(sys.argv[1])
+lines = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
+print([line["step"] for line in lines if line["split"] == "train"])
+(directory / "checkpoints" / "7" / "params" / "_METADATA").write_text("half")
+assert latest_step(sys.argv[1]) == latest_checkpoint(sys.argv[1])
+print("whole", latest_step(sys.argv[1]), "without 7")
+"""
+
+
 @pytest.fixture(scope="module")
 def bucket():
     with serving() as found:
@@ -58,6 +73,9 @@ def test_killed_and_brought_back_a_run_in_a_bucket_is_one_on_a_disk(bucket, tmp_
     bucket.run("-c", TOY, tmp_path / "whole", 6, 0)
     said = bucket.run("-c", COMPARE, remote, tmp_path / "whole")
     assert "the same bits at steps 6 6" in said
+    # Every record of both lives, and a checkpoint that is not finished does not count.
+    said = bucket.run("-c", RECORDS, remote)
+    assert "[1, 2, 3, 4, 5, 6]" in said and "whole 6 without 7" in said
     # Everything is there, and nothing on the disk of the machine.
     files = {name.removeprefix("runs/toy/").split("/")[0] for name in bucket.names("runs/toy/")}
     local = {path.name for path in (tmp_path / "whole").iterdir()}

@@ -29,6 +29,7 @@ from babeldraw.objectives.base import Constants, Params
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
 from babeldraw.training.keeping.manifest import NAME, hash_constants, read_manifest
+from babeldraw.training.keeping.steps import whole_steps
 from babeldraw.training.state import variable_name
 
 
@@ -38,14 +39,12 @@ def latest_step(model_dir: str) -> int:
     Raises:
       UserError: there is no such directory, or no checkpoint in it, or it cannot be listed.
     """
-    # Orbax writes a checkpoint under another name and renames it when it is whole.
-    names = files.names_in(files.path(model_dir) / "checkpoints") or []
-    steps = [int(name) for name in names if name.isdigit()]
+    steps = whole_steps(model_dir)
     if not steps:
         raise UserError(
             f"There is no checkpoint in {model_dir}: give the directory of a run that saved one."
         )
-    return max(steps)
+    return steps[-1]
 
 
 def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from etils import epath
 
+from babeldraw.files import is_remote
+
 Writer = Callable[[int, str, dict[str, float]], None]
 """`writer(step, split, values)`; `split` is `train` or `eval`."""
 
@@ -72,6 +74,7 @@ class JsonLines:
 
     def __init__(self, path: epath.Path, start_step: int) -> None:
         self._path = path
+        self._remote = is_remote(path)
         if path.exists():
             lines = path.read_text().splitlines()
             kept = [line for line in lines if _step_of(line) <= start_step]
@@ -84,8 +87,13 @@ class JsonLines:
         """Appends the record."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         record = {"step": step, "split": split, "time": round(time.time(), 3), **finite}
-        with self._path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        line = json.dumps(record) + "\n"
+        if self._remote:  # An object has no end to write to: some clients would replace it by this.
+            before = self._path.read_text() if self._path.exists() else ""
+            self._path.write_text(before + line)
+        else:
+            with self._path.open("a") as file:
+                file.write(line)
 
 
 def _step_of(line: str) -> float:
