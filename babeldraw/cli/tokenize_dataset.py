@@ -84,11 +84,11 @@ def _agree_on_manifest(
     args: argparse.Namespace, codec: "Codec", folder: pathlib.Path
 ) -> "Manifest":
     """The manifest of `folder`: written by the first worker, compared by the others."""
-    from babeldraw.data import raw, tasks
+    from babeldraw.data import raw
     from babeldraw.data.sources import names, token_set
 
     pictures = {}
-    provider = tasks.find_task(args.task, "train")
+    provider = _find_task(args.task)
     for split in provider.splits:
         parts = raw.subtasks(provider, split)
         pictures[split] = sum(task.source.num_input_examples(split) for task in parts)
@@ -117,6 +117,19 @@ def _agree_on_manifest(
     return found
 
 
+def _find_task(name: str) -> Any:
+    """The task; of a set without a single caption, its pictures alone."""
+    from babeldraw.data import raw, tasks
+
+    try:
+        provider = tasks.find_task(name, "train")
+        for task in raw.subtasks(provider, "train"):
+            task.source.num_input_examples("train")
+        return provider
+    except UserError:  # comes again below, if it is not for want of captions
+        return tasks.find_task(name, "train", captioned=False)
+
+
 def _short(value: Any) -> str:
     return value[:80] if isinstance(value, str) else str(value)
 
@@ -141,10 +154,9 @@ def _start_workers(args: argparse.Namespace) -> None:
 def _work(
     args: argparse.Namespace, codec: "Codec", manifest: "Manifest", folder: pathlib.Path
 ) -> None:
-    from babeldraw.data import tasks
     from babeldraw.data.sources import records
 
-    provider = tasks.find_task(args.task, "train")
+    provider = _find_task(args.task)
     for number, (split, index) in enumerate(manifest.all_shards()):
         path = manifest.shard(folder, split, index)
         if number % args.workers != (args.worker or 0) or path.exists():

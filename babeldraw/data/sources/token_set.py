@@ -114,7 +114,7 @@ class TokenSource(IndexedSource):
     which its pictures would.
 
     Attributes:
-      skipped: damaged records that were met so far; they are left out.
+      skipped: damaged records, and those without captions, that were met so far; they are left out.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -179,6 +179,10 @@ class TokenSource(IndexedSource):
         try:
             features = records.decode(records.read_one(paths[shard], int(number)))
             tokens = [np.frombuffer(row, "<u2") for row in features["image_tokens"]]
+            if not features["captions"]:
+                name = features["name"][0].decode("utf-8", "surrogateescape")
+                self.skipped.add("no caption", name)
+                return None
             return {
                 "image_tokens": np.stack(tokens).reshape(-1, self.manifest.grid**2),
                 "captions": {"text": np.array(features["captions"], object)},
