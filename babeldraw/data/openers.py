@@ -13,8 +13,9 @@ SVG_SIDE = 1024
 MAX_PROFILE = 2**24  # bytes of a colour profile, unpacked; those of printers have up to 4 MB
 HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"))
 
+# Nothing is tried twice (possessive): else 4 kB of comments would take for ever.
 _SVG = re.compile(
-    rb"\s*(<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>|\s)*<(\w+:)?svg\b", re.S
+    rb"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*+<(?:\w+:)?svg\b", re.DOTALL
 )
 _PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -190,6 +190,14 @@ def test_damaged_svg(data):
     assert refused.value.kind == "damaged"
 
 
+@pytest.mark.parametrize("head", [b"<!---->", b" ", b"<?a?>", b"<!DOCTYPE a [ ]>", b"<!--"])
+def test_what_no_drawing_begins_with_is_told_at_once(head):
+    began = time.perf_counter()
+    assert not openers.is_svg(head * 4096)
+    assert openers.is_svg(head * 3 + b"<svg>") != (head == b"<!--")
+    assert time.perf_counter() - began < 1
+
+
 def test_threads_together_decode_a_bounded_number_of_pixels():
     budget, running, most = PixelBudget(10), [], []
 
