@@ -1,6 +1,7 @@
 """How many pictures and captions a second a core loads, of every source, beside PyTorch.
 
     python -m benchmarks.data_loading sources [--pictures 512] [--seconds 6]
+    python -m benchmarks.data_loading resume [--pictures 256] [--steps 0 100 300000]
     python -m benchmarks.data_loading recipes [--steps 120]
 
 `sources` makes pictures of 480 x 360 pixels with two captions each, writes the same JPEG files in
@@ -8,6 +9,9 @@ every layout, and loads batches of 32 at 256 pixels with random crops and tokeni
 training does. Beside it a PyTorch DataLoader with two workers that does the same with Pillow. Each
 loader runs in a process of its own. "a core" means a second of CPU time, of all threads and
 workers, so that other jobs on the machine hardly matter. A batch has a caption a picture.
+
+`resume` times how long a run that goes on at a step waits for its first batch of such a folder,
+each in a process of its own, once TensorFlow is imported.
 
 `recipes` times a batch of each CPU recipe's loader alone against a step of `babeldraw train`.
 """
@@ -177,6 +181,30 @@ def sources(args: argparse.Namespace) -> None:
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
 
 
+def first_batch(task: str, step: int) -> float:
+    """Seconds until batch `step` is there, of a stream that begins with it."""
+    from babeldraw.data import pipeline
+
+    dataset = pipeline.Dataset(task, {"text": TEXT, "image": SIDE}, "train", batch_size=BATCH)
+    start = time.perf_counter()
+    next(dataset.batches(start_step=step))
+    return time.perf_counter() - start
+
+
+def resume(args: argparse.Namespace) -> None:
+    """Prints a row a step."""
+    from babeldraw.data import vocabulary
+
+    os.environ["BABELDRAW_VOCABULARY"] = str(vocabulary.EMOJI_VOCABULARY)
+    print("| step that the stream begins at | seconds to its first batch |")
+    print("|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        name = apart(make_files, pathlib.Path(folder), args.pictures)["folder"]
+        for step in args.steps:
+            print(f"| {step:,} | {apart(first_batch, name, step):.2f} |", flush=True)
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+
+
 RECIPES = {
     "quickstart_tokenizer": (),
     "quickstart_text_to_image": ("TOKENIZER_CHECKPOINT='{tokenizer}'",),
@@ -240,10 +268,13 @@ def main() -> None:
     command.add_argument("--seconds", type=float, default=6)
     command.add_argument("--tokens", help="folder of babeldraw tokenize-dataset, for a row more")
     command.add_argument("--token_side", type=int, default=32, help="side of its pictures")
+    command = commands.add_parser("resume")
+    command.add_argument("--pictures", type=int, default=256)
+    command.add_argument("--steps", type=int, nargs="+", default=[0, 100, 300_000])
     command = commands.add_parser("recipes")
     command.add_argument("--steps", type=int, default=120)
     args = parser.parse_args()
-    {"sources": sources, "recipes": recipes}[args.command](args)
+    {"sources": sources, "resume": resume, "recipes": recipes}[args.command](args)
 
 
 if __name__ == "__main__":
