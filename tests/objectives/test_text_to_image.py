@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +27,15 @@ def train_loss(objective, batch, key=KEY):
     return tiny.jit(loss)(PARAMS, CONSTANTS, batch, key)
 
 
+@tiny.jit
+def loss_without_dropout(text, tokens):
+    return token_cross_entropy(OBJECTIVE.model.apply({"params": PARAMS}, text, tokens), tokens)
+
+
 def test_tokens_are_those_of_the_frozen_tokenizer():
-    images = BATCH["image"].astype(jnp.float32) / 255
-    variables = {"params": CONSTANTS["tokenizer"]}
-    expected = OBJECTIVE.tokenizer.apply(variables, images, method="encode")
+    images = np.asarray(BATCH["image"], np.float32) / 255
+    encode = tiny.jit(functools.partial(OBJECTIVE.tokenizer.apply, method="encode"))
+    expected = encode({"params": CONSTANTS["tokenizer"]}, images)
     np.testing.assert_array_equal(TOKENS, expected)
     assert len(np.unique(TOKENS)) > 1
 
@@ -38,8 +45,8 @@ def test_every_parameter_gets_a_gradient():
         return OBJECTIVE.train_loss(params, {"text_to_image": params}, CONSTANTS, BATCH, KEY, 0)[0]
 
     gradient = tiny.jit(jax.grad(loss))(PARAMS)
-    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-    assert all((jnp.abs(leaf) > 0).any() for leaf in jax.tree.leaves(gradient))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
 def test_tokens_brought_along_give_the_same_loss_bitwise():
@@ -61,31 +68,28 @@ def test_prompt_dropout_of_everything_is_the_unconditional_loss():
 def test_prompt_dropout_drops_whole_prompts_at_its_rate():
     """Without other dropout each example's loss is one of two; count which."""
     objective = tiny_runs.text_to_image(prompt_dropout_rate=0.3, dropout_rate=0.0)
-    text = jnp.tile(BATCH["text_tokens"][:1], (600, 1))
-    tokens = jnp.tile(TOKENS[:1], (600, 1))
-
-    def loss(text):
-        logits = objective.model.apply({"params": PARAMS}, text, TOKENS[:1])
-        return token_cross_entropy(logits, TOKENS[:1])
-
-    with_prompt, without = (float(loss(t)) for t in (text[:1], jnp.zeros_like(text[:1])))
+    text = np.tile(BATCH["text_tokens"][:1], (600, 1))
+    tokens = np.tile(TOKENS[:1], (600, 1))
+    with_prompt, without = (
+        float(loss_without_dropout(t, tokens[:1])) for t in (text[:1], np.zeros_like(text[:1]))
+    )
     mean = float(train_loss(objective, {"text_tokens": text, "image_tokens": tokens}))
     share = (mean - with_prompt) / (without - with_prompt)
     assert share == pytest.approx(0.3, abs=5 * np.sqrt(0.3 * 0.7 / 600))
 
 
 def test_evaluation_is_without_dropout_and_shows_what_the_prompt_gives():
-    def evaluate(key):
-        return tiny.jit(OBJECTIVE.evaluate)({"text_to_image": PARAMS}, CONSTANTS, BATCH, key)
-
-    metrics = evaluate(KEY)
-    assert metrics == evaluate(jax.random.key(4))
+    evaluate = tiny.jit(OBJECTIVE.evaluate)
+    metrics, others = (
+        evaluate({"text_to_image": PARAMS}, CONSTANTS, BATCH, key)
+        for key in (KEY, jax.random.key(4))
+    )
+    assert metrics == others
     for name, text in (
         ("loss", BATCH["text_tokens"]),
         ("loss_without_prompt", jnp.zeros_like(BATCH["text_tokens"])),
     ):
-        logits = OBJECTIVE.model.apply({"params": PARAMS}, text, TOKENS)
-        expected = float(token_cross_entropy(logits, TOKENS))
+        expected = float(loss_without_dropout(text, TOKENS))
         assert float(metrics[name]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -113,8 +117,8 @@ def test_token_noise_corrupts_what_the_decoder_reads_and_not_what_it_predicts():
 
 def test_token_noise_replaces_tokens_at_its_rate():
     objective = tiny_runs.text_to_image(token_noise_rate=0.25)
-    tokens = jnp.full((64, 256), 3, jnp.int32)
-    noisy = objective._with_noise(tokens, example_keys(KEY, 64))
+    tokens = np.full((64, 256), 3, np.int32)
+    noisy = np.asarray(tiny.jit(objective._with_noise)(tokens, example_keys(KEY, 64)))
     expected = 0.25 * (1 - 1 / tiny.CODES)  # a random code may be the true one
     assert float((noisy != tokens).mean()) == pytest.approx(expected, abs=0.015)
     assert int(noisy.min()) >= 0 and int(noisy.max()) == tiny.CODES - 1
