@@ -91,7 +91,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
 
 def notes(job: Job, args: argparse.Namespace) -> list[str]:
     """What is said after a dry run: the same job by xpk, and how the cluster goes away."""
-    command = shlex.join(("python", "-m", "babeldraw.cli.main", "train", *job.arguments))
+    command = shlex.join(("python", "-m", "babeldraw.cli.main", *job.arguments))
     workload = (
         *("xpk", "workload", "create", f"--workload={job.name}", f"--cluster={args.cluster}"),
         *(f"--tpu-type={job.accelerator}", f"--docker-image={args.image}"),
@@ -123,7 +123,7 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
     container = {
         "name": "train",
         "image": args.image,
-        "args": ["train", *map(_literal, job.arguments)],
+        "args": list(map(_literal, job.arguments)),
         "env": [
             *({"name": name, "value": _literal(value)} for name, value in variables.items()),
             {"name": "JAX_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": index}}},

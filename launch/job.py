@@ -22,7 +22,7 @@ class Job:
 
     Attributes:
       name: of whatever is created for it, a DNS label.
-      arguments: of `babeldraw train`.
+      arguments: of `babeldraw`, the subcommand first.
       model_dir: the run directory.
       hosts: one process each.
       accelerator: what the cloud calls the slice, "" where there is none.
@@ -57,7 +57,8 @@ def make_job(args: argparse.Namespace) -> Job:
     root = repository_root()
     config: Any = machines.load_machine_file(args.config)
     launch = config.get("launch", {})
-    arguments: list[str] = []
+    _check_job(args)
+    arguments = [args.job]
     for option, names in (("gin_file", args.gin_file), ("config", [args.config])):
         for name in names:
             path = paths.find_file(name, paths.search_folders(), option)
@@ -65,7 +66,11 @@ def make_job(args: argparse.Namespace) -> Job:
     if args.gin_search_paths:
         arguments.append(f"--gin_search_paths={args.gin_search_paths}")
     arguments += [f"--gin.{binding}" for binding in args.gin_bindings]
-    arguments.append(f"--model_dir={args.model_dir}")
+    run = "model_dir" if args.job == "train" else "checkpoint"
+    arguments.append(f"--{run}={args.model_dir}")
+    if args.job == "sample" and not any(word.startswith("--output") for word in args.arguments):
+        arguments.append(f"--output={args.model_dir.rstrip('/')}/samples")
+    arguments += args.arguments
     environment = {}
     for pair in args.env:
         name, equals, value = pair.partition("=")
@@ -83,6 +88,19 @@ def make_job(args: argparse.Namespace) -> Job:
         topology=topology,
         environment=environment,
     )
+
+
+def _check_job(args: argparse.Namespace) -> None:
+    if args.job == "train":
+        if not args.gin_file:
+            raise UserError("a training needs its recipe: give --gin_file")
+        if args.arguments:
+            raise UserError(f"{args.arguments[0]!r} is no argument of a training: leave it out")
+    elif args.gin_file or args.gin_bindings or args.gin_search_paths:
+        raise UserError(
+            f"--job {args.job} has the recipe of the run in --model_dir: leave the gin files and "
+            "settings out"
+        )
 
 
 def repository_root() -> Path:
@@ -119,13 +137,15 @@ def resource_name(name: str) -> str:
 
 
 def require_shared_model_dir(job: Job) -> None:
-    """Refuses a directory that is another one on each host.
+    """Refuses directories, that of the run or one to write, that are others on each host.
 
     Raises:
-      UserError: it is local and there are several hosts.
+      UserError: one is local and there are several hosts.
     """
-    if job.hosts > 1 and "://" not in job.model_dir:
-        raise UserError(
-            f"--model_dir={job.model_dir} would be another directory on each of {job.hosts} hosts: "
-            "give one that all of them reach, such as gs://BUCKET/RUN"
-        )
+    named = [word for word in job.arguments if word.startswith("--output=")]
+    for word in (f"--model_dir={job.model_dir}", *named):
+        if job.hosts > 1 and "://" not in word:
+            raise UserError(
+                f"{word} would be another directory on each of {job.hosts} hosts: give one that "
+                "all of them reach, such as gs://BUCKET/RUN"
+            )

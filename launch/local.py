@@ -53,12 +53,12 @@ def commands(
     }
     if args.num_processes > 1:
         environment["JAX_CPU_COLLECTIVES_IMPLEMENTATION"] = "gloo"
-    train = [sys.executable, "-m", "babeldraw.cli.main", "train", *job.arguments]
+    command = [sys.executable, "-m", "babeldraw.cli.main", *job.arguments]
     cluster = [f"--coordinator_address=localhost:{port}", f"--num_processes={args.num_processes}"]
     return [
-        (environment, train)
+        (environment, command)
         if args.num_processes == 1
-        else (environment, [*train, *cluster, f"--process_id={index}"])
+        else (environment, [*command, *cluster, f"--process_id={index}"])
         for index in range(args.num_processes)
     ]
 

@@ -1,4 +1,4 @@
-"""Puts a recipe on a machine: `python -m launch.run --on {local,tpu_vm,gke,slurm} ...`.
+"""Puts a recipe or a job of a run on a machine: `python -m launch.run --on local|tpu_vm|gke|slurm`.
 
     python -m launch.run --on tpu_vm --config=configs/v5e_16.py \\
         --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin \\
@@ -25,21 +25,26 @@ from launch.job import Job, make_job, repository_root
 TARGETS = {"local": local, "tpu_vm": tpu_vm, "gke": gke, "slurm": slurm}
 STEPS = ("create", "install", "start", "logs", "status", "stop", "delete")
 RUN = STEPS[:4]
+JOBS = ("train", "sample", "evaluate", "tokenize-dataset")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m launch.run",
-        description="Put a recipe on a machine.",
+        description="Put a recipe, or another job of a run, on a machine.",
         allow_abbrev=False,
     )
     parser.add_argument("--on", required=True, choices=TARGETS, help="where to")
     parser.add_argument("--do", choices=("run", *STEPS), default="run", help="default: run")
     parser.add_argument("--dry-run", action="store_true", help="print every command, run none")
     parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
-    gin_config.add_arguments(parser)
+    parser.add_argument("--job", choices=JOBS, default="train", help="default: train")
+    gin_config.add_arguments(parser, required=False)
     parser.add_argument("--model_dir", required=True, metavar="DIR", help="the run directory")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="-- ARGUMENT", help="of other jobs than train"
+    )
     parser.add_argument("--name", help="of what is created (default: the end of --model_dir)")
     parser.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="for every process"

@@ -60,13 +60,13 @@ def script(job: Job, args: argparse.Namespace) -> str:
     ]
     environment = PATIENCE | job.environment
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    train = [
+    command = [
         *("srun", "--kill-on-bad-exit=1", "--open-mode=append", f"--output={_log(job)}-%t.log"),
         *("bash", "launch/worker.sh", "run", *job.arguments),
     ]
     babysitter = [
         *(".venv/bin/python", "-m", "launch.babysitter", f"--max_restarts={args.max_restarts}"),
-        *("--model_dir", job.model_dir, "--", *train),
+        *("--model_dir", job.model_dir, "--", *command),
     ]
     lines = [
         "#!/bin/bash",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What one worker does, started by launch/run.py.
 #   worker.sh install [EXTRA]              the tested versions of everything, into .venv; once
-#   worker.sh run ARGUMENTS...             babeldraw train, in the foreground
+#   worker.sh run ARGUMENTS...             babeldraw ARGUMENTS, in the foreground
 #   worker.sh start [NAME=VALUE...] -- ARGUMENTS...   the same in the background; outlives the shell
 #   worker.sh wait | status | stop
 set -euo pipefail
@@ -30,7 +30,7 @@ install() {
   printf '%s\n' "$want" >"$venv/.worker-stamp"
 }
 
-run() { exec "$venv/bin/python" -m babeldraw.cli.main train "$@"; }
+run() { exec "$venv/bin/python" -m babeldraw.cli.main "$@"; }
 
 is_running() { [[ -f "$pid_file" ]] && kill -0 "$(<"$pid_file")" 2>/dev/null; }
 
@@ -51,7 +51,7 @@ start() {
 
 supervise() {
   local code=0 child
-  "$venv/bin/python" -u -m babeldraw.cli.main train "$@" &
+  "$venv/bin/python" -u -m babeldraw.cli.main "$@" &
   child=$!
   echo "$child" >"$pid_file"
   wait "$child" || code=$?

@@ -3,8 +3,13 @@
 import argparse
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
+from babeldraw.cli.support import machines
 from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 SUMMARY = "Write a caption for each picture with a trained CoCa model."
 
@@ -17,36 +22,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", required=True, metavar="DIR|FILE", help="pictures of any kind and size"
     )
-    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="pictures at once")
+    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints a line a picture: its name, a tab, its caption. What was skipped goes to stderr."""
-    if args.batch_size < 1:
+    if args.batch_size is not None and args.batch_size < 1:
         raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
+    mesh = machines.mesh_to_draw_on(args)
+    from babeldraw.parallel import failing
+
+    with failing.together():
+        _caption(args, mesh)
+    return 0
+
+
+def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     import numpy as np
 
     from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import printable, skipped_summary
     from babeldraw.data.images import ImageFolder, read_square
+    from babeldraw.parallel.processes import is_first
     from babeldraw.sampling.batches import batched
 
-    opened = open_run(args.checkpoint)
-    captioner = opened.reranker(args.batch_size)
+    opened = open_run(args.checkpoint, mesh)
+    captioner = opened.reranker(machines.pictures_at_once(args, mesh))
     size = captioner.model.image_size
     vocabulary = opened.vocabulary
     path = pathlib.Path(args.images)
     folder = None if path.is_file() else ImageFolder(path, size)
     pictures = [(path.name, read_square(path, size))] if folder is None else folder
     count = 0
-    for batch in batched(pictures, args.batch_size):
+    for batch in batched(pictures, captioner.batch_size):
         count += len(batch)
         tokens = captioner.caption(np.stack([image for _, image in batch]))
-        for (name, _), row in zip(batch, tokens, strict=True):
+        for (name, _), row in zip(batch, tokens, strict=True) if is_first() else ():
             caption = vocabulary.decode([int(token) for token in row if token])
             print(f"{printable(name)}\t{printable(caption)}")
     if folder is not None and folder.skipped:
         print(skipped_summary(folder.skipped), file=sys.stderr)
     if not count:
         raise UserError(f"{args.images} holds no picture that can be read; give one that does.")
-    return 0

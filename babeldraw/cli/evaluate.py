@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from babeldraw.cli.support import machines
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from jax.sharding import Mesh
 
     from babeldraw.cli.support.runs import Run
     from babeldraw.data.images import ImageFolder
@@ -33,24 +35,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", metavar="NAME", help="default: that of the run's evaluation")
     parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures")
-    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="default: 16")
+    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
     parser.add_argument("--output", metavar="DIR", help="default: CHECKPOINT/evaluation")
+    machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
     _check(args)
+    mesh = machines.mesh_to_draw_on(args)
+    from babeldraw.parallel import failing
+
+    with failing.together():
+        _evaluate(args, mesh)
+    return 0
+
+
+def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.evaluation.tokenizer import evaluate
     from babeldraw.files import path
     from babeldraw.models.feature_networks import SqueezeNet
     from babeldraw.objectives.perceptual import Perceptual
+    from babeldraw.parallel.processes import is_first
     from babeldraw.training.watching.pictures import write_grid
     from babeldraw.weights import feature_weights
 
-    opened = open_run(args.checkpoint)
-    codec = opened.codec(args.batch_size)
+    opened = open_run(args.checkpoint, mesh)
+    codec = opened.codec(machines.pictures_at_once(args, mesh))
     source, images, folder = _pictures(args, opened, codec.model.image_size)
     features, missing = _frechet_features()
     progress = Progress(args.limit or (None if folder is None else len(folder)))
@@ -63,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     )
     progress.close(results.images)
 
+    identity = codec.identity  # By all processes.
+    if not is_first():
+        return
     output = path(args.output) if args.output else path(args.checkpoint) / "evaluation"
     write_grid(output / "reconstructions.png", results.samples)
     skipped = {} if folder is None else folder.skipped
@@ -71,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
         "step": opened.step,
         "source": source,
         "skipped": skipped,
-        "tokenizer": codec.identity,
-        "batch_size": args.batch_size,
+        "tokenizer": identity,
+        "batch_size": codec.batch_size,
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{args.checkpoint} at step {opened.step} on {results.images} pictures of {source}")
@@ -80,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     if folder is not None:
         print(skipped_summary(skipped))
     print(f"report.json and reconstructions.png are in {output}")
-    return 0
 
 
 def table(results: "Results", codebook_size: int, missing: str | None) -> str:

@@ -4,6 +4,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support import machines
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top_p", type=float, metavar="P", help="draw among the fewest tokens of this probability"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="pictures at once")
+    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
     parser.add_argument(
         "--start", metavar="FILE", help="a picture to go on from; with --rows or --redraw"
     )
@@ -68,18 +69,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interactive", action="store_true", help="then read prompts from the terminal, one a line"
     )
+    machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt."""
     _check(args)
+    mesh = machines.mesh_to_draw_on(args)
     from babeldraw.cli.support.drawing import Drawing
+    from babeldraw.parallel import failing, processes
 
-    drawing = Drawing(args)
-    if args.prompts:
-        drawing.draw(args.prompts)
-    if args.interactive:
-        _converse(drawing)
+    if args.interactive and processes.client() is not None:
+        raise UserError("--interactive needs one process that reads the terminal; leave it out.")
+    with failing.together():
+        drawing = Drawing(args, mesh)
+        if args.prompts:
+            drawing.draw(args.prompts)
+        if args.interactive:
+            _converse(drawing)
     return 0
 
 
@@ -102,7 +109,7 @@ def _check(args: argparse.Namespace) -> None:
     if not args.prompts and not args.interactive:
         raise UserError("there is no prompt; say what to draw, or give --interactive.")
     for name in ("num_samples", "batch_size"):
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
     if not 0 <= args.temperature < math.inf:
         raise UserError(f"--temperature is {args.temperature}; give 0 (most probable) or more.")

@@ -2,16 +2,19 @@
 
 import argparse
 import pathlib
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from babeldraw.cli.support import machines
 from babeldraw.errors import UserError
+from babeldraw.files import path
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from babeldraw.data.sources.token_set import Manifest
     from babeldraw.sampling.codec import Codec
 
@@ -41,36 +44,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "training on pictures",
     )
     add("--shard_size", type=int, default=4096, metavar="N", help="pictures a file, at most")
-    add("--batch_size", type=int, default=16, metavar="N", help="pictures at a time")
+    add("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the shards of OUTPUT that are not there yet."""
     for name in ("workers", "crops", "shard_size", "batch_size"):
-        if getattr(args, name) < 1:
+        if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
     if args.worker is not None and not 0 <= args.worker < args.workers:
         raise UserError(f"--worker is {args.worker}; give 0 to {args.workers - 1}.")
-    codec = _open_codec(args)
-    folder = pathlib.Path(args.output)
+    config = None if args.config is None else machines.join(args)
+    from babeldraw.parallel import failing, processes
+
+    index, count = processes.index_and_count()
+    with failing.together():
+        if count > 1:  # Each process of the machine is a worker.
+            args.worker, args.workers = index, count
+        _tokenize(args, None if config is None else _own_devices())
+    return 0
+
+
+def _own_devices() -> "Mesh":
+    """Those of this process: workers send each other nothing."""
+    import jax
+
+    from babeldraw.parallel.mesh import make_mesh
+
+    return make_mesh({"data": -1}, jax.local_devices())
+
+
+def _tokenize(args: argparse.Namespace, mesh: "Mesh | None") -> None:
+    from babeldraw.parallel import processes
+
+    codec = _open_codec(args, mesh)
+    folder: Any = path(args.output)
     manifest = _agree_on_manifest(args, codec, folder)
     if args.workers > 1 and args.worker is None:
         _start_workers(args)
     else:
         _work(args, codec, manifest, folder)
+    # Who left before would end the others, too.
+    processes.meet(seconds=7 * 24 * 3600)
     missing = [part for part in manifest.all_shards() if not manifest.shard(folder, *part).exists()]
     if missing:
-        print(f"{folder} lacks {len(missing)} shards, which are other workers'")
+        print(f"{args.output} lacks {len(missing)} shards, which are other workers'")
     else:
-        print(f"{folder} is whole: train on it with the task tokens:{folder}")
-    return 0
+        print(f"{args.output} is whole: train on it with the task tokens:{args.output}")
 
 
-def _open_codec(args: argparse.Namespace) -> "Codec":
+def _open_codec(args: argparse.Namespace, mesh: "Mesh | None") -> "Codec":
     from babeldraw.cli.support.runs import open_run
     from babeldraw.data.token_file import MAX_CODEBOOK
 
-    codec = open_run(args.checkpoint).codec(args.batch_size)
+    codec = open_run(args.checkpoint, mesh).codec(machines.pictures_at_once(args, mesh))
     model = codec.model
     if model.codebook_size > MAX_CODEBOOK:
         raise UserError(
@@ -106,7 +134,7 @@ def _agree_on_manifest(
         manifest.write(folder)
         vocabulary = provider.output_features["text"].vocabulary.sentencepiece_model_file
         if pathlib.Path(vocabulary).is_file():
-            shutil.copyfile(vocabulary, folder / names.VOCABULARY_NAME)
+            (folder / names.VOCABULARY_NAME).write_bytes(pathlib.Path(vocabulary).read_bytes())
     found = token_set.Manifest.read(folder)
     for name, ours in vars(manifest).items():
         if getattr(found, name) != ours:
@@ -137,7 +165,7 @@ def _short(value: Any) -> str:
 def _start_workers(args: argparse.Namespace) -> None:
     """Runs this command once a worker."""
     settings = vars(args).items()
-    arguments = [f"--{key}={value}" for key, value in settings if key != "worker"]
+    arguments = [f"--{key}={value}" for key, value in settings if value is not None]
     command = [sys.executable, "-m", "babeldraw.cli.main", "tokenize-dataset", *arguments]
     workers = [subprocess.Popen([*command, f"--worker={i}"]) for i in range(args.workers)]
     try:
@@ -158,14 +186,14 @@ def _work(
 
     provider = _find_task(args.task)
     for number, (split, index) in enumerate(manifest.all_shards()):
-        path = manifest.shard(folder, split, index)
-        if number % args.workers != (args.worker or 0) or path.exists():
+        shard = manifest.shard(folder, split, index)
+        if number % args.workers != (args.worker or 0) or shard.exists():
             continue
         began = time.perf_counter()
         examples = _records(provider, split, index, codec, manifest)
-        count = records.write(path, examples, "choose another --output")
+        count = records.write(shard, examples, "choose another --output")
         speed = count / (time.perf_counter() - began)
-        print(f"{path.name}: {count} pictures, {speed:.1f} a second", flush=True)
+        print(f"{shard.name}: {count} pictures, {speed:.1f} a second", flush=True)
 
 
 def _records(

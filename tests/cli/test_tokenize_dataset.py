@@ -38,9 +38,9 @@ def one_codec():
     """Opened and compiled once for all."""
     opened = {}
 
-    def open_once(args):
+    def open_once(args, mesh):
         if args.checkpoint not in opened:
-            opened[args.checkpoint] = open_codec(args)
+            opened[args.checkpoint] = open_codec(args, mesh)
         return opened[args.checkpoint]
 
     open_codec = tokenize_dataset._open_codec

@@ -93,7 +93,7 @@ def worker(tmp_path):
 
 
 def test_a_worker_starts_waits_and_stops(worker):
-    worker("start", "A=b c", "--", "--model_dir=x y")
+    worker("start", "A=b c", "--", "train", "--model_dir=x y")
     assert "running" in worker("status")
     assert "a job runs here already" in worker("start", "--", "x", code=1)
     time.sleep(0.5)
@@ -103,5 +103,5 @@ def test_a_worker_starts_waits_and_stops(worker):
 
 
 def test_a_worker_ends_with_the_jobs_exit_code(worker):
-    worker("start", "--", "--model_dir=fail")
+    worker("start", "--", "train", "--model_dir=fail")
     assert "fail" in worker("wait", code=2)

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.machines import pictures_at_once
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.errors import UserError
 from babeldraw.files import path
+from babeldraw.parallel.processes import is_first
 
 if TYPE_CHECKING:
     import numpy as np
+    from jax.sharding import Mesh
     from PIL.PngImagePlugin import PngInfo
 
     from babeldraw.cli.support.runs import Run
@@ -23,24 +26,30 @@ SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
 class Drawing:
     """The opened runs, ready for any number of prompts."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, mesh: "Mesh | None" = None) -> None:
         """Opens all runs before anything is drawn.
+
+        Args:
+          mesh: where the model lies and draws; other networks, which are small, lie whole on each
+            of its devices. None: one device.
 
         Raises:
           UserError: a run, the picture to start from, or the folder to write is not what it
             should be.
         """
         from babeldraw.cli.support.runs import open_run
+        from babeldraw.parallel.mesh import make_mesh
 
+        everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
-        self._run = open_run(args.checkpoint)
+        self._run = open_run(args.checkpoint, mesh)
         self._sampler = self._run.sampler()
         self._prefix, redraw = _start(args, self._run)
         if args.rerank:
-            self._judge = open_run(args.rerank)
+            self._judge = open_run(args.rerank, everywhere)
             self._rerank = self._judge.reranker()
             self._rerank.check_size(self._sampler.tokenizer.image_size)
-        self._upscale = open_run(args.upscale).upscaler() if args.upscale else None
+        self._upscale = open_run(args.upscale, everywhere).upscaler() if args.upscale else None
         self._sampler = dataclasses.replace(
             self._sampler,
             guidance_weight=(args.guidance_weight, *(weight for _, weight in args.terms)),
@@ -49,10 +58,12 @@ class Drawing:
             top_k=args.top_k,
             top_p=args.top_p,
             redraw=redraw,
-            batch_size=args.batch_size,
+            batch_size=pictures_at_once(args, mesh),
         )
+        self._writes = is_first()
         try:
-            path(args.output).mkdir(parents=True, exist_ok=True)
+            if self._writes:
+                path(args.output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
                 f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
@@ -96,7 +107,8 @@ class Drawing:
             enlarged = self._upscale(images.reshape(-1, *images.shape[2:]))
             images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
 
-        self._write(prompts, images, order, samples.scores, found)
+        if self._writes:
+            self._write(prompts, images, order, samples.scores, found)
 
     def _write(
         self,

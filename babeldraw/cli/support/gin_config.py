@@ -15,12 +15,13 @@ from babeldraw.cli.support import paths
 from babeldraw.errors import UserError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds the three gin arguments to `parser`."""
     parser.add_argument(
         "--gin_file",
         action="append",
-        required=True,
+        default=[],
+        required=required,
         metavar="FILE",
         help="a recipe, as gin/runs/text_to_image.gin; repeat it, later files win",
     )

@@ -1,11 +1,88 @@
 """Machine files, and the processes of a run that they describe."""
 
+import argparse
 import os
 import runpy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from babeldraw.cli.support import paths
 from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+
+def add_arguments(parser: argparse.ArgumentParser, config: str | None = None) -> None:
+    """Adds the arguments of `join` and `mesh_to_draw_on`.
+
+    Args:
+      config: the machine file by default; None: one device.
+    """
+    parser.add_argument(
+        "--config",
+        default=config,
+        metavar="FILE",
+        help=f"machine file (default: {config or 'one device of this machine'})",
+    )
+    cluster = parser.add_argument_group(
+        "several processes", "on TPUs, Kubernetes and Slurm they find each other without these"
+    )
+    cluster.add_argument("--coordinator_address", metavar="HOST:PORT", help="of process 0")
+    cluster.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
+    cluster.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
+
+
+def join(args: argparse.Namespace) -> Any:
+    """Reads the machine file and meets the other processes; returns what the file says.
+
+    To be called before JAX is imported: XLA and JAX read their environment then.
+
+    Raises:
+      UserError: see `load_machine_file` and `join_processes`.
+    """
+    config = load_machine_file(args.config)
+    set_environment(config)
+    join_processes(
+        config,
+        coordinator_address=args.coordinator_address,
+        num_processes=args.num_processes,
+        process_id=args.process_id,
+    )
+    return config
+
+
+def mesh_to_draw_on(args: argparse.Namespace) -> "Mesh | None":
+    """The mesh that the machine file gives sampling; None without a file: one device.
+
+    Raises:
+      UserError: see `join`; the mesh does not fit the devices.
+    """
+    if args.config is None:
+        if args.coordinator_address is not None:
+            raise UserError("several processes need a machine file: give --config.")
+        return None
+    config = join(args)
+    from babeldraw.parallel.mesh import make_mesh
+    from babeldraw.training.machine import Machine
+
+    machine = Machine.from_config(config)
+    return make_mesh(machine.sampling_mesh or machine.mesh)
+
+
+def pictures_at_once(args: argparse.Namespace, mesh: "Mesh | None") -> int:
+    """--batch_size, or so many for each part of the mesh that a batch is split over."""
+    if args.batch_size is not None:
+        size: int = args.batch_size
+        return size
+    from babeldraw.parallel.mesh import batch_groups
+
+    return BATCH_SIZE * (1 if mesh is None else batch_groups(mesh))
+
+
+BATCH_SIZE = 16
+BATCH_SIZE_HELP = (
+    f"pictures at once (default: {BATCH_SIZE} for each data-parallel part of the machine)"
+)
 
 
 def load_machine_file(name: str) -> Any:

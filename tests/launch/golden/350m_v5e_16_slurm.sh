@@ -21,7 +21,7 @@ cd "$SLURM_SUBMIT_DIR"
 export BABELDRAW_JOIN_SECONDS=300
 export TFDS_DATA_DIR=gs://BUCKET/tfds
 srun bash launch/worker.sh install tpu
-exec .venv/bin/python -m launch.babysitter --max_restarts=50 --model_dir gs://BUCKET/babeldraw-350m -- srun --kill-on-bad-exit=1 --open-mode=append --output=runs/slurm/babeldraw-350m-%t.log bash launch/worker.sh run --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin --gin_file=gin/tokenizers/small_small.gin --gin_file=gin/tasks/coco.gin --config=configs/v5e_16.py --gin.BATCH_SIZE=512 '--gin.TOKENIZER_CHECKPOINT='"'"'gs://BUCKET/tokenizer'"'"'' --model_dir=gs://BUCKET/babeldraw-350m
+exec .venv/bin/python -m launch.babysitter --max_restarts=50 --model_dir gs://BUCKET/babeldraw-350m -- srun --kill-on-bad-exit=1 --open-mode=append --output=runs/slurm/babeldraw-350m-%t.log bash launch/worker.sh run train --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin --gin_file=gin/tokenizers/small_small.gin --gin_file=gin/tasks/coco.gin --config=configs/v5e_16.py --gin.BATCH_SIZE=512 '--gin.TOKENIZER_CHECKPOINT='"'"'gs://BUCKET/tokenizer'"'"'' --model_dir=gs://BUCKET/babeldraw-350m
 END
 
 # logs

@@ -24,7 +24,7 @@ gcloud compute tpus tpu-vm ssh babeldraw-350m \
 # start
 gcloud compute tpus tpu-vm ssh babeldraw-350m \
     --worker=all \
-    --command='bash babeldraw/launch/worker.sh start BABELDRAW_JOIN_SECONDS=300 TFDS_DATA_DIR=gs://BUCKET/tfds -- --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin --gin_file=gin/tokenizers/small_small.gin --gin_file=gin/tasks/coco.gin --config=configs/v5e_16.py --gin.BATCH_SIZE=512 '"'"'--gin.TOKENIZER_CHECKPOINT='"'"'"'"'"'"'"'"'gs://BUCKET/tokenizer'"'"'"'"'"'"'"'"''"'"' --model_dir=gs://BUCKET/babeldraw-350m'
+    --command='bash babeldraw/launch/worker.sh start BABELDRAW_JOIN_SECONDS=300 TFDS_DATA_DIR=gs://BUCKET/tfds -- train --gin_file=gin/runs/text_to_image.gin --gin_file=gin/models/350m.gin --gin_file=gin/tokenizers/small_small.gin --gin_file=gin/tasks/coco.gin --config=configs/v5e_16.py --gin.BATCH_SIZE=512 '"'"'--gin.TOKENIZER_CHECKPOINT='"'"'"'"'"'"'"'"'gs://BUCKET/tokenizer'"'"'"'"'"'"'"'"''"'"' --model_dir=gs://BUCKET/babeldraw-350m'
 
 # logs
 gcloud compute tpus tpu-vm ssh babeldraw-350m \
