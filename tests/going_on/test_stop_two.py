@@ -1,4 +1,4 @@
-"""Contract: SIGTERM to one of two processes makes both save the same step and exit with 75."""
+"""Contract: SIGTERM or Ctrl-C to one of two processes makes both save the same step and stop."""
 
 import pytest
 
@@ -19,7 +19,7 @@ class Terminated(ToyDataset):
     def batches(self, **where):
         for batch in super().batches(**where):
             if batch["index"][0] == 20 and jax.process_index() == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGNAL)
             yield batch
 
 
@@ -38,10 +38,11 @@ except Stopped as stopped:
 """
 
 
-def test_one_is_told_and_both_stop_at_the_same_step(tmp_path):
-    outputs = run_two(tmp_path / "run", 100_000, PROGRAM)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_one_is_told_and_both_stop_at_the_same_step(name, tmp_path):
+    outputs = run_two(tmp_path / "run", 100_000, PROGRAM.replace("SIGNAL", name))
     told = [line for output in outputs for line in output.splitlines() if "told:" in line]
-    assert len(told) == 2 and told[0] == told[1]
+    assert len(told) == 2 and told[0] == told[1].replace("Ctrl-C", "SIGTERM")
     step = latest_step(str(tmp_path / "run"))
     assert f"after step {step};" in told[0] and 10 <= step < 100_000
     assert load_params(str(tmp_path / "run"))
