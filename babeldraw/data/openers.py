@@ -10,6 +10,9 @@ from PIL import Image
 SVG_SIDE = 1024
 """Pixels of the longer side of a drawing, which has no size of its own."""
 
+SVG_DEPTH = 100
+"""Of parts within each other; resvg calls itself for each, and ends the process some 300 deep."""
+
 MAX_PROFILE = 2**24  # bytes of a colour profile, unpacked; those of printers have up to 4 MB
 HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"))
 
@@ -17,6 +20,9 @@ HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"))
 _SVG = re.compile(
     rb"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*+<(?:\w+:)?svg\b", re.DOTALL
 )
+_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
+_CLASS = re.compile(r"\.([\w-]+)")
+_REFERENCE = re.compile(r"#([^\s\"')]+)")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -42,6 +48,7 @@ def draw_svg(data: bytes) -> bytes:
                 inside = value.strip().startswith(("#", "data:"))
                 if key.rpartition("}")[2] == "href" and not inside:
                     del element.attrib[key]
+        _require_shallow(root)
         return bytes(
             resvg_py.svg_to_bytes(
                 svg_string=ElementTree.tostring(root, "unicode"),
@@ -55,6 +62,40 @@ def draw_svg(data: bytes) -> bytes:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":  # Rust's
             raise ValueError(str(error)) from error
         raise
+
+
+def _require_shallow(root: ElementTree.Element) -> None:
+    """Refuses parts that lie in, or refer to, each other deeper than `SVG_DEPTH`.
+
+    Raises:
+      ValueError: it does; a circle is as deep as can be.
+    """
+    # Gradients are not drawn within each other.
+    by_id = {e.get("id"): e for e in root.iter() if not e.tag.endswith("Gradient")}
+    styles = "".join(
+        text or "" for e in root.iter() if e.tag.endswith("style") for text in [e.text]
+    )
+    # What a rule refers to may stand in any element of its class, or in any at all.
+    rules = [
+        (_CLASS.findall(rule[1]), _REFERENCE.findall(rule[2])) for rule in _RULE.finditer(styles)
+    ]
+    depths: dict[ElementTree.Element, int] = {}
+
+    def depth(element: ElementTree.Element, left: int) -> int:
+        if element not in depths and left:
+            text = " ".join(value for key, value in element.items() if key != "id")
+            classes = element.get("class", "").split()
+            names = _REFERENCE.findall(text)
+            for selected, targets in rules:
+                if not selected or not set(selected).isdisjoint(classes):
+                    names += targets
+            inner = [*element, *(by_id[name] for name in names if name in by_id)]
+            depths[element] = 1 + max((depth(part, left - 1) for part in inner), default=0)
+        if depths.get(element, left + 1) > left:
+            raise ValueError(f"its parts lie in each other more than {SVG_DEPTH} deep")
+        return depths[element]
+
+    depth(root, SVG_DEPTH)
 
 
 def is_heic(head: bytes) -> bool:

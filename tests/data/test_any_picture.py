@@ -190,6 +190,37 @@ def test_damaged_svg(data):
     assert refused.value.kind == "damaged"
 
 
+def chain(count):
+    """Parts that refer to each other."""
+    uses = (f'<g id="g{i}"><use href="#g{i + 1}"/></g>' for i in range(count))
+    masks = (
+        f'<mask id="m{i}"><rect width="9" height="9" fill="#fff" class="c{i}"/></mask>'
+        f"<style>.c{i} {{ mask: url(#m{i + 1}) }}</style>"
+        for i in range(count)
+    )
+    return {
+        "elements": "<g>" * count + "</g>" * count,
+        "uses": "".join(uses),
+        "styles": "".join(masks) + '<rect width="9" height="9" mask="url(#m0)"/>',
+    }
+
+
+@pytest.mark.parametrize("kind", ["elements", "uses", "styles"])
+def test_a_deep_svg_is_refused_before_the_stack_overflows(kind):
+    for count, good in ((20, True), (500, False)):
+        data = DRAWING.format('viewBox="0 0 9 9"', chain(count)[kind]).encode()
+        if good:
+            assert read(data).shape[-1] == 3
+        else:
+            with pytest.raises(UnreadableImage, match="more than 100 deep"):
+                read(data)
+    with pytest.raises(UnreadableImage, match="more than 100 deep"):
+        read(DRAWING.format('viewBox="0 0 9 9" id="a"', '<use href="#a"/>').encode())
+    style = "<style>rect { fill: url(#a) }</style>"
+    filled = style + '<linearGradient id="a"><stop stop-color="#a"/></linearGradient>'
+    assert read(DRAWING.format('viewBox="0 0 9 9"', filled).encode()).shape[-1] == 3
+
+
 @pytest.mark.parametrize("head", [b"<!---->", b" ", b"<?a?>", b"<!DOCTYPE a [ ]>", b"<!--"])
 def test_what_no_drawing_begins_with_is_told_at_once(head):
     began = time.perf_counter()
