@@ -125,7 +125,11 @@ def check_command(line, whole):
             check(subcommand_parser(words[1]), words[2:], whole)
     elif words[:2] == ["python", "-m"]:
         if words[2] == "launch.run":
-            check(launcher.make_parser(), words[3:], whole)
+            own = list(itertools.takewhile(lambda word: word != "--", words[3:]))
+            check(launcher.make_parser(), own, whole)
+            if "--job" in own:
+                job = own[own.index("--job") + 1]
+                check(subcommand_parser(job), words[3 + len(own) + 1 :], whole=False)
         elif not PLACEHOLDER.search(words[2]):
             rest = itertools.takewhile(lambda word: word != "--", words[3:])
             check_source(ROOT / f"{words[2].replace('.', '/')}.py", rest)
