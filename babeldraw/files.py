@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from etils import epath
 
@@ -80,6 +80,65 @@ def local_copy(name: str | os.PathLike[str]) -> pathlib.Path:
         with written_whole(copy, "set BABELDRAW_CACHE_DIR to a folder that can be") as file:
             file.write(data)
     return copy
+
+
+def files_under(folder: epath.Path | pathlib.Path) -> Iterator[Any]:
+    """All files of a folder and its subfolders, in no order.
+
+    Raises:
+      OSError: it cannot be listed.
+    """
+    if not is_remote(folder):
+        yield from (found for found in folder.rglob("*") if found.is_file())
+        return
+    with contextlib.suppress(ImportError):  # without gcsfs, TensorFlow's client
+        import fsspec
+
+        store, key = fsspec.core.url_to_fs(os.fspath(folder))
+        scheme = os.fspath(folder).partition("://")[0]
+        yield from (path(f"{scheme}://{found}") for found in store.find(key))
+        return
+    entries = list(path(folder).iterdir())
+    for entry in entries:
+        if entry.is_dir():
+            yield from files_under(entry)
+        else:
+            yield entry
+
+
+@functools.lru_cache(maxsize=65536)
+def local_shard(name: str) -> str:
+    """As `local_copy` of a large file: it is copied once, as long as size and date stay."""
+    if not is_remote(name):
+        return name
+    found = path(name).stat()
+    key = hashlib.sha256(f"{name}:{found.length}:{found.mtime}".encode()).hexdigest()[:16]
+    copy = cache_dir() / "copies" / f"{key}-{path(name).name}"
+    if not copy.exists():
+        advice = "set BABELDRAW_CACHE_DIR to a folder with room for the shards"
+        with path(name).open("rb") as remote, written_whole(copy, advice) as file:
+            shutil.copyfileobj(remote, file, 2**24)
+    return str(copy)
+
+
+def read_range(name: str, offset: int, size: int | None) -> bytes:
+    """`size` bytes of a file from `offset` on; None: all.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    if is_remote(name):
+        with contextlib.suppress(ImportError):  # without gcsfs, TensorFlow's client
+            import fsspec
+
+            store, key = fsspec.core.url_to_fs(name)
+            end = None if size is None else offset + size
+            part: bytes = store.cat_file(key, offset, end)
+            return part
+    with path(name).open("rb") as file:
+        file.seek(offset)
+        read: bytes = file.read(-1 if size is None else size)
+        return read
 
 
 def cache_dir() -> pathlib.Path:

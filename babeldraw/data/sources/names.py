@@ -26,6 +26,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from babeldraw import files
 from babeldraw.data import features, preprocessing
 from babeldraw.data.per_example import PerExampleTask
 from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
@@ -49,7 +50,7 @@ _FILES: dict[str, Callable[..., Any]] = {
     "coco": readers.read_coco,
     "narratives": readers.read_narratives,
 }
-TOKENS, TFDS = "tokens", "tfds"
+FOLDER, TOKENS, TFDS = "folder", "tokens", "tfds"
 KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS)
 SHUFFLE_BUFFER = 2_000  # pictures that come in an order of their own: 0.4 GB at 256 px
 
@@ -98,6 +99,8 @@ def open_task(name: str, *, captioned: bool = True) -> Any:
             home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
         source, first = PictureSource(reader, name, dropped, captioned=captioned), _to_size
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
+    if files.is_remote(vocabulary) and files.path(vocabulary).exists():
+        vocabulary = str(files.local_copy(vocabulary))
     check_vocabulary, *text_steps = features.TEXT_STEPS
     return SourceTask(
         safe_name(name),
@@ -130,6 +133,11 @@ def _to_size(dataset: tf.data.Dataset, sequence_length: Any) -> tf.data.Dataset:
 def _reader(name: str) -> tuple[Reader, pathlib.Path]:
     """What lists the pictures, and the folder or file that it reads."""
     kind, _, where = name.partition(":")
+    if kind in (FOLDER, *_FILES) and files.is_remote(where):
+        raise UserError(
+            f"{kind}: reads pictures one file each, which a bucket answers slowly: pack them with "
+            f"`babeldraw data pack` and give tfrecord:, or mount the bucket with gcsfuse ({name})."
+        )
     if kind in _FOLDERS:
         folder = _folder(where, name)
         return functools.partial(_FOLDERS[kind], folder), folder
@@ -143,18 +151,20 @@ def _reader(name: str) -> tuple[Reader, pathlib.Path]:
     return functools.partial(_FILES[kind], path, folder), path
 
 
-def _folder(where: str, name: str) -> pathlib.Path:
+def _folder(where: str, name: str) -> Any:
     folder = _existing(where, name)
     if not folder.is_dir():
         raise UserError(f"{where} in {name!r} is not a folder; give one that holds pictures.")
     return folder
 
 
-def _path(text: str) -> pathlib.Path:
+def _path(text: str) -> Any:
+    if files.is_remote(text):
+        return files.path(text)
     return pathlib.Path(text).expanduser().absolute()
 
 
-def _existing(text: str, name: str) -> pathlib.Path:
+def _existing(text: str, name: str) -> Any:
     if not text or not _path(text).exists():
         raise UserError(f"There is no {text!r}, which {name!r} names: check the path.")
     return _path(text)

@@ -5,8 +5,10 @@ captions under ``captions``, ``caption``, ``text`` or ``txt`` (bytes), and a nam
 ``key``. img2dataset's TFRecord files are of this form, and so is what `babeldraw data pack` writes.
 """
 
+import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,7 +17,7 @@ from babeldraw.data.sources.pictures import Entry, Picture, Place, Skipped, prin
 from babeldraw.data.sources.readers import CAPTION_KEYS, with_captions
 from babeldraw.data.sources.shards import find_shards, shard_name
 from babeldraw.errors import UserError
-from babeldraw.files import renamed_when_whole
+from babeldraw.files import is_remote, renamed_when_whole
 
 TFRECORD = ".tfrecord"
 
@@ -28,6 +30,9 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """
     for path in find_shards(folder, TFRECORD, skipped):
         shard = shard_name(path, folder)
+        if is_remote(path):
+            yield from _streamed(path, shard, skipped)
+            continue
         places = list(records.frames(path))
         end = sum(places[-1]) + records.FRAME[1] if places else 0
         if end < path.stat().st_size:
@@ -41,6 +46,25 @@ def read_tfrecord(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
                 yield from _captions(shard, number, features, place, skipped)
         except tf.errors.OpError:  # a checksum, or the end; the records before are good
             skipped.add("damaged shard", shard)
+
+
+def _streamed(path: Any, shard: str, skipped: Skipped) -> Iterator[Entry]:
+    """Of one file in a bucket, from its beginning on; checksums are not looked at."""
+    start = 0
+    with path.open("rb") as file:
+        for number in itertools.count():
+            head = file.read(records.FRAME[0])
+            record = file.read(int.from_bytes(head[:8], "little")) if head else b""
+            if len(file.read(records.FRAME[1])) < records.FRAME[1]:
+                if head:
+                    skipped.add("damaged shard", shard)
+                return
+            start += len(head)
+            features = records.decode(record)
+            image = records.image_of(features) or b""
+            place = Place(str(path), start + record.find(image), len(image))
+            yield from _captions(shard, number, features, place, skipped)
+            start += len(record) + records.FRAME[1]
 
 
 def read_array_record(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:

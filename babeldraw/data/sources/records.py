@@ -73,7 +73,7 @@ def write(path: pathlib.Path, records: Iterable[bytes], advice: str) -> int:
 def count_records(path: str | os.PathLike[str]) -> int | None:
     """How many records a file has; None where it is damaged or there is none."""
     try:
-        reader = array_record_module.ArrayRecordReader(str(path))
+        reader = array_record_module.ArrayRecordReader(files.local_shard(str(path)))
         count = int(reader.num_records())
         reader.close()
     except Exception:  # whatever the native code makes of a damaged file
@@ -88,7 +88,7 @@ def read_in_order(path: str | os.PathLike[str], at_once: int = 64) -> Iterator[b
       ValueError: the file is damaged.
     """
     try:
-        reader = array_record_module.ArrayRecordReader(str(path))
+        reader = array_record_module.ArrayRecordReader(files.local_shard(str(path)))
         count = reader.num_records()
         for start in range(0, count, at_once):
             yield from reader.read(start, min(start + at_once, count))
@@ -112,7 +112,8 @@ def read_one(path: str, number: int) -> bytes:
 
 @functools.lru_cache(maxsize=256)
 def _open(path: str) -> array_record_module.ArrayRecordReader:
-    return array_record_module.ArrayRecordReader(path, "readahead_buffer_size:0,max_parallelism:0")
+    local = files.local_shard(path)  # its native reader knows no object store
+    return array_record_module.ArrayRecordReader(local, "readahead_buffer_size:0,max_parallelism:0")
 
 
 def frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:

@@ -4,6 +4,7 @@ Pictures are read by their offset in a file, in any order. A Parquet file's are 
 they are copied once to a plain file in the cache.
 """
 
+import fnmatch
 import hashlib
 import os
 import pathlib
@@ -15,7 +16,7 @@ from typing import Any
 from babeldraw.data.sources.pictures import Entry, Place, Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS, SUFFIXES, parse_json, with_captions
 from babeldraw.errors import UserError
-from babeldraw.files import cache_dir, written_whole
+from babeldraw.files import cache_dir, files_under, is_remote, read_range, written_whole
 
 MAX_TEXT = 2**20  # bytes of a member with captions
 
@@ -28,20 +29,20 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """
     for path in find_shards(folder, ".tar", skipped):
         shard = shard_name(path, folder)
-        members: dict[str, dict[str, Place]] = {}
-        size = path.stat().st_size
+        members: dict[str, dict[str, Place | bytes]] = {}
         try:
-            with tarfile.open(path, "r:") as archive:
+            with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+                size = file.seek(0, os.SEEK_END)  # the archive finds its place again
                 for member in archive:
                     if member.isreg() and member.offset_data + member.size <= size:
                         parent, _, base = member.name.rpartition("/")
                         key, dot, suffix = base.partition(".")
                         if key and dot:
-                            place = Place(str(path), member.offset_data, member.size)
+                            part = _part(archive, member, str(path), suffix.lower())
                             parts = members.setdefault(f"{parent}/{key}" if parent else key, {})
                             if f".{suffix.lower()}" in parts:
                                 skipped.add("name taken", f"{shard}/{member.name}")
-                            parts.setdefault(f".{suffix.lower()}", place)
+                            parts.setdefault(f".{suffix.lower()}", part)
                     elif member.isreg():
                         skipped.add("damaged shard", f"{shard}: {member.name}")
                 end = Place(str(path), archive.offset, tarfile.BLOCKSIZE)
@@ -53,9 +54,19 @@ def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
             yield from _member_captions(f"{shard}/{key}", parts, skipped)
 
 
-def _member_captions(name: str, parts: dict[str, Place], skipped: Skipped) -> Iterator[Entry]:
+def _part(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, suffix: str
+) -> Place | bytes:
+    """Where a member is; of a text, the text: in a bucket each would be a request of its own."""
+    text = archive.extractfile(member) if suffix in ("txt", "json") else None
+    return Place(path, member.offset_data, member.size) if text is None else text.read(MAX_TEXT)
+
+
+def _member_captions(
+    name: str, parts: dict[str, Place | bytes], skipped: Skipped
+) -> Iterator[Entry]:
     image = next((place for suffix, place in parts.items() if suffix in SUFFIXES), None)
-    if image is None:
+    if not isinstance(image, Place):
         kind = _without_picture(parse_json(_text(parts.get(".json"))))
         skipped.add(kind, name)
     elif ".txt" in parts:
@@ -71,14 +82,12 @@ def _without_picture(value: Any) -> str:
     return "missing picture" if status in (None, "success") else "failed download"
 
 
-def _text(place: Place | None) -> str:
-    return "" if place is None else _bytes(place).decode("utf-8", "surrogateescape")
+def _text(part: Place | bytes | None) -> str:
+    return part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else ""
 
 
 def _bytes(place: Place) -> bytes:
-    with open(place.file, "rb") as file:
-        file.seek(place.offset)
-        return file.read(min(place.size or 0, MAX_TEXT))
+    return read_range(place.file, place.offset, min(place.size or 0, MAX_TEXT))
 
 
 def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
@@ -91,36 +100,40 @@ def read_parquet(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     Raises:
       UserError: the folder has no .parquet file, or the cache cannot be written.
     """
+    for path in find_shards(folder, ".parquet", skipped):
+        with path.open("rb") as file:
+            yield from _parquet_entries(path, file, shard_name(path, folder), skipped)
+
+
+def _parquet_entries(path: Any, opened: Any, shard: str, skipped: Skipped) -> Iterator[Entry]:
     from pyarrow import parquet  # comes with tensorflow-datasets
 
-    for path in find_shards(folder, ".parquet", skipped):
-        shard = shard_name(path, folder)
-        try:
-            file = parquet.ParquetFile(path)
-            names = file.schema_arrow.names
-        except Exception:  # of Arrow's own kinds, and others on damaged input
-            skipped.add("damaged shard", shard)
-            continue
-        image = next((key for key in ("jpg", "png", "webp", "image") if key in names), None)
-        caption = next((key for key in CAPTION_KEYS if key in names), None)
-        if image is None or caption is None:
-            skipped.add("damaged shard", f"{shard} (columns {', '.join(names)[:100]})")
-            continue
-        copy = _Copy(path)
-        with copy:
-            columns = [image, caption, *(key for key in ("key", "status") if key in names)]
-            rows = _rows(file, columns, shard, skipped)
-            for number, row in enumerate(rows):
-                name = f"{shard}/{row.get('key') or number}"
-                data = row[image].get("bytes") if isinstance(row[image], dict) else row[image]
-                if not isinstance(data, bytes):
-                    skipped.add(_without_picture(row), name)
-                    continue
-                place = copy.add(data)
-                captions = row[caption]
-                if isinstance(captions, bytes):
-                    captions = captions.decode("utf-8", "surrogateescape")
-                yield from with_captions(name, place, {"caption": captions}, skipped)
+    try:
+        file = parquet.ParquetFile(opened)
+        names = file.schema_arrow.names
+    except Exception:  # of Arrow's own kinds, and others on damaged input
+        skipped.add("damaged shard", shard)
+        return
+    image = next((key for key in ("jpg", "png", "webp", "image") if key in names), None)
+    caption = next((key for key in CAPTION_KEYS if key in names), None)
+    if image is None or caption is None:
+        skipped.add("damaged shard", f"{shard} (columns {', '.join(names)[:100]})")
+        return
+    copy = _Copy(path)
+    with copy:
+        columns = [image, caption, *(key for key in ("key", "status") if key in names)]
+        rows = _rows(file, columns, shard, skipped)
+        for number, row in enumerate(rows):
+            name = f"{shard}/{row.get('key') or number}"
+            data = row[image].get("bytes") if isinstance(row[image], dict) else row[image]
+            if not isinstance(data, bytes):
+                skipped.add(_without_picture(row), name)
+                continue
+            place = copy.add(data)
+            captions = row[caption]
+            if isinstance(captions, bytes):
+                captions = captions.decode("utf-8", "surrogateescape")
+            yield from with_captions(name, place, {"caption": captions}, skipped)
 
 
 def _rows(file: Any, columns: list[str], shard: str, skipped: Skipped) -> Iterator[dict[str, Any]]:
@@ -134,9 +147,13 @@ def _rows(file: Any, columns: list[str], shard: str, skipped: Skipped) -> Iterat
 class _Copy:
     """The pictures of a Parquet file end to end in a file of the cache, written once."""
 
-    def __init__(self, path: pathlib.Path) -> None:
-        stat = path.stat()
-        key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+    def __init__(self, path: Any) -> None:
+        if is_remote(path):
+            found = path.stat()
+            key = f"{path}:{found.length}:{found.mtime}"
+        else:
+            stat = path.stat()
+            key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
         self.path = cache_dir() / "parquet" / f"{path.stem}-{digest}.bin"
         advice = "set BABELDRAW_CACHE_DIR to a folder with room for the pictures"
@@ -169,9 +186,10 @@ def find_shards(folder: pathlib.Path, suffix: str, skipped: Skipped) -> list[pat
     """
     found = sorted(
         path
-        for pattern in (f"*{suffix}", f"*{suffix}-*-of-*")
-        for path in folder.rglob(pattern)
-        if path.is_file() and not path.name.startswith(".")
+        for path in files_under(folder)
+        if fnmatch.fnmatchcase(path.name, f"*{suffix}")
+        or fnmatch.fnmatchcase(path.name, f"*{suffix}-*-of-*")
+        if not path.name.startswith(".")
     )
     if not found:
         raise UserError(f"{folder} has no {suffix} file: give the folder that holds the shards.")
