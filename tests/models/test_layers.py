@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,19 +45,21 @@ def test_no_keys_or_no_rate_is_no_dropout():
 
 def test_linear_contracts_its_last_dimensions():
     layer = Linear((2, 3), ("heads", "head_dim"), ("embed", "mlp"), use_bias=True)
-    x = jax.random.normal(jax.random.key(1), (5, 7, 4, 6))
-    params = unbox(layer.init(jax.random.key(0), x)["params"])
+    x = np.random.default_rng(1).normal(size=(5, 7, 4, 6)).astype(np.float32)
+    params = unbox(tiny.jit(layer.init)(jax.random.key(0), x)["params"])
     assert params["kernel"].shape == (4, 6, 2, 3)
-    params["bias"] = jnp.arange(6.0).reshape(2, 3)
+    params["bias"] = np.arange(6, dtype=np.float32).reshape(2, 3)
     expected = np.einsum("abij,ijkl->abkl", x, params["kernel"]) + params["bias"]
-    np.testing.assert_allclose(layer.apply({"params": params}, x), expected, atol=1e-5)
+    found = tiny.jit(layer.apply)({"params": params}, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_grid_positions_are_row_plus_column():
     layer = GridPositions(2, 3, 4)
-    params = unbox(layer.init(jax.random.key(0), jnp.arange(6))["params"])
-    row, column = params["row"]["table"], params["column"]["table"]
-    out = layer.apply({"params": params}, jnp.arange(6))
+    positions = jnp.asarray(np.arange(6))
+    params = unbox(tiny.jit(layer.init)(jax.random.key(0), positions)["params"])
+    row, column = (np.asarray(params[axis]["table"]) for axis in ("row", "column"))
+    out = tiny.jit(layer.apply)({"params": params}, positions)
     expected = (row[:, None] + column[None]).reshape(6, 4)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
 
@@ -81,11 +85,11 @@ def test_attention_is_its_formula():
         return module(x, *module.keys_values(y), mask)
 
     inputs = jnp.float32(x), jnp.float32(y), jnp.asarray(mask)[None, None]
-    boxed = layer.init(jax.random.key(0), *inputs, method=run)["params"]
+    boxed = jax.eval_shape(lambda: layer.init(jax.random.key(0), *inputs, method=run)["params"])
     params = jax.tree.map(
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), unbox(boxed)
     )
-    found = layer.apply({"params": params}, *inputs, method=run)
+    found = tiny.jit(functools.partial(layer.apply, method=run))({"params": params}, *inputs)
 
     def project(name, x):
         weights = {k: np.asarray(v, np.float64) for k, v in params[name].items()}
