@@ -44,8 +44,7 @@ class OneOf(NamedTuple):
     names: tuple[str, ...]
 
     def holds(self, value: Any) -> bool:
-        plain = value is None or isinstance(value, str | int | float | list | tuple | Mapping)
-        return value in self.names if plain else True
+        return value in self.names if _is_plain(value) else True
 
     def words(self) -> str:
         return _one_of(self.names)
@@ -87,7 +86,8 @@ _UNFIT = object()
 
 
 def _fit(value: Any, kind: Kind) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin: Any = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is Annotated:
         fitted = _fit(value, arguments[0])
         limits = [limit for limit in arguments[1:] if isinstance(limit, Range | OneOf)]
@@ -106,10 +106,15 @@ def _fit(value: Any, kind: Kind) -> Any:
         return _fit_number(value, kind)
     if kind is None or kind is type(None):
         return value if value is None else _UNFIT
-    plain = kind is not Any and isinstance(kind, type)
-    if plain and not getattr(kind, "_is_protocol", False):
+    if getattr(kind, "_is_protocol", False):
+        return _UNFIT if _is_plain(value) else value
+    if kind is not Any and isinstance(kind, type):
         return value if isinstance(value, kind) else _UNFIT
     return value
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | list | tuple | Mapping)
 
 
 def _fit_number(value: Any, kind: type) -> Any:
@@ -128,13 +133,14 @@ def _fit_items(value: Any, key_kind: Kind, item_kind: Kind) -> Any:
 
 def arms(kind: Kind) -> tuple[Kind, ...]:
     """The kinds of which `kind` is any one: int and None of `int | None`."""
-    union = typing.get_origin(kind) in (Union, types.UnionType)
-    return typing.get_args(kind) if union else (kind,)
+    origin: Any = typing.get_origin(kind)
+    return typing.get_args(kind) if origin in (Union, types.UnionType) else (kind,)
 
 
 def words(kind: Kind) -> str:
     """What `kind` takes, for a person: "a whole number, 1 or more"."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin: Any = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is Annotated:
         limits = [limit for limit in arguments[1:] if isinstance(limit, Range | OneOf)]
         if any(isinstance(limit, OneOf) for limit in limits):

@@ -5,8 +5,10 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -22,14 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", required=True, metavar="DIR|FILE", help="pictures of any kind and size"
     )
-    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    parser.add_argument(
+        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
+    )
     machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints a line a picture: its name, a tab, its caption. What was skipped goes to stderr."""
-    if args.batch_size is not None and args.batch_size < 1:
-        raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
+    outputs.check_run(args.checkpoint)
     mesh = machines.mesh_to_draw_on(args)
     from babeldraw.parallel import failing
 

@@ -4,7 +4,10 @@ import argparse
 import pathlib
 import time
 
+from babeldraw.cli.support import outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count
 
 SUMMARY = "build a set, inspect a task, drop copies of evaluation pictures, pack pictures"
 
@@ -17,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["emoji", "tuxpaint", "openclipart", "icons"],
         help="which set: emoji (npm), stamps and clip art (Debian), coloured icons (npm)",
     )
-    build.add_argument("--size", type=int, help="side in pixels (default: 32 of emoji, else 128)")
+    build.add_argument(
+        "--size", type=Numeric(Count), help="side in pixels (default: 32 of emoji, else 128)"
+    )
     build.add_argument(
         "--output",
         help="folder to write (default: in the cache, where the task looks for it; emoji at 32 px "
@@ -27,13 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--package_dir", help="the folder of the unpacked Debian package, not to fetch it"
     )
-    build.add_argument("--limit", type=int, help="stop after so many drawings; not of emoji")
+    build.add_argument(
+        "--limit", type=Numeric(Count), help="stop after so many drawings; not of emoji"
+    )
     inspect = commands.add_parser(
         "inspect", help="counts, sizes, faults, near-duplicates and a contact sheet of a task"
     )
     inspect.add_argument("task", help="a task or mixture, e.g. folder:/my/pictures or emoji_32")
     inspect.add_argument("--split", default="train", help="split of the task")
-    inspect.add_argument("--limit", type=int, help="read at most so many pictures")
+    inspect.add_argument("--limit", type=Numeric(Count), help="read at most so many pictures")
     inspect.add_argument(
         "--output", default="contact_sheet.png", help="PNG to write, with pictures and captions"
     )
@@ -59,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="array_record",
         help="default: %(default)s",
     )
-    pack.add_argument("--shard_size", type=int, default=4096, metavar="N", help="pictures a file")
+    pack.add_argument(
+        "--shard_size", type=Numeric(Count), default=4096, metavar="N", help="pictures a file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,9 +88,7 @@ def _dedup(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    if args.shard_size < 1:
-        raise UserError(f"--shard_size is {args.shard_size}; give 1 or more.")
-
+    outputs.check_folder(args.output, "--output")
     from babeldraw.data import tasks
     from babeldraw.data.sources import pictures, record_shards
     from babeldraw.data.sources.picture_source import PictureSource
@@ -106,6 +113,8 @@ def _pack(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     from babeldraw.files import cache_dir
 
+    if args.output:
+        outputs.check_folder(args.output, "--output")
     start = time.time()
     cache = cache_dir()
     if args.dataset == "emoji":
@@ -147,8 +156,6 @@ def _build_drawings(
 ) -> int:
     from babeldraw.data.sets import clipart, clipart_build
 
-    if args.limit is not None and args.limit < 1:
-        raise UserError(f"--limit is {args.limit}; give 1 or more.")
     given = args.npm_dir or args.package_dir
     if given:
         package = pathlib.Path(given)
@@ -158,14 +165,13 @@ def _build_drawings(
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    outputs.check_file(args.output, "--output")
     import logging
 
     from babeldraw.data import inspection
     from babeldraw.data.sources import pictures
     from babeldraw.files import written_whole
 
-    if args.limit is not None and args.limit < 1:
-        raise UserError(f"--limit is {args.limit}; give 1 or more.")
     log = logging.getLogger(pictures.__name__)
     log.setLevel(logging.ERROR)  # All is said below.
     try:

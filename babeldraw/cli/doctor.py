@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import babeldraw
-from babeldraw.cli.support import paths
+from babeldraw.cli.support import outputs, paths
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote
-from babeldraw.files import path as path_of
 
 SUMMARY = "Check this machine: versions, devices, disk, memory, directories, one compiled step."
 
@@ -153,24 +152,12 @@ def disk(directory: str) -> Check:
 
 def writable(directory: str, flag: str) -> Check:
     """Whether a file can be written there, and read again. Where it can, nothing is left of it."""
-    folder = path_of(directory)
-    made = []
     try:
-        missing = folder
-        while not missing.exists() and missing != missing.parent:
-            made.append(missing)
-            missing = missing.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".babeldraw-doctor-{os.getpid()}"
-        probe.write_text("x")
-        same = probe.read_text() == "x"
-        probe.unlink()
-        if not is_remote(directory):
-            for path in made:
-                path.rmdir()
-    except Exception as error:  # each file layer has its own
-        return Check(f"{directory}: {error}", f"change its permissions, or give another {flag}")
-    return Check(directory, "" if same else "what is written there is not what is read")
+        outputs.check_folder(directory, flag)
+    except UserError as error:
+        cause, _, fix = str(error).partition("; ")
+        return Check(cause, fix)
+    return Check(directory)
 
 
 def compiled_step() -> Check:

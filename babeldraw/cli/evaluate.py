@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task", metavar="NAME", help="a seqio task (default: that of the run's evaluation)"
     )
     parser.add_argument("--split", metavar="NAME", help="default: that of the run's evaluation")
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N pictures")
-    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    parser.add_argument(
+        "--limit", type=Numeric(Count), metavar="N", help="take the first N pictures"
+    )
+    parser.add_argument(
+        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
+    )
     parser.add_argument("--output", metavar="DIR", help="default: CHECKPOINT/evaluation")
     machines.add_arguments(parser)
 
@@ -123,10 +129,9 @@ def table(results: "Results", codebook_size: int, missing: str | None) -> str:
 def _check(args: argparse.Namespace) -> None:
     if args.images and (args.task or args.split):
         raise UserError("--images and --task or --split exclude each other; give one of them.")
-    for name in ("limit", "batch_size"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} is {value}; give 1 or more.")
+    if args.output:
+        outputs.check_folder(args.output, "--output")
+    outputs.check_run(args.checkpoint)
 
 
 def _pictures(

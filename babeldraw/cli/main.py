@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import babeldraw
+from babeldraw.cli.support.flags import Parser
 from babeldraw.errors import Stopped, UserError
 from babeldraw.parallel import failing, processes
 
@@ -84,9 +85,7 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
     name, *rest = arguments
     module = _subcommand(name)
-    parser = argparse.ArgumentParser(
-        prog=f"babeldraw {name}", description=module.SUMMARY, allow_abbrev=False
-    )
+    parser = Parser(prog=f"babeldraw {name}", description=module.SUMMARY)
     module.add_arguments(parser)
     args = parser.parse_args(split_gin_bindings(rest))
     _quiet_third_parties()
@@ -121,7 +120,7 @@ def _subcommand(name: str) -> ModuleType:
 def _top_level_parser() -> argparse.ArgumentParser:
     width = max(map(len, SUBCOMMANDS))
     summaries = [f"  {name:{width}}  {_subcommand(name).SUMMARY}" for name in SUBCOMMANDS]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="babeldraw",
         usage="babeldraw SUBCOMMAND ...",
         description="Text to images in two learned stages.",

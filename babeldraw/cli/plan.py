@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from babeldraw.cli.support import gin_config
+from babeldraw.cli.support import gin_config, outputs
 from babeldraw.cli.support.machines import load_machine_file
 from babeldraw.cli.support.recipes import read_recipe
 from babeldraw.errors import UserError
@@ -45,8 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the plan; returns 0 if it fits, 1 if not."""
     # What libtpu and JAX read at their start comes before all that imports JAX.
+    if args.schedule:
+        outputs.check_file(args.schedule, "--schedule")
+    gin_config.find_files(args.gin_file, args.gin_search_paths)
     config = load_machine_file(args.config)
-    from babeldraw.planning.environment import hidden_stderr, prepare_environment
+    from babeldraw.planning.environment import prepare_environment
+    from babeldraw.quiet import hidden_stderr
 
     prepare_environment(config.get("xla_flags", ""))
     with hidden_stderr() as terminal:

@@ -6,8 +6,11 @@ import json
 import time
 from pathlib import Path
 
+from babeldraw.cli.support import outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.machines import load_machine_file, set_environment
 from babeldraw.cli.support.recipes import train_recipe
+from babeldraw.ranges import Seed
 
 SUMMARY = "Train both stages on emoji in about five minutes and write report.html."
 
@@ -18,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", default="runs/quickstart", metavar="DIR", help="default: %(default)s"
     )
     parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=Numeric(Seed), default=0)
     parser.add_argument(
         "--gin.",
         dest="gin_bindings",
@@ -31,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
+    outputs.check_folder(args.output, "--output")
     began = time.perf_counter()
     config = load_machine_file(args.config)
     set_environment(config)

@@ -4,8 +4,11 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support.flags import Numeric
+from babeldraw.cli.support.prompts import check_prompts
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
 
 if TYPE_CHECKING:
     from babeldraw.cli.support.drawing import Drawing
@@ -20,10 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint", required=True, metavar="DIR", help="run directory of a text-to-image run"
     )
     parser.add_argument("--output", default="samples", metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--num_samples", type=int, default=4, metavar="N", help="per prompt")
+    parser.add_argument(
+        "--num_samples", type=Numeric(Count), default=4, metavar="N", help="per prompt"
+    )
     parser.add_argument(
         "--guidance_weight",
-        type=float,
+        type=Numeric(float),
         default=1.0,
         metavar="W",
         help="of the prompt: above 1 follows it more, 0 draws without text (default: 1)",
@@ -37,26 +42,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("TEXT", "WEIGHT"),
         help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain)',
     )
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T")
+    parser.add_argument("--temperature", type=Numeric(Weight), default=1.0, metavar="T")
     parser.add_argument(
         "--cutoff",
-        type=float,
+        type=Numeric(ShareBelowOne),
         default=0.0,
         metavar="C",
         help="never draw tokens less probable than C times the best one (0: all may be drawn)",
     )
     parser.add_argument(
-        "--top_k", type=int, metavar="K", help="draw among the K most probable tokens"
+        "--top_k", type=Numeric(Count), metavar="K", help="draw among the K most probable tokens"
     )
     parser.add_argument(
-        "--top_p", type=float, metavar="P", help="draw among the fewest tokens of this probability"
+        "--top_p",
+        type=Numeric(ShareAboveZero),
+        metavar="P",
+        help="draw among the fewest tokens of this probability",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    parser.add_argument("--seed", type=Numeric(Seed), default=0)
+    parser.add_argument(
+        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
+    )
     parser.add_argument(
         "--start", metavar="FILE", help="a picture to go on from; with --rows or --redraw"
     )
-    parser.add_argument("--rows", type=int, metavar="N", help="keep its first N rows of tokens")
+    parser.add_argument(
+        "--rows", type=Numeric(Count), metavar="N", help="keep its first N rows of tokens"
+    )
     parser.add_argument(
         "--redraw",
         metavar="LEFT,TOP,WIDTH,HEIGHT",
@@ -108,19 +120,10 @@ def _converse(drawing: "Drawing") -> None:
 def _check(args: argparse.Namespace) -> None:
     if not args.prompts and not args.interactive:
         raise UserError("there is no prompt; say what to draw, or give --interactive.")
-    for name in ("num_samples", "batch_size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
-    if not 0 <= args.temperature < math.inf:
-        raise UserError(f"--temperature is {args.temperature}; give 0 (most probable) or more.")
-    if not 0 <= args.cutoff < 1:
-        raise UserError(f"--cutoff is {args.cutoff}; give a share from 0 up to, not including, 1.")
-    if args.top_k is not None and args.top_k < 1:
-        raise UserError(f"--top_k is {args.top_k}; give 1 or more.")
-    if args.top_p is not None and not 0 < args.top_p <= 1:
-        raise UserError(f"--top_p is {args.top_p}; give a share above 0 and up to 1.")
-    if not 0 <= args.seed < 2**31:
-        raise UserError(f"--seed is {args.seed}; give a whole number from 0 to {2**31 - 1}.")
+    check_prompts(args.prompts)
+    outputs.check_folder(args.output, "--output")
+    for name in filter(None, (args.checkpoint, args.rerank, args.upscale)):
+        outputs.check_run(name)
     args.terms = [(text, _weight(text, weight)) for text, weight in args.terms]
     if (args.rows is not None) + (args.redraw is not None) != (args.start is not None):
         raise UserError(

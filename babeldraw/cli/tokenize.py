@@ -5,7 +5,10 @@ import pathlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support import outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count
 
 if TYPE_CHECKING:
     from babeldraw.data.token_file import TokenFile
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--upscale", metavar="DIR", help="with --decode: enlarge with this super-resolution run"
     )
     parser.add_argument(
-        "--batch_size", type=int, default=16, metavar="N", help="pictures at a time"
+        "--batch_size", type=Numeric(Count), default=16, metavar="N", help="pictures at a time"
     )
 
 
@@ -42,8 +45,11 @@ def run(args: argparse.Namespace) -> int:
     """Writes OUTPUT, and says what was skipped."""
     if args.upscale and not args.decode:
         raise UserError("--upscale enlarges decoded pictures; give --decode FILE with it.")
-    if args.batch_size < 1:
-        raise UserError(f"--batch_size is {args.batch_size}; give 1 or more.")
+    if args.decode:
+        outputs.check_folder(args.output, "--output")
+    else:
+        outputs.check_file(args.output, "--output")
+    outputs.check_run(args.checkpoint)
     from babeldraw.cli.support.runs import open_run
     from babeldraw.data.token_file import TokenFile
 
@@ -70,8 +76,6 @@ def _encode(codec: "Codec", folder: str, output: str) -> None:
             f"This tokenizer has {model.codebook_size} codes, and a file of tokens holds "
             f"{MAX_CODEBOOK} at most; use a tokenizer with a smaller codebook."
         )
-    if pathlib.Path(output).is_dir():
-        raise UserError(f"--output {output} is a folder; name the .npz file to write.")
     pictures = ImageFolder(folder, model.image_size)
     progress = Progress(len(pictures))
     names: list[str] = []

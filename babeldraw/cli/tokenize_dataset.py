@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.files import path
+from babeldraw.ranges import Count, Whole
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -27,34 +29,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint", required=True, metavar="DIR", help="run directory of a tokenizer run")
     add("--task", required=True, metavar="NAME", help="task or mixture; all its splits are done")
     add("--output", required=True, metavar="DIR", help="folder to write, or to go on with")
-    add("--workers", type=int, default=1, metavar="N", help="processes that share the work")
+    add(
+        "--workers",
+        type=Numeric(Count),
+        default=1,
+        metavar="N",
+        help="processes that share the work",
+    )
     add(
         "--worker",
-        type=int,
+        type=Numeric(Whole),
         metavar="I",
         help="do the part of worker I of N (from 0) alone: for several hosts or devices that share "
         "the folder (default: start all N here)",
     )
     add(
         "--crops",
-        type=int,
+        type=Numeric(Count),
         default=1,
         metavar="N",
         help="squares of each training picture: 1 is the centre, more are cut at random as in "
         "training on pictures",
     )
-    add("--shard_size", type=int, default=4096, metavar="N", help="pictures a file, at most")
-    add("--batch_size", type=int, metavar="N", help=machines.BATCH_SIZE_HELP)
+    add(
+        "--shard_size",
+        type=Numeric(Count),
+        default=4096,
+        metavar="N",
+        help="pictures a file, at most",
+    )
+    add("--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP)
     machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the shards of OUTPUT that are not there yet."""
-    for name in ("workers", "crops", "shard_size", "batch_size"):
-        if getattr(args, name) is not None and getattr(args, name) < 1:
-            raise UserError(f"--{name} is {getattr(args, name)}; give 1 or more.")
-    if args.worker is not None and not 0 <= args.worker < args.workers:
+    if args.worker is not None and args.worker >= args.workers:
         raise UserError(f"--worker is {args.worker}; give 0 to {args.workers - 1}.")
+    outputs.check_folder(args.output, "--output")
+    outputs.check_run(args.checkpoint)
     config = None if args.config is None else machines.join(args)
     from babeldraw.parallel import failing, processes
 

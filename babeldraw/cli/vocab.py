@@ -2,13 +2,19 @@
 
 import argparse
 
+from babeldraw.cli.support import outputs
+from babeldraw.cli.support.flags import Numeric
+from babeldraw.ranges import Count
+
 SUMMARY = "train a text vocabulary on a task's captions"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, help="task or mixture whose captions to use")
     parser.add_argument("--split", default="train", help="split of the task (default: train)")
-    parser.add_argument("--size", type=int, default=16_000, help="number of ids (default: 16000)")
+    parser.add_argument(
+        "--size", type=Numeric(Count), default=16_000, help="number of ids (default: 16000)"
+    )
     parser.add_argument("--output", required=True, help="model file to write")
     parser.add_argument(
         "--keep_case", action="store_true", help="tell upper from lower case (default: fold it)"
@@ -16,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    outputs.check_file(args.output, "--output")
     from babeldraw.data import tasks, vocabulary
 
     captions = tasks.task_captions(args.task, args.split)

@@ -38,8 +38,6 @@ from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
 from babeldraw.files import cache_dir
 
-tf.config.set_visible_devices([], "GPU")  # the accelerator's memory belongs to JAX
-
 COCO_SIZES = (256, 512)
 COCO_TFDS = "coco_captions:1.1.0"
 COCO_SPLITS = {"train": "train+restval", "validation": "val", "test": "test"}

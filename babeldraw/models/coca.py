@@ -19,6 +19,7 @@ from babeldraw.models.layers import Attention, Embedding, Keys, Linear, fold_key
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import Count, FloatType, ShareBelowOne
 
 TEMPERATURE = 0.07
 """Of the contrastive softmax at the start of training (CLIP, arXiv 2103.00020)."""
@@ -60,19 +61,19 @@ class CoCa(nn.Module):
       execution: how the stacks run: the same numbers to the rounding of float sums.
     """
 
-    image_size: int
-    patch_size: int
-    text_vocab_size: int
-    text_length: int
-    d_model: int
-    num_heads: int
-    mlp_dim: int
-    image_layers: int
-    text_layers: int
-    multimodal_layers: int
-    num_queries: int
-    dropout_rate: float = 0.0
-    dtype: DTypeLike = jnp.bfloat16
+    image_size: Count
+    patch_size: Count
+    text_vocab_size: Count
+    text_length: Count
+    d_model: Count
+    num_heads: Count
+    mlp_dim: Count
+    image_layers: Count
+    text_layers: Count
+    multimodal_layers: Count
+    num_queries: Count
+    dropout_rate: ShareBelowOne = 0.0
+    dtype: FloatType = jnp.bfloat16
     execution: Execution = Execution()
 
     def setup(self) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import Count, FloatType
 
 SMALLEST = 4
 """Pixels a side where the residual blocks end."""
@@ -146,10 +147,10 @@ class Discriminator(nn.Module):
       dtype: of the convolutions. Weights are float32, and so are the layers at 4 pixels.
     """
 
-    image_size: int
-    channel_base: int = 32768
-    max_channels: int = 512
-    dtype: DTypeLike = jnp.bfloat16
+    image_size: Count
+    channel_base: Count = 32768
+    max_channels: Count = 512
+    dtype: FloatType = jnp.bfloat16
 
     def channels(self, resolution: int) -> int:
         """Channels at `resolution` pixels a side."""

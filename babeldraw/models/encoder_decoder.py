@@ -9,7 +9,6 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from babeldraw.errors import UserError
@@ -19,6 +18,7 @@ from babeldraw.models.masks import attention_mask
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import Count, FloatType, ShareBelowOne
 
 DecoderInputs = Literal["raster", "row_start", "row_start_above"]
 
@@ -39,22 +39,22 @@ class EncoderDecoder(nn.Module):
         float32.
     """
 
-    text_vocab_size: int
-    codebook_size: int
-    text_length: int
-    rows: int
-    columns: int
-    d_model: int
-    num_heads: int
-    mlp_dim: int
-    encoder_layers: int
-    decoder_layers: int
-    head_dim: int = 64
-    dropout_rate: float = 0.1
-    attention_kernel: int | None = 11
+    text_vocab_size: Count
+    codebook_size: Count
+    text_length: Count
+    rows: Count
+    columns: Count
+    d_model: Count
+    num_heads: Count
+    mlp_dim: Count
+    encoder_layers: Count
+    decoder_layers: Count
+    head_dim: Count = 64
+    dropout_rate: ShareBelowOne = 0.1
+    attention_kernel: Count | None = 11
     attention_wrap: bool = False
     decoder_inputs: DecoderInputs = "raster"
-    dtype: DTypeLike = jnp.bfloat16
+    dtype: FloatType = jnp.bfloat16
     execution: Execution = Execution()
 
     def setup(self) -> None:

@@ -4,6 +4,8 @@ After WDSR (arXiv 1808.08718), as arXiv 2206.10789 sizes it: 12 blocks of 128 ch
 enlargement by 2, about 15M parameters to double 256 pixels and about 30M to quadruple them.
 """
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import Count, FloatType
 
 FACTORS = (2, 4)
 
@@ -69,10 +72,10 @@ class SuperResolver(nn.Module):
       dtype: of the convolutions; weights and pictures are float32.
     """
 
-    factor: int = 2
-    channels: int = 128
-    num_blocks: int = 12
-    dtype: DTypeLike = jnp.bfloat16
+    factor: Literal[2, 4] = 2
+    channels: Count = 128
+    num_blocks: Count = 12
+    dtype: FloatType = jnp.bfloat16
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h2 w2 3"]:

@@ -19,6 +19,7 @@ from babeldraw.models.layers import Embedding, Linear, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.ranges import Count, FloatType, Weight
 
 Output = Literal["logit_laplace", "rgb_logit_laplace", "rgb"]
 
@@ -131,22 +132,22 @@ class ViTVQGAN(nn.Module):
         (docs/tokenizer.md).
     """
 
-    image_size: int
-    patch_size: int
-    codebook_size: int
-    code_dim: int
-    encoder_layers: int
-    encoder_heads: int
-    encoder_width: int
-    encoder_mlp_dim: int
-    decoder_layers: int
-    decoder_heads: int
-    decoder_width: int
-    decoder_mlp_dim: int
+    image_size: Count
+    patch_size: Count
+    codebook_size: Count
+    code_dim: Count
+    encoder_layers: Count
+    encoder_heads: Count
+    encoder_width: Count
+    encoder_mlp_dim: Count
+    decoder_layers: Count
+    decoder_heads: Count
+    decoder_width: Count
+    decoder_mlp_dim: Count
     output: Output = "logit_laplace"
-    position_stddev: float = 0.02
+    position_stddev: Weight = 0.02
     l2_normalize: bool = True
-    dtype: DTypeLike = jnp.bfloat16
+    dtype: FloatType = jnp.bfloat16
     execution: Execution = Execution()
 
     def setup(self) -> None:

@@ -10,6 +10,7 @@ import optax
 
 from babeldraw.errors import UserError
 from babeldraw.optimizers.adafactor import adafactor
+from babeldraw.ranges import Count, Positive, ShareBelowOne, Weight
 
 FIRST_MOMENT_DTYPES = ("int8", "bfloat16", "float32")
 
@@ -19,7 +20,7 @@ class OptimizerConfig(abc.ABC):
     """Learning-rate schedule and global-norm clip (None: no clipping) of any optimizer."""
 
     learning_rate: optax.Schedule
-    clip_norm: float | None = None
+    clip_norm: Positive | None = None
 
     @abc.abstractmethod
     def make(self, layer_axes: Any = None) -> optax.GradientTransformation:
@@ -35,9 +36,9 @@ class OptimizerConfig(abc.ABC):
 class Adam(OptimizerConfig):
     """Adam with decoupled weight decay; the tokenizer's optimizer (arXiv 2110.04627)."""
 
-    b1: float = 0.9
-    b2: float = 0.99
-    weight_decay: float = 0.0
+    b1: ShareBelowOne = 0.9
+    b2: ShareBelowOne = 0.99
+    weight_decay: Weight = 0.0
 
     def make(self, layer_axes: Any = None) -> optax.GradientTransformation:
         rule = optax.adamw(
@@ -64,12 +65,12 @@ class Adafactor(OptimizerConfig):
       UserError: `first_moment_dtype` is none of the three.
     """
 
-    clip_norm: float | None = 4.0
-    b1: float = 0.9
-    b2: float = 0.96
-    weight_decay: float = 4.5e-2
+    clip_norm: Positive | None = 4.0
+    b1: ShareBelowOne = 0.9
+    b2: ShareBelowOne = 0.96
+    weight_decay: Weight = 4.5e-2
     first_moment_dtype: str = "int8"
-    min_dim_size_to_factor: int = 32
+    min_dim_size_to_factor: Count = 32
 
     def __post_init__(self) -> None:
         if self.first_moment_dtype not in FIRST_MOMENT_DTYPES:

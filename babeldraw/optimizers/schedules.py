@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count, Positive, Weight, Whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +21,10 @@ class WarmupCosine:
       UserError: the run ends before the rate has warmed up.
     """
 
-    peak: float
-    warmup_steps: int
-    total_steps: int
-    final: float = 0.0
+    peak: Weight
+    warmup_steps: Whole
+    total_steps: Count
+    final: Weight = 0.0
 
     def __post_init__(self) -> None:
         if self.warmup_steps >= self.total_steps:
@@ -43,11 +44,11 @@ class WarmupCosine:
 class WarmupExponential:
     """Linear warm-up, constant, exponential decay to `final_ratio * peak` (patent, stage 2)."""
 
-    peak: float
-    warmup_steps: int = 5_000
-    decay_start: int = 85_000
-    decay_end: int = 450_000
-    final_ratio: float = 0.025
+    peak: Weight
+    warmup_steps: Whole = 5_000
+    decay_start: Whole = 85_000
+    decay_end: Whole = 450_000
+    final_ratio: Positive = 0.025
 
     def __call__(self, step: Any) -> Any:
         """The learning rate at `step`."""

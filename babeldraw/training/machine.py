@@ -3,12 +3,15 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.execution import AttentionPath, Execution, Remat
 from babeldraw.parallel.rules import Rules, training_rules
 from babeldraw.parallel.schedule import Pipeline
+from babeldraw.ranges import Count, Range, Unfit, Weight, Whole, fit
+
+MeshSize = Annotated[int, Range(at_least=-1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +42,20 @@ class Machine:
 
     name: str = "local"
     topology: str = ""
-    mesh: Mapping[str, int] = dataclasses.field(
+    mesh: Mapping[str, MeshSize] = dataclasses.field(
         default_factory=lambda: {"data": -1, "stage": 1, "model": 1}
     )
-    sampling_mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    sampling_mesh: Mapping[str, MeshSize] = dataclasses.field(default_factory=dict)
     fsdp: bool = False
-    num_microbatches: int = 1
-    circular_repeats: int = 0
+    num_microbatches: Count = 1
+    circular_repeats: Whole = 0
     remat: Remat = "none"
     unroll: bool = False
     attention: AttentionPath = "dense"
     xla_flags: str = ""
-    checkpoint_every: int = 1000
-    checkpoint_keep: int = 3
-    peak_flops: float = 0.0
+    checkpoint_every: Whole = 1000
+    checkpoint_keep: Count = 3
+    peak_flops: Weight = 0.0
     launch: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -73,12 +76,12 @@ class Machine:
                     f"The machine file sets {key!r}, which does not exist: use only "
                     f"{', '.join(fields)}."
                 )
-            expected = type(getattr(_DEFAULTS, key))
-            if not isinstance(value, expected):
+            try:
+                values[key] = fit(value, fields[key].type)
+            except Unfit as unfit:
                 raise UserError(
-                    f"The machine file sets {key} to {value!r}: it must be of type "
-                    f"{expected.__name__}."
-                )
+                    f"The machine file sets {key} to {value!r}: it takes {unfit}."
+                ) from unfit
         try:
             machine = cls(**values)
             machine.execution  # noqa: B018 - checks its own values.
@@ -107,6 +110,3 @@ class Machine:
     def to_json(self) -> str:
         """For the run directory."""
         return json.dumps(dataclasses.asdict(self), indent=2, default=str) + "\n"
-
-
-_DEFAULTS = Machine()

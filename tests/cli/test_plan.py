@@ -13,6 +13,7 @@ from babeldraw.cli import plan as cli_plan
 from babeldraw.cli.support import gin_config
 from babeldraw.errors import UserError
 from babeldraw.planning import environment
+from babeldraw.quiet import hidden_stderr
 
 RECIPE = ["plan", "--gin_file=gin/runs/quickstart_text_to_image.gin"]
 MACHINE = """\
@@ -124,11 +125,11 @@ def test_schedule_is_drawn(fake_plans, machine, monkeypatch, tmp_path):
 
 
 def test_a_bug_shows_what_libraries_said_and_a_mistake_does_not(capfd):
-    with pytest.raises(ZeroDivisionError), environment.hidden_stderr():
+    with pytest.raises(ZeroDivisionError), hidden_stderr():
         os.write(2, b"useful\n")
         _ = 1 / 0
     assert capfd.readouterr().err == "useful\n"
-    with pytest.raises(UserError), environment.hidden_stderr() as terminal:
+    with pytest.raises(UserError), hidden_stderr() as terminal:
         os.write(2, b"useless\n")
         print("progress", file=terminal, flush=True)
         raise UserError("a mistake")

@@ -1,11 +1,16 @@
 """Reads gin files and `--gin.NAME=VALUE` bindings into gin's configuration.
 
 The conventions are T5X's: `--gin_file` (repeatable, later files win), `--gin.NAME=VALUE` (wins over
-every file; strings need their quotes), `--gin_search_paths` (comma-separated).
+every file; what is no value of gin's is text, without quotes), `--gin_search_paths`
+(comma-separated).
 """
 
 import argparse
+import contextlib
 import difflib
+import io
+import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, required: bool = True) -> Non
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="overrides one setting, as --gin.TRAIN_STEPS=100 or --gin.MODEL_DIR='\"runs/a\"'",
+        help="overrides one setting, as --gin.TRAIN_STEPS=100 or --gin.MODEL_DIR=runs/a",
     )
     parser.add_argument(
         "--gin_search_paths",
@@ -62,35 +67,49 @@ def parse_gin(
       The whole configuration as gin text, which reproduces the run when parsed again.
 
     Raises:
-      UserError: a missing file, a syntax error, or a name that does not exist.
+      UserError: a missing file, a syntax error, a name that does not exist, or a value that its
+        parameter does not take.
     """
     import gin
 
     from babeldraw.cli.support.gin_errors import one_sentence
+    from babeldraw.cli.support.gin_values import check_values, with_quotes
 
-    folders = paths.search_folders(filter(None, search_paths.split(",")))
+    folders, found = find_files(files, search_paths)
     gin.clear_config()
     _look_in(folders)
 
-    parsed: list[Any] = []
-    for name in files:
-        path = paths.find_file(name, folders, "gin file")
+    trees: list[list[Any]] = []
+    for path in found:
         with one_sentence(file=str(path)):
-            parsed += _with_includes(gin.parse_config_file(str(path)))
+            trees.append(list(_with_includes(gin.parse_config_file(str(path)))))
 
+    parsed = [result for tree in trees for result in tree]
     imports = {module.split(".")[-1]: module for result in parsed for module in result.imports}
     known_macros = _macros_defined() | _macros_used()
     for name in known_macros.intersection(unneeded):
         gin.parse_config(f"{name} = ''")
-    for binding in bindings:
+    for binding in map(with_quotes, bindings):
         _check_macro(binding, known_macros)
         with one_sentence(binding=binding):
             gin.parse_config(_with_import(binding, imports))
 
-    with one_sentence(parsed_files=[_locate(result.filename, folders) for result in parsed]):
+    located = [[_locate(result.filename, folders) for result in tree] for tree in trees]
+    with one_sentence(parsed_files=list(itertools.chain(*located))):
         gin.finalize()  # finds macros without a value
+    check_values(bindings, located)
     config_text: str = gin.config_str()
     return config_text
+
+
+def find_files(files: Sequence[str], search_paths: str) -> tuple[list[Path], list[Path]]:
+    """The folders to look in, and where each of `files` is; imports nothing heavy.
+
+    Raises:
+      UserError: one is nowhere.
+    """
+    folders = paths.search_folders(filter(None, search_paths.split(",")))
+    return folders, [paths.find_file(name, folders, "gin file") for name in files]
 
 
 def _look_in(folders: Sequence[Path]) -> None:
@@ -99,8 +118,35 @@ def _look_in(folders: Sequence[Path]) -> None:
 
     # "" keeps "./" out of the file names in gin's errors.
     config._LOCATION_PREFIXES[:] = ["" if folder == Path() else str(folder) for folder in folders]
-    # The readers after the first look inside Python packages, and fail on a folder that is none.
-    del config._FILE_READERS[1:]
+    # gin's own readers look inside Python packages, and fail on a folder that is none.
+    config._FILE_READERS[:] = [(_Reader([]), os.path.isfile)]
+
+
+class _Reader:
+    """Opens gin files, of which gin has those open that include the one that it reads."""
+
+    def __init__(self, reading: list[str]) -> None:
+        self._reading = reading
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[io.StringIO]:
+        """Raises UserError where the file is no text or includes itself."""
+        if name in self._reading:
+            circle = " includes ".join([*self._reading[self._reading.index(name) :], name])
+            raise UserError(f"{circle}: take one of these includes out.")
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name} is no text in UTF-8: save it as that.") from error
+        except OSError as error:
+            raise UserError(f"{name} cannot be read ({error.strerror}).") from error
+        self._reading.append(name)
+        try:
+            file = io.StringIO(text)
+            file.name = name  # gin names it in its errors
+            yield file
+        finally:
+            self._reading.pop()
 
 
 def _with_includes(result: Any) -> Iterator[Any]:

@@ -37,8 +37,8 @@ def one_sentence(
     """
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:  # with gin's tail: where it stood in which file
+        raise UserError(_LOCATION.split(str(error))[0]) from error
     except SyntaxError as error:
         if (error.filename or "").endswith(".py"):
             raise

@@ -3,13 +3,22 @@
 import argparse
 import os
 import runpy
+import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw.cli.support import paths
+from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
+from babeldraw.ranges import Count, Unfit, Whole, fit
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
+
+BATCH_SIZE = 16
+BATCH_SIZE_HELP = (
+    f"pictures at once (default: {BATCH_SIZE} for each data-parallel part of the machine)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, config: str | None = None) -> None:
@@ -28,8 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser, config: str | None = None) ->
         "several processes", "on TPUs, Kubernetes and Slurm they find each other without these"
     )
     cluster.add_argument("--coordinator_address", metavar="HOST:PORT", help="of process 0")
-    cluster.add_argument("--num_processes", type=int, metavar="N", help="how many there are")
-    cluster.add_argument("--process_id", type=int, metavar="I", help="of this one, from 0")
+    cluster.add_argument(
+        "--num_processes", type=Numeric(Count), metavar="N", help="how many there are"
+    )
+    cluster.add_argument(
+        "--process_id", type=Numeric(Whole), metavar="I", help="of this one, from 0"
+    )
 
 
 def join(args: argparse.Namespace) -> Any:
@@ -79,26 +92,52 @@ def pictures_at_once(args: argparse.Namespace, mesh: "Mesh | None") -> int:
     return BATCH_SIZE * (1 if mesh is None else batch_groups(mesh))
 
 
-BATCH_SIZE = 16
-BATCH_SIZE_HELP = (
-    f"pictures at once (default: {BATCH_SIZE} for each data-parallel part of the machine)"
-)
-
-
 def load_machine_file(name: str) -> Any:
     """What `get_config()` of the machine file `name` returns, an `ml_collections.ConfigDict`.
 
     Raises:
-      UserError: there is no such file, it is no Python, or it has no `get_config`.
+      UserError: there is no such file, it is no Python, it has no `get_config`, something in it
+        raises, or what it gives is no mapping or has no text where XLA's flags are to be.
     """
+    from ml_collections import ConfigDict
+
     path = paths.find_file(name, paths.search_folders(), "machine file")
     try:
         names = runpy.run_path(str(path))
+        if "get_config" not in names:
+            raise UserError(f"the machine file {path} has no get_config(); see configs/cpu.py")
+        config = names["get_config"]()
+    except UserError:
+        raise
     except SyntaxError as error:
         raise UserError(f"{path}:{error.lineno}: {error.msg} in this machine file") from error
-    if "get_config" not in names:
-        raise UserError(f"the machine file {path} has no get_config(); see configs/cpu.py")
-    return names["get_config"]()
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = [f"{path}:{frame.lineno}" for frame in frames if frame.filename == str(path)]
+        raise UserError(
+            f"{place[-1] if place else path}: {type(error).__name__}: {error}, raised by this "
+            "machine file"
+        ) from error
+    if not isinstance(config, ConfigDict | Mapping):
+        raise UserError(
+            f"get_config() of the machine file {path} returns {config!r}; it has to return a "
+            "ConfigDict, as configs/cpu.py does"
+        )
+    launch = config.get("launch", {})
+    hosts = launch.get("hosts", 1) if isinstance(launch, ConfigDict | Mapping) else launch
+    # What is read before JAX is imported; `Machine.from_config` looks at the other fields.
+    for field, kind, value in (
+        ("topology", str, config.get("topology", "")),
+        ("xla_flags", str, config.get("xla_flags", "")),
+        ("launch.hosts", Count, hosts),
+    ):
+        try:
+            fit(value, kind)
+        except Unfit as unfit:
+            raise UserError(
+                f"the machine file {path} sets {field} to {value!r}: it takes {unfit}"
+            ) from unfit
+    return config
 
 
 def set_environment(config: Any) -> None:

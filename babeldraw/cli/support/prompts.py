@@ -18,6 +18,22 @@ SHOWN = 40
 """Characters of a prompt in a message."""
 
 
+def check_prompts(prompts: Sequence[str]) -> None:
+    """What can be said of prompts before a model is loaded.
+
+    Raises:
+      UserError: one is empty, or is not Unicode.
+    """
+    for number, prompt in enumerate(prompts, start=1):
+        if not prompt.strip():
+            raise UserError(
+                f"Prompt {number} is empty: say what to draw (--guidance_weight 0 draws without "
+                "any text, whatever the prompt)."
+            )
+        if not _is_unicode(prompt):
+            raise UserError(f"{shown(prompt)} is not valid UTF-8: type it anew.")
+
+
 def encode_prompts(
     prompts: Sequence[str], vocabulary: "SentencePieceVocabulary", model: "EncoderDecoder | CoCa"
 ) -> "np.ndarray":
@@ -30,14 +46,7 @@ def encode_prompts(
     """
     from babeldraw.data.vocabulary import encode
 
-    for number, prompt in enumerate(prompts, start=1):
-        if not prompt.strip():
-            raise UserError(
-                f"Prompt {number} is empty: say what to draw (--guidance_weight 0 draws without "
-                "any text, whatever the prompt)."
-            )
-        if not _is_unicode(prompt):
-            raise UserError(f"{shown(prompt)} is not valid UTF-8: type it anew.")
+    check_prompts(prompts)
     text_length = model.text_length
     if vocabulary.vocab_size > model.text_vocab_size:
         raise UserError(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import gin_config, paths
+from babeldraw.cli.support import gin_config, outputs, paths
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ def train_recipe(
             f"{', '.join(gin_files)} sets nothing of loop.train, so there is nothing to train; "
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"
         ) from None
+    model_dir = _model_dir()
+    if model_dir is not None:
+        outputs.check_folder(model_dir, "--model_dir")
     try:
         configured_train(machine=Machine.from_config(config), config_text=config_text)
     except (TypeError, ValueError) as error:
@@ -43,6 +46,18 @@ def train_recipe(
         if sentence is None:
             raise
         raise UserError(sentence) from error
+
+
+def _model_dir() -> str | None:
+    """That of the recipe that gin has parsed; None where it has none, which the call says."""
+    import gin
+
+    try:
+        value = gin.query_parameter("loop.train.model_dir")
+    except ValueError:
+        return None
+    given: str = value if isinstance(value, str) else value.scoped_configurable_fn()
+    return given
 
 
 def read_recipe(gin_files: list[str]) -> tuple["Objective", int]:

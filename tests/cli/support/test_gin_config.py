@@ -30,6 +30,26 @@ def test_a_binding_may_name_what_files_import_but_do_not_bind(toyhouse):
     assert configured()[1:] == (4, 3)
 
 
+@pytest.mark.parametrize(
+    "text", ["gs://bucket/a", "runs/2024-01-01", "a b", "nan", "1e3x", "10:15"]
+)
+def test_text_on_the_command_line_needs_no_quotes(toyhouse, text):
+    parse_gin(["run.gin"], [f"TRAIN_STEPS={text}"])
+    assert configured()[1] == text
+    parse_gin(["run.gin"], [f"TRAIN_STEPS={text!r}"])
+    assert configured()[1] == text
+
+
+def test_what_gin_reads_as_a_value_stays_one(toyhouse):
+    parse_gin(["run.gin"], ["TRAIN_STEPS={'a': [1, None]}"])
+    assert configured()[1] == {"a": [1, None]}
+
+
+def test_a_whole_number_may_be_written_as_1e3(toyhouse):
+    text = parse_gin(["run.gin"], ["loop.Model.width=1e3"])
+    assert "width = 1000\n" in text
+
+
 def test_the_returned_text_reproduces_the_configuration(toyhouse):
     text = parse_gin(["run.gin"], ["loop.train.seed=3", "TRAIN_STEPS=12"])
     (toyhouse / "config.gin").write_text(text)
@@ -122,7 +142,8 @@ def test_a_mistake_in_an_included_file_names_that_file(toyhouse):
         ("loop.trian.seed=3", "--gin.loop.trian.seed=3: there is no loop.trian: toyhouse.loop has"),
         ("lop.train.seed=3", "the gin files have no lop.train; did you mean loop.train?"),
         ("TRAIN_STEPS", "--gin.TRAIN_STEPS has no value; write --gin.TRAIN_STEPS=VALUE"),
-        ("TRAIN_STEPS=/tmp/x", "Unable to parse value; text needs quotes, as --gin.TRAIN_STEPS='"),
+        ("loop.Model.width=/tmp/x", "--gin.loop.Model.width is '/tmp/x': it takes a whole number"),
+        ("loop.Model.width='8'", "--gin.loop.Model.width is '8': it takes a whole number"),
         ("TRAIN_STEPS=[1", "--gin.TRAIN_STEPS=[1: a bracket or a quote is never closed"),
     ],
 )

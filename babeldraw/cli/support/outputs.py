@@ -1,0 +1,68 @@
+"""What a command reads and writes, looked at before its work and not after it."""
+
+import contextlib
+import os
+
+from babeldraw.errors import UserError
+from babeldraw.files import is_remote, path
+
+
+def check_folder(name: str, flag: str) -> None:
+    """Writes a file in the folder and reads it again; nothing is left of that.
+
+    Args:
+      name: the folder, local or remote; it need not be there.
+      flag: for the message, such as "--output".
+
+    Raises:
+      UserError: it cannot be made, or no file can be written in it.
+    """
+    try:
+        _probe(name)
+    except Exception as error:  # each file layer has its own
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"{flag} {name} cannot be written ({reason}); change its permissions, or give another "
+            f"{flag}"
+        ) from error
+
+
+def check_file(name: str, flag: str) -> None:
+    """As `check_folder`, for a file that is to be written."""
+    if path(name).is_dir():
+        raise UserError(f"{flag} {name} is a folder; name the file to write.")
+    check_folder(os.fspath(path(name).parent), flag)
+
+
+def check_run(name: str) -> None:
+    """Whether there is a run directory to read, asked before what reads it is imported.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not any((path(name) / file).exists() for file in ("settings.json", "config.gin")):
+        raise UserError(
+            f"{name} is not a run directory (it has no settings.json); give the --model_dir of a "
+            "`babeldraw train` run."
+        )
+
+
+def _probe(name: str) -> None:
+    folder = path(name)
+    missing, made = folder, []
+    while not is_remote(name) and not missing.exists() and missing != missing.parent:
+        made.append(missing)
+        missing = missing.parent
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(0, "it is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".babeldraw-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        probe.write_text("x")
+        if probe.read_text() != "x":
+            raise OSError(0, "what is written there is not what is read")
+        probe.unlink()
+    finally:
+        with contextlib.suppress(OSError):  # another process has found them and writes there
+            for each in made:
+                each.rmdir()
