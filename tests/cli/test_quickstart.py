@@ -100,11 +100,11 @@ def test_not_a_run_directory(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flag", "says"),
     [
-        ("--num_samples=0", "give 1 or more"),
-        ("--temperature=-1", "give 0"),
-        ("--cutoff=1", "give a share"),
-        ("--top_k=0", "give 1 or more"),
-        ("--top_p=1.5", "give a share above 0"),
+        ("--num_samples=0", "1 or more"),
+        ("--temperature=-1", "0 or more"),
+        ("--cutoff=1", "from 0 to below 1"),
+        ("--top_k=0", "1 or more"),
+        ("--top_p=1.5", "above 0 to 1"),
     ],
 )
 def test_sample_refuses_impossible_settings(flag, says, tmp_path, capsys):

@@ -195,7 +195,7 @@ def test_no_prompt_at_all(run, capsys):
         (("--and", "rain", "no"), "has the weight 'no'; give a number"),
         (("--and", "rain", "inf"), "has the weight 'inf'; give a number"),
         (("--seed=-1",), "--seed is -1"),
-        (("--batch_size=0",), "--batch_size is 0; give 1 or more"),
+        (("--batch_size=0",), "--batch_size is 0; give a whole number, 1 or more"),
         (("--temperature=nan",), "--temperature is nan"),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_run_of_another_objective_is_refused(run, coca, capsys):
 
 
 def test_an_output_that_is_a_file_is_refused(run, capsys):
-    assert "cannot be made a folder (File exists)" in refused(
+    assert "cannot be written (it is a file)" in refused(
         capsys, "a cook", "--checkpoint", run, "--output", __file__
     )
 

@@ -141,7 +141,7 @@ def test_what_cannot_be_done(run, folder, encoded, tmp_path, capsys):
     message = refused(capsys, "--checkpoint", run, "--images", empty, *images[2:])
     assert "holds no picture that can be read (skipped no file)" in message
     assert not (tmp_path / "t.npz").exists()
-    assert "give 1 or more" in refused(capsys, "--checkpoint", run, *images, "--batch_size=0")
+    assert "1 or more" in refused(capsys, "--checkpoint", run, *images, "--batch_size=0")
     message = refused(capsys, "--checkpoint", run, *images, "--upscale", run)
     assert "give --decode FILE" in message
     decode = ("--decode", encoded, "--output", tmp_path / "out")
