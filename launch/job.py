@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from babeldraw.cli import main as cli
 from babeldraw.cli.support import machines, paths
 from babeldraw.errors import UserError
 
@@ -71,6 +72,7 @@ def make_job(args: argparse.Namespace) -> Job:
     if args.job == "sample" and not any(word.startswith("--output") for word in args.arguments):
         arguments.append(f"--output={args.model_dir.rstrip('/')}/samples")
     arguments += args.arguments
+    cli.parse(arguments)  # Here, and not by every worker of a slice that has been created for it.
     environment = {}
     for pair in args.env:
         name, equals, value = pair.partition("=")

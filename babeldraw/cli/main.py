@@ -83,14 +83,23 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         _top_level_parser().parse_args(arguments)  # --help and --version end here
         raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
+    module, args = parse(arguments)
+    _quiet_third_parties()
+    exit_code: int = module.run(args)
+    return exit_code
+
+
+def parse(arguments: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """The subcommand that `arguments` begin with, and what its flags say.
+
+    Raises:
+      UserError: there is no such subcommand, or it does not take them.
+    """
     name, *rest = arguments
     module = _subcommand(name)
     parser = Parser(prog=f"babeldraw {name}", description=module.SUMMARY)
     module.add_arguments(parser)
-    args = parser.parse_args(split_gin_bindings(rest))
-    _quiet_third_parties()
-    exit_code: int = module.run(args)
-    return exit_code
+    return module, parser.parse_args(split_gin_bindings(rest))
 
 
 def _quiet_third_parties() -> None:

@@ -41,6 +41,9 @@ def test_arguments_reach_the_workers_as_they_are(capsys):
         (["--job=train"], "a training needs its recipe: give --gin_file"),
         (["--gin_file=gin/models/20b.gin", "--", "a cat"], "'a cat' is no argument of a training"),
         (["--job=sample", "--", "--output=a", "a cat"], "--output=a would be another directory"),
+        # It would have been sent to the workers, and the rest done.
+        (["--job=sample", "--", "--dry-run", "a cat"], "there is no --dry-run"),
+        (["--job=evaluate", "--", "--limit=many"], "--limit is many; give a whole number"),
     ],
 )
 def test_mistakes_are_one_sentence(line, sentence, capsys):
