@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -243,34 +244,40 @@ def run(
         whole, _ = killer.seen()
         print(f"kill {life + 1}: {moment}; last checkpoint {max(whole, default=0)}", flush=True)
     killer.finish("killed", steps)
-    arrays, losses = compare(folder, steps)
+    arrays, losses = compare(str(folder / "whole"), str(folder / "killed"), steps)
     return {**tally, "arrays compared": arrays, "losses compared": losses}
 
 
-def compare(folder: Path, steps: int) -> tuple[int, int]:
-    """How many arrays and losses of the two runs were compared; all are the same."""
-    from etils import epath
+def compare(whole: str, killed: str, steps: int) -> tuple[int, int]:
+    """How many arrays and losses of the two runs were compared; all are the same.
 
+    Raises:
+      RuntimeError: they are not.
+    """
+    from babeldraw import files
     from babeldraw.training.keeping import checkpoint_files
+
+    directories = [files.path(whole), files.path(killed)]
 
     count = 0
     for item in ("params", "optimizer_state"):
-        paths = [folder / name / f"checkpoints/{steps}/{item}" for name in ("whole", "killed")]
-        trees = [checkpoint_files.read_tree(epath.Path(path)) for path in paths]
-        whole, killed = map(checkpoint_files.by_name, trees)
-        if whole.keys() != killed.keys():
+        paths = [directory / "checkpoints" / str(steps) / item for directory in directories]
+        arrays, others = (
+            checkpoint_files.by_name(checkpoint_files.read_tree(path)) for path in paths
+        )
+        if arrays.keys() != others.keys():
             raise RuntimeError(f"The two runs have other {item}.")
-        for name, array in whole.items():
-            if array.dtype != killed[name].dtype or array.tobytes() != killed[name].tobytes():
+        for name, array in arrays.items():
+            if array.dtype != others[name].dtype or array.tobytes() != others[name].tobytes():
                 raise RuntimeError(f"{item}/{name} is another in the run that was killed.")
             count += 1
-    whole_losses, killed_losses = (_losses(folder / name) for name in ("whole", "killed"))
+    whole_losses, killed_losses = map(_losses, directories)
     if whole_losses != killed_losses:
         raise RuntimeError("The two runs logged other losses.")
     return count, len(whole_losses)
 
 
-def _losses(directory: Path) -> list[dict[str, float]]:
+def _losses(directory: Any) -> list[dict[str, float]]:
     records = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
     return [
         {key: value for key, value in record.items() if key == "step" or key.endswith("loss")}

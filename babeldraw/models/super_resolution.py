@@ -13,7 +13,6 @@ from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from babeldraw.errors import UserError
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import Count, FloatType
 
@@ -79,13 +78,7 @@ class SuperResolver(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b h2 w2 3"]:
-        """Images in [0, 1] -> images in [0, 1] after clipping.
-
-        Raises:
-          UserError: `factor` is neither 2 nor 4.
-        """
-        if self.factor not in FACTORS:
-            raise UserError(f"SuperResolver.factor is {self.factor}; it must be 2 or 4.")
+        """Images in [0, 1] -> images in [0, 1] after clipping."""
         x = convolution(self.channels, self.dtype, "input")(images * 2 - 1)
         x = with_logical_constraint(x, ("batch", None, None, None))
         for stage in range(FACTORS.index(self.factor) + 1):

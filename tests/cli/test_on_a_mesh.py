@@ -71,9 +71,10 @@ def test_evaluation_and_captions(tmp_path, machine, capsys):
 
 
 def test_several_processes_need_a_machine_file(tmp_path, capsys):
+    (tmp_path / "settings.json").write_text("{}")
     line = [
         "sample",
-        "--checkpoint=runs/a",
+        f"--checkpoint={tmp_path}",
         f"--output={tmp_path}",
         "--num_processes=2",
         "--process_id=0",

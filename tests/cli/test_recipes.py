@@ -178,7 +178,7 @@ def test_text_lengths_of_a_task_agree(task):
         ("MIXTURE_OR_TASK_NAME='emoji_quikstart_32'", "did you mean emoji_quickstart_32"),
         ("TASK_FEATURE_LENGTHS={'text':16,'image':64}", "asks for images of 64 px"),
         ("PATCH_SIZE=5", "not a multiple of PATCH_SIZE 5"),
-        ("BATCH_SIZE=0", "batch of 0"),
+        ("BATCH_SIZE=0", "BATCH_SIZE is 0: pipeline.Dataset.batch_size takes a whole number, 1 or"),
         ("TRAIN_STEPS=10", "raise TRAIN_STEPS"),
     ],
 )

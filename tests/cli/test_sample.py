@@ -135,7 +135,7 @@ def test_a_picture_to_start_from(run, tmp_path, capsys):
 
     arguments = ("--checkpoint", run, "--output", tmp_path)
     for wrong, says in (
-        (("--rows=0",), "give 1 to 3"),
+        (("--rows=0",), "--rows is 0; give a whole number, 1 or more"),
         (("--rows=4",), "give 1 to 3"),
         (("--redraw=1,2,3",), "give LEFT,TOP,WIDTH,HEIGHT"),
         (("--redraw=0,0,17,2",), "not inside the picture of 16 x 16 px"),

@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from babeldraw.cli.support.gin_config import parse_gin
+from babeldraw.errors import UserError
 from babeldraw.parallel.rules import unbox
 
 UNUSED = ["MODEL_DIR = 'unused'", "TOKENIZER_CHECKPOINT = 'unused'"]
@@ -36,3 +37,8 @@ def test_recipe(files, bindings, size, count, players):
     if players == 2:
         assert built.adversary.discriminator.image_size == size
         assert set(built.abstract_constants()) == {"tokenizer", "perceptual"}
+
+
+def test_another_factor_is_refused():
+    with pytest.raises(UserError, match=r"FACTOR.* is 3: .*factor takes one of 2, 4"):
+        parse_gin(PUBLISHED, [*UNUSED, *PICTURES, "FACTOR = 3"])

@@ -135,7 +135,7 @@ def test_what_cannot_be_done(run, folder, encoded, tmp_path, capsys):
     images = ("--images", folder, "--output", tmp_path / "t.npz")
     assert "not a run directory" in refused(capsys, "--checkpoint", tmp_path, *images)
     message = refused(capsys, "--checkpoint", run, "--images", tmp_path, "--output", tmp_path)
-    assert "name the .npz file" in message
+    assert "is a folder; name the file to write" in message
     empty = tmp_path / "empty"
     empty.mkdir()
     message = refused(capsys, "--checkpoint", run, "--images", empty, *images[2:])

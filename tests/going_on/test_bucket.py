@@ -8,6 +8,7 @@ import time
 import pytest
 from PIL import Image
 
+from benchmarks import bucket_kills
 from tests.going_on.bucket import BUCKET, serving
 
 TOY = """
@@ -83,6 +84,13 @@ def test_killed_and_brought_back_a_run_in_a_bucket_is_one_on_a_disk(bucket, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"whole"}
 
 
+@pytest.mark.slow
+def test_killed_and_brought_back_on_other_hosts():
+    # What it compares with can differ: see test_kill.py.
+    arrays, losses = bucket_kills.run(rounds=3, seed=0)
+    assert arrays >= 9 and losses >= 5
+
+
 def test_a_second_run_in_the_same_place_is_refused(bucket, tmp_path):
     remote = f"gs://{BUCKET}/runs/claimed"
     first = bucket.start("-c", TOY, remote, 1000, 0.5, cwd=tmp_path)
@@ -110,7 +118,7 @@ def test_both_stages_samples_figures_and_tokens_in_a_bucket(bucket, tmp_path, tm
     for stage in ("tokenizer", "text_to_image"):
         words = [f"--gin_file=gin/runs/quickstart_{stage}.gin", f"--model_dir={runs}/{stage}"]
         if stage == "text_to_image":
-            words.append(f"--gin.TOKENIZER_CHECKPOINT='{runs}/tokenizer'")
+            words.append(f"--gin.TOKENIZER_CHECKPOINT={runs}/tokenizer")
         words += ["--gin.TRAIN_STEPS=2", "--gin.WARMUP_STEPS=1"]
         babeldraw(bucket, "train", *words, cwd=tmp_path)
     said = babeldraw(

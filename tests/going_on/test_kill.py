@@ -24,7 +24,9 @@ def test_a_few_kills_of_a_small_run(tmp_path):
     lines[3]["painter/loss"] += 1e-6
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(RuntimeError, match="other losses"):
-        kill_test.compare(tmp_path / "run", kill_test.STEPS_A_LIFE * 6 + 2)
+        kill_test.compare(
+            str(path.parent), str(tmp_path / "run" / "killed"), kill_test.STEPS_A_LIFE * 6 + 2
+        )
 
 
 @pytest.mark.slow

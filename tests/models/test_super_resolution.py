@@ -3,7 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from babeldraw.errors import UserError
 from babeldraw.models.super_resolution import SuperResolver, enlarge
 from babeldraw.parallel.rules import TRAINING_RULES, is_box, logical_axes, unbox
 from tests.models import tiny
@@ -84,8 +83,3 @@ def test_published_sizes(factor, total):
     for box in jax.tree.leaves(boxes, is_leaf=is_box):
         assert all(places[axis] is None for axis in logical_axes(box))
         assert len(logical_axes(box)) == box.value.ndim
-
-
-def test_another_factor_is_refused():
-    with pytest.raises(UserError, match="factor is 3; it must be 2 or 4"):
-        fresh(network(factor=3))

@@ -28,9 +28,10 @@ def test_from_config():
     ("values", "sentence"),
     [
         ({"remta": "full"}, "sets 'remta', which does not exist: use only name, topology"),
-        ({"remat": "some"}, "remat must be none, dots, attention or full, not 'some'"),
-        ({"attention": "splash"}, "attention must be dense or blocks, not 'splash'"),
-        ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it must be of type int"),
+        ({"remat": "some"}, "remat to 'some': it takes one of 'none', 'dots', 'attention', 'full'"),
+        ({"attention": "splash"}, "attention to 'splash': it takes one of 'dense', 'blocks'"),
+        ({"checkpoint_keep": 0}, "checkpoint_keep to 0: it takes a whole number, 1 or more"),
+        ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it takes a whole number"),
     ],
 )
 def test_wrong_settings(values, sentence):
