@@ -66,6 +66,15 @@ def names_in(directory: str | os.PathLike[str]) -> list[str] | None:
         ) from error
 
 
+def unanswered(error: BaseException) -> str | None:
+    """What kept an object store from answering; None where `error` is of something else."""
+    library = type(error).__module__.partition(".")[0]
+    said = (str(error) or repr(error)).splitlines()[0]
+    of_a_client = library in ("aiohttp", "gcsfs", "google", "requests")
+    # TensorFlow's client has no errors of its own.
+    return said if of_a_client or "Error executing an HTTP request" in said else None
+
+
 def local_copy(name: str | os.PathLike[str]) -> pathlib.Path:
     """The path of a small file for libraries that read local ones: of a remote one, a copy.
 

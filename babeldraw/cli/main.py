@@ -70,6 +70,18 @@ def _run_and_tell(arguments: list[str]) -> tuple[int, BaseException | None]:
     except KeyboardInterrupt as interrupt:
         print("babeldraw: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED, interrupt
+    except Exception as error:
+        from babeldraw import files
+
+        reason = files.unanswered(error)
+        if reason is None:
+            raise
+        print(
+            f"babeldraw: error: the object store does not answer ({reason}): check the name, the "
+            "network and your login (gcloud auth application-default login), and run again.",
+            file=sys.stderr,
+        )
+        return failing.EXIT_CRASHED, error  # A launcher tries again.
 
 
 def _nobody_reads(stream: TextIO) -> bool:

@@ -4,7 +4,11 @@ import subprocess
 import sys
 import types
 
+import aiohttp
+import gcsfs.retry
+import google.auth.exceptions
 import pytest
+import tensorflow as tf
 
 import babeldraw
 from babeldraw.cli import main as cli
@@ -43,6 +47,31 @@ def test_every_subcommand_has_help(name, capsys):
         cli.main([name, "--help"])
     assert stop.value.code == 0
     assert f"babeldraw {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ClientConnectionError("no route"),
+        gcsfs.retry.HttpError({"message": "no route", "code": 503}),
+        google.auth.exceptions.TransportError("no route"),
+        tf.errors.FailedPreconditionError(None, None, "Error executing an HTTP request: no route"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_store_that_does_not_answer_is_one_sentence(error, monkeypatch, capsys):
+    _fake_subcommand(monkeypatch, _raise(error))
+    assert cli.main(["fake"]) == 1  # which a launcher takes for worth another try
+    said = capsys.readouterr().err
+    assert said.startswith("babeldraw: error: the object store does not answer (")
+    assert "no route" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), tf.errors.InvalidArgumentError(None, None, "")])
+def test_other_errors_are_told_whole(error, monkeypatch):
+    _fake_subcommand(monkeypatch, _raise(error))
+    with pytest.raises(type(error)):
+        cli.main(["fake"])
 
 
 def test_version(capsys):
