@@ -116,7 +116,8 @@ def test_nan_in_bubbles_changes_neither_loss_nor_gradients(monkeypatch):
     clean = equality.loss_and_gradients(execution, mesh)
     monkeypatch.setattr(pipeline_module, "_BUBBLE_FILL", np.nan)
     filled = equality.loss_and_gradients(execution, mesh)
-    jax.tree.map(np.testing.assert_array_equal, filled, clean)
+    # Two programs, whose sums XLA may order otherwise; what reads a bubble would be NaN.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-7), filled, clean)
 
 
 @pytest.mark.slow
