@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import re
+import typing
 from typing import Any, NoReturn
 
 from babeldraw.errors import UserError
@@ -41,9 +42,11 @@ class Numeric:
 
     def __call__(self, text: str) -> Any:
         try:
-            return fit(_number(text), self.kind)
+            number = fit(_number(text), self.kind)
         except Unfit as unfit:
             raise argparse.ArgumentTypeError(f"is {text or repr(text)}; give {unfit}") from unfit
+        # `fit` leaves a whole number as it is where any is wanted; libraries ask for a float.
+        return float(number) if float in (self.kind, *typing.get_args(self.kind)) else number
 
 
 def _number(text: str) -> Any:
