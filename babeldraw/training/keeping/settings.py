@@ -87,9 +87,9 @@ def read_settings(directory: epath.Path) -> dict[str, Any]:
 
 
 def class_name(cls: type) -> str:
-    """As gin files have it (`text_to_image.TextToImage`); of others' classes `module:Class`."""
+    """Such as `objectives.text_to_image.TextToImage`; of others' classes `module:Class`."""
     if cls.__module__.startswith("babeldraw."):
-        return f"{cls.__module__.rpartition('.')[2]}.{cls.__qualname__}"
+        return f"{cls.__module__.removeprefix('babeldraw.')}.{cls.__qualname__}"
     return f"{cls.__module__}:{cls.__qualname__}"
 
 

@@ -48,7 +48,10 @@ def test_settings_of_every_recipe_come_back(name, tmp_path):
 def test_classes_have_names_of_their_own():
     known = known_classes()
     assert len({*known.values()}) == len(known)
-    assert known["text_to_image.TextToImage"].__module__ == "babeldraw.objectives.text_to_image"
+    assert (
+        known["objectives.text_to_image.TextToImage"].__module__
+        == "babeldraw.objectives.text_to_image"
+    )
     assert all(cls.__module__.startswith("babeldraw.") for cls in known.values())
 
 
@@ -84,14 +87,22 @@ def test_a_run_draws_and_nothing_of_its_recipe_is_run(trap, tmp_path):
     ("part", "value", "says"),
     [
         ("objective", {"class": "os.system", "command": "true"}, "objective in .* is of the class"),
-        ("objective", {"class": "base.Objective"}, "cannot be a base.Objective: Can't instantiate"),
-        ("objective", {"class": "feature_networks.VGG16"}, "is no Objective"),
-        ("objective", {"class": "pipeline.Dataset"}, "is of the class 'pipeline.Dataset'"),
+        (
+            "objective",
+            {"class": "objectives.base.Objective"},
+            "cannot be a objectives.base.Objective: Can't instantiate",
+        ),
+        ("objective", {"class": "models.feature_networks.VGG16"}, "is no Objective"),
+        (
+            "objective",
+            {"class": "data.pipeline.Dataset"},
+            "is of the class 'data.pipeline.Dataset'",
+        ),
         ("objective", "os.system", "is no Objective"),
         ("objective", None, "has no objective"),
         ("train_dataset", {"function": "os:system"}, "is no Dataset"),
-        ("train_dataset", {"class": "text_to_image.TextToImage"}, "is of the class"),
-        ("train_dataset", {"class": "pipeline.Dataset", "seed": 1}, "cannot be a .*missing"),
+        ("train_dataset", {"class": "objectives.text_to_image.TextToImage"}, "is of the class"),
+        ("train_dataset", {"class": "data.pipeline.Dataset", "seed": 1}, "cannot be a .*missing"),
         ("eval_dataset", [1], "is no Dataset"),
     ],
 )
