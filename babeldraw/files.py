@@ -120,14 +120,22 @@ def local_shard(name: str) -> str:
     """As `local_copy` of a large file: it is copied once, as long as size and date stay."""
     if not is_remote(name):
         return name
-    found = path(name).stat()
-    key = hashlib.sha256(f"{name}:{found.length}:{found.mtime}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(version(name).encode()).hexdigest()[:16]
     copy = cache_dir() / "copies" / f"{key}-{path(name).name}"
     if not copy.exists():
         advice = "set BABELDRAW_CACHE_DIR to a folder with room for the shards"
         with path(name).open("rb") as remote, written_whole(copy, advice) as file:
             shutil.copyfileobj(remote, file, 2**24)
     return str(copy)
+
+
+def version(name: str | os.PathLike[str]) -> str:
+    """Of a file: its name, size and date, another text where it has changed."""
+    if is_remote(name):
+        found = path(name).stat()
+        return f"{os.fspath(name)}:{found.length}:{found.mtime}"
+    stat = os.stat(name)
+    return f"{pathlib.Path(name).resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def read_range(name: str, offset: int, size: int | None) -> bytes:
@@ -144,7 +152,7 @@ def read_range(name: str, offset: int, size: int | None) -> bytes:
             end = None if size is None else offset + size
             part: bytes = store.cat_file(key, offset, end)
             return part
-    with path(name).open("rb") as file:
+    with (path(name) if is_remote(name) else pathlib.Path(name)).open("rb") as file:
         file.seek(offset)
         read: bytes = file.read(-1 if size is None else size)
         return read

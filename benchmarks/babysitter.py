@@ -108,19 +108,12 @@ def losses(model_dir: Path) -> list[float]:
 
 def arrays(model_dir: Path) -> dict[str, np.ndarray]:
     """Every array of the last checkpoint by its name."""
-    import jax
-    import orbax.checkpoint as ocp
+    from babeldraw import files
+    from babeldraw.training.keeping.checkpoint_files import by_name, read_tree
 
-    found = {}
-    for item in ("params", "optimizer_state"):
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            path = model_dir.resolve() / "checkpoints" / str(STEPS) / item
-            tree = checkpointer.metadata(path).item_metadata.tree
-            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-            read = checkpointer.restore(path, restore_args=arguments)
-        for keys, leaf in jax.tree_util.tree_leaves_with_path(read):
-            found[item + jax.tree_util.keystr(keys)] = np.asarray(leaf)
-    return found
+    checkpoint = files.path(model_dir) / "checkpoints" / str(STEPS)
+    trees = {item: read_tree(checkpoint / item) for item in ("params", "optimizer_state")}
+    return by_name(trees)
 
 
 def compare(output: Path, rounds: int, recipe: str, seed: int) -> tuple[float, list[Round]]:

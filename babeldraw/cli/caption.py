@@ -33,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints a line a picture: its name, a tab, its caption. What was skipped goes to stderr."""
     outputs.check_run(args.checkpoint)
-    mesh = machines.mesh_to_draw_on(args)
-    from babeldraw.parallel import failing
-
-    with failing.together():
+    with machines.drawing(args) as mesh:
         _caption(args, mesh)
     return 0
 

@@ -49,10 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
     _check(args)
-    mesh = machines.mesh_to_draw_on(args)
-    from babeldraw.parallel import failing
-
-    with failing.together():
+    with machines.drawing(args) as mesh:
         _evaluate(args, mesh)
     return 0
 

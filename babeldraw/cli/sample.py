@@ -87,13 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt."""
     _check(args)
-    mesh = machines.mesh_to_draw_on(args)
-    from babeldraw.cli.support.drawing import Drawing
-    from babeldraw.parallel import failing, processes
+    with machines.drawing(args) as mesh:
+        from babeldraw.cli.support.drawing import Drawing
+        from babeldraw.parallel import processes
 
-    if args.interactive and processes.client() is not None:
-        raise UserError("--interactive needs one process that reads the terminal; leave it out.")
-    with failing.together():
+        if args.interactive and processes.is_joined():
+            raise UserError(
+                "--interactive needs one process that reads the terminal; leave it out."
+            )
         drawing = Drawing(args, mesh)
         if args.prompts:
             drawing.draw(args.prompts)

@@ -1,7 +1,11 @@
 """One decision for all processes of a run."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
+
+from babeldraw.errors import UserError
 
 _BYTES = 1024
 
@@ -23,6 +27,23 @@ def first_fault(fault: str | None) -> str | None:
         if sentence:
             return sentence
     return None
+
+
+def by_first(action: Callable[[], None]) -> None:
+    """Process 0 acts, and all hear of it where it cannot; all processes have to call it.
+
+    Raises:
+      UserError: of the action, in all processes.
+    """
+    fault = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except UserError as error:
+            fault = str(error)
+    fault = first_fault(fault)
+    if fault is not None:
+        raise UserError(fault)
 
 
 def wait_for_all(name: str) -> None:

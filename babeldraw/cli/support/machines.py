@@ -1,10 +1,11 @@
 """Machine files, and the processes of a run that they describe."""
 
 import argparse
+import contextlib
 import os
 import runpy
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw.cli.support import paths
@@ -80,6 +81,16 @@ def mesh_to_draw_on(args: argparse.Namespace) -> "Mesh | None":
 
     machine = Machine.from_config(config)
     return make_mesh(machine.sampling_mesh or machine.mesh)
+
+
+@contextlib.contextmanager
+def drawing(args: argparse.Namespace) -> Iterator["Mesh | None"]:
+    """The mesh of `mesh_to_draw_on`; what fails within is told to the other processes."""
+    mesh = mesh_to_draw_on(args)
+    from babeldraw.parallel import failing
+
+    with failing.together():
+        yield mesh
 
 
 def pictures_at_once(args: argparse.Namespace, mesh: "Mesh | None") -> int:

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from babeldraw.data.images import NO_HEIF, UnreadableImage, decode_image, read_image
 from babeldraw.data.sources import records
-from babeldraw.files import is_remote, read_range
+from babeldraw.files import read_range
 
 VALIDATION_SHARE = 0.02
 """Of the pictures, by a hash of their names."""
@@ -91,11 +91,7 @@ class Place:
         if self.in_record:
             features = records.decode(records.read_one(self.file, self.offset))
             return records.image_of(features) or b""
-        if is_remote(self.file):
-            return read_range(self.file, self.offset, self.size)
-        with open(self.file, "rb") as file:
-            file.seek(self.offset)
-            return file.read(-1 if self.size is None else self.size)
+        return read_range(self.file, self.offset, self.size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from babeldraw.data.sources.pictures import Entry, Place, Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS, SUFFIXES, parse_json, with_captions
 from babeldraw.errors import UserError
-from babeldraw.files import cache_dir, files_under, is_remote, read_range, written_whole
+from babeldraw.files import cache_dir, files_under, read_range, version, written_whole
 
 MAX_TEXT = 2**20  # bytes of a member with captions
 
@@ -148,13 +148,7 @@ class _Copy:
     """The pictures of a Parquet file end to end in a file of the cache, written once."""
 
     def __init__(self, path: Any) -> None:
-        if is_remote(path):
-            found = path.stat()
-            key = f"{path}:{found.length}:{found.mtime}"
-        else:
-            stat = path.stat()
-            key = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-        digest = hashlib.sha256(os.fsencode(key)).hexdigest()[:16]
+        digest = hashlib.sha256(os.fsencode(version(path))).hexdigest()[:16]
         self.path = cache_dir() / "parquet" / f"{path.stem}-{digest}.bin"
         advice = "set BABELDRAW_CACHE_DIR to a folder with room for the pictures"
         self._writing = None if self.path.exists() else written_whole(self.path, advice)

@@ -25,6 +25,7 @@ from etils import epath
 
 from babeldraw import files
 from babeldraw.errors import UserError
+from babeldraw.objectives.average import averaged
 from babeldraw.objectives.base import Constants, Params
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
@@ -158,7 +159,7 @@ def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
             f"{model_dir} holds no tokenizer: give the directory of a tokenizer run, such as "
             "TOKENIZER_CHECKPOINT='runs/tokenizer'."
         )
-    return {**networks["tokenizer"], **networks.get("tokenizer_ema", {})}
+    return averaged(networks, "tokenizer")
 
 
 @dataclasses.dataclass(frozen=True)

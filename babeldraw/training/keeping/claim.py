@@ -8,11 +8,9 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
-import jax
-
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote
-from babeldraw.training.agreement import first_fault
+from babeldraw.training.agreement import by_first
 from babeldraw.training.keeping import remote_claim
 
 LOCK = "lock"
@@ -33,15 +31,7 @@ def claim(model_dir: str) -> Iterator[None]:
       UserError: another run holds it, or it cannot be written to. In all processes.
     """
     with contextlib.ExitStack() as stack:
-        fault = None
-        if jax.process_index() == 0:
-            try:
-                _lock(model_dir, stack)
-            except UserError as error:
-                fault = str(error)
-        fault = first_fault(fault)
-        if fault is not None:
-            raise UserError(fault)
+        by_first(lambda: _lock(model_dir, stack))
         yield
 
 

@@ -2,8 +2,6 @@
 
 import json
 
-import jax
-
 from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.training import agreement
@@ -21,31 +19,23 @@ def refuse_to_begin_anew(model_dir: str) -> None:
     Raises:
       UserError: there are records of a run and no checkpoints, or one of both cannot be read.
     """
-    fault = None
-    if jax.process_index() == 0:
-        try:
-            fault = _fault(model_dir)
-        except UserError as error:
-            fault = str(error)
-    fault = agreement.first_fault(fault)
-    if fault is not None:
-        raise UserError(fault)
+    agreement.by_first(lambda: _refuse(model_dir))
 
 
-def _fault(model_dir: str) -> str | None:
+def _refuse(model_dir: str) -> None:
     directory = files.path(model_dir)
     names = set(files.names_in(directory) or [])
     records = names & _RECORDS
     checkpoints = files.names_in(directory / "checkpoints")
     if not records or any(name.isdigit() for name in checkpoints or []):
-        return None
+        return
     step = _last_step(model_dir) if "metrics.jsonl" in records else 0
     every = _checkpoint_every(model_dir) if "machine.json" in names else 0
     # Of the second one it is known that the first was whole.
     is_lost = checkpoints is None and not files.is_remote(model_dir)
     if not is_lost and not (every and step >= 2 * every):
-        return None
-    return (
+        return
+    raise UserError(
         f"{model_dir} has records of a run ({', '.join(sorted(records))}; step {step}) and no "
         "checkpoints: bring its checkpoints/ back from a copy, give another model_dir, or set "
         "loop.train.begin_anew=True to begin there at step 0."

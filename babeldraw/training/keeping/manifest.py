@@ -18,7 +18,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 from etils import epath
 
@@ -88,15 +87,9 @@ def keep_manifest(
     Raises:
       UserError: in all processes: another vocabulary, other frozen networks, or other data.
     """
-    fault = None
-    if jax.process_index() == 0:
-        try:
-            _keep(directory, objective, constants, dataset, resumed, allow_other_data)
-        except UserError as error:
-            fault = str(error)
-    fault = agreement.first_fault(fault)
-    if fault is not None:
-        raise UserError(fault)
+    agreement.by_first(
+        lambda: _keep(directory, objective, constants, dataset, resumed, allow_other_data)
+    )
 
 
 def _keep(
@@ -111,13 +104,14 @@ def _keep(
     if "text_tokens" in objective.batch_shapes(1):
         vocabulary = getattr(dataset, "vocabulary_model", None)
     fingerprint = getattr(dataset, "fingerprint", None)
+    before = read_manifest(directory) if resumed else None
     now = Manifest(
         data=None if fingerprint is None else fingerprint(),
         vocabulary=None if vocabulary is None else hashlib.sha256(vocabulary).hexdigest(),
         origins=origins(objective),
-        constants=hash_constants(constants),
+        # Where there was a manifest, the constants have been read, and verified, by it.
+        constants=hash_constants(constants) if before is None else before.constants,
     )
-    before = read_manifest(directory) if resumed else None
     if before is not None:
         _compare_networks(directory, objective, before, now)
         _compare_data(directory, before, now, allow_other_data)
