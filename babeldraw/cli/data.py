@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import time
+from typing import Any
 
 from babeldraw.cli.support import outputs
 from babeldraw.cli.support.flags import Numeric
@@ -90,23 +91,26 @@ def _dedup(args: argparse.Namespace) -> int:
 def _pack(args: argparse.Namespace) -> int:
     outputs.check_folder(args.output, "--output")
     from babeldraw.data import tasks
-    from babeldraw.data.sources import pictures, record_shards
+    from babeldraw.data.sources import names, pictures, record_shards
     from babeldraw.data.sources.picture_source import PictureSource
+    from babeldraw.files import path
 
-    source = getattr(tasks.find_task(args.task, "train"), "source", None)
+    task = tasks.find_task(args.task, "train")
+    source = getattr(task, "source", None)
     if not isinstance(source, PictureSource):
         raise UserError(
             f"{args.task} is no task of your own pictures, such as folder:/my/pictures."
         )
-    folder = pathlib.Path(args.output)
+    folder: Any = path(args.output)
     found = sorted(
         (picture for split in source.splits for picture in source.pictures(split)),
         key=lambda picture: picture.name,
     )
     count = record_shards.write_pictures(found, folder, f".{args.format}", args.shard_size)
+    names.copy_vocabulary(task, folder)
     faults = list(pictures.named(source.skipped))
     print("left out:", *(faults or ["nothing"]), sep="\n  ")
-    print(f"wrote {count} pictures: train on them with the task {args.format}:{folder}")
+    print(f"wrote {count} pictures: train on them with the task {args.format}:{args.output}")
     return 0
 
 
@@ -114,7 +118,7 @@ def _build(args: argparse.Namespace) -> int:
     from babeldraw.files import cache_dir
 
     if args.output:
-        outputs.check_folder(args.output, "--output")
+        outputs.check_local(args.output, "--output")
     start = time.time()
     cache = cache_dir()
     if args.dataset == "emoji":

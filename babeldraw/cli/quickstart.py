@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
-    outputs.check_folder(args.output, "--output")
+    outputs.check_local(args.output, "--output")
     began = time.perf_counter()
     config = load_machine_file(args.config)
     set_environment(config)

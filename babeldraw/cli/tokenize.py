@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.upscale and not args.decode:
         raise UserError("--upscale enlarges decoded pictures; give --decode FILE with it.")
     if args.decode:
-        outputs.check_folder(args.output, "--output")
+        outputs.check_local(args.output, "--output")
     else:
         outputs.check_file(args.output, "--output")
     outputs.check_run(args.checkpoint)

@@ -145,9 +145,7 @@ def _agree_on_manifest(
     )
     if not (folder / token_set.MANIFEST).exists():
         manifest.write(folder)
-        vocabulary = provider.output_features["text"].vocabulary.sentencepiece_model_file
-        if pathlib.Path(vocabulary).is_file():
-            (folder / names.VOCABULARY_NAME).write_bytes(pathlib.Path(vocabulary).read_bytes())
+        names.copy_vocabulary(provider, folder)
     found = token_set.Manifest.read(folder)
     for name, ours in vars(manifest).items():
         if getattr(found, name) != ours:

@@ -24,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     outputs.check_file(args.output, "--output")
     from babeldraw.data import tasks, vocabulary
+    from babeldraw.files import local_copy
 
     captions = tasks.task_captions(args.task, args.split)
     vocabulary.train_vocabulary(captions, args.output, args.size, lowercase=not args.keep_case)
-    print(f"wrote {vocabulary.load_vocabulary(args.output).vocab_size} pieces to {args.output}")
+    written = vocabulary.load_vocabulary(local_copy(args.output))
+    print(f"wrote {written.vocab_size} pieces to {args.output}")
     return 0

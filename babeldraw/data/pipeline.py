@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import seqio
 
-from babeldraw.data import loading, streamed, tasks
+from babeldraw.data import loading, preprocessing, streamed, tasks
 from babeldraw.data import order as order_lib
 from babeldraw.data import rows as rows_lib
 from babeldraw.data.fingerprint import data_fingerprint
@@ -187,8 +187,14 @@ class Dataset:
 
     @property
     def vocabulary_model(self) -> bytes:
-        """The vocabulary's SentencePiece model, as its file has it."""
-        return pathlib.Path(self.vocabulary.sentencepiece_model_file).read_bytes()
+        """The vocabulary's SentencePiece model, as its file has it.
+
+        Raises:
+          UserError: it is missing.
+        """
+        path = self.vocabulary.sentencepiece_model_file
+        preprocessing.require_vocabulary(path, self.mixture_or_task_name)
+        return pathlib.Path(path).read_bytes()
 
     def fingerprint(self) -> dict[str, Any]:
         """What the data are; see `data.fingerprint`."""

@@ -46,13 +46,18 @@ def check_vocabulary(
     Raises:
       UserError: its file is missing.
     """
-    path = output_features["text"].vocabulary.sentencepiece_model_file
+    require_vocabulary(output_features["text"].vocabulary.sentencepiece_model_file, task)
+    return dataset
+
+
+def require_vocabulary(path: str, task: str) -> None:
+    """See `check_vocabulary`; `path` is that of the file."""
+    # One in a bucket has been copied from there, if it is there.
     if not pathlib.Path(path).exists():
         raise UserError(
             f"This task's vocabulary {path} is missing: make it with "
             f"`babeldraw vocab --task {task} --size 16000 --output {path}`."
         )
-    return dataset
 
 
 @seqio.map_over_dataset

@@ -14,6 +14,7 @@ from google.protobuf import message
 from jaxtyping import Int32
 
 from babeldraw.errors import UserError
+from babeldraw.files import written_whole
 
 EMOJI_VOCABULARY = pathlib.Path(__file__).parent / "assets" / "emoji" / "vocabulary.model"
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
@@ -116,8 +117,8 @@ def train_vocabulary(
             f"A vocabulary of {size} pieces cannot be made from {len(texts)} captions ({reason}): "
             "choose another --size."
         ) from error
-    pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(output).write_bytes(model.getvalue())
+    with written_whole(output) as file:
+        file.write(model.getvalue())
 
 
 def _sentences(caption: str) -> Iterator[str]:

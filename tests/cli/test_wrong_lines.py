@@ -87,3 +87,18 @@ def test_it_is_so_in_a_process(number, folder):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith("babeldraw: error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["quickstart"],
+        ["data", "build", "tuxpaint"],
+        ["tokenize", "--checkpoint=runs/a", "--decode=tokens.npz"],
+    ],
+)
+def test_what_is_written_on_disks_alone_refuses_a_bucket(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*line, "--output=gs://bucket/a"]) == 2
+    assert "--output gs://bucket/a is in a bucket; name a folder of this" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -31,6 +31,16 @@ for kind in sys.argv[3:]:
     print(kind, "the same")
 """
 
+MODEL = """
+import sys
+from babeldraw.data import pipeline
+from babeldraw.errors import UserError
+try:
+    print(len(pipeline.Dataset(sys.argv[1], {"text": 8, "image": 16}).vocabulary_model))
+except UserError as error:
+    print(error)
+"""
+
 REFUSED = """
 from babeldraw.data import tasks
 from babeldraw.errors import UserError
@@ -71,6 +81,31 @@ def test_data_in_a_bucket_are_those_on_a_disk(bucket, tmp_path, monkeypatch):
     said = bucket.run("-c", COMPARE, tmp_path / "set", f"gs://{BUCKET}/set", *KINDS, "tokens")
     for kind in (*KINDS, "tokens"):
         assert f"{kind} the same" in said
+
+
+def test_own_pictures_are_packed_into_a_bucket_with_their_vocabulary(bucket, tmp_path):
+    """As docs/own_pictures.md has it; nothing comes to lie in a folder named gs: beside."""
+    command = ("-m", "babeldraw.cli.main")
+    folder = made_pictures.write("folder", tmp_path / "set", *made_pictures.good_set(40, 30, 20))
+    output = f"gs://{BUCKET}/packed"
+    pack = (*command, "data", "pack", folder, "--format=tfrecord", f"--output={output}")
+    task = f"tfrecord:{output}"
+    assert f"train on them with the task {task}" in bucket.run(*pack, cwd=tmp_path)
+    said = bucket.run("-c", MODEL, task)
+    advice = f"babeldraw vocab --task {task} --size 16000 --output {output}/vocabulary.model"
+    assert f"vocabulary {output}/vocabulary.model is missing: make it with `{advice}`" in said
+
+    vocab = advice.replace("16000", "300").split()[1:]
+    assert "wrote 300 pieces to" in bucket.run(*command, *vocab, cwd=tmp_path)
+    assert bucket.run("-c", MODEL, task).strip().isdigit()
+    # And where there is one already, it goes along.
+    local = folder.partition(":")[2]
+    (tmp_path / "vocabulary").write_bytes(vocabulary.EMOJI_VOCABULARY.read_bytes())
+    (tmp_path / "vocabulary").rename(f"{local}/vocabulary.model")
+    bucket.run(*pack, cwd=tmp_path)
+    size = len(vocabulary.EMOJI_VOCABULARY.read_bytes())
+    assert bucket.run("-c", MODEL, task).strip() == str(size)
+    assert {path.name for path in tmp_path.iterdir()} == {"set"}
 
 
 def test_what_a_bucket_is_not_for_is_a_sentence(bucket):

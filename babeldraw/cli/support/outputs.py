@@ -27,6 +27,13 @@ def check_folder(name: str, flag: str) -> None:
         ) from error
 
 
+def check_local(name: str, flag: str) -> None:
+    """As `check_folder`, for what is written file by file in ways that know disks alone."""
+    if is_remote(name):
+        raise UserError(f"{flag} {name} is in a bucket; name a folder of this machine.")
+    check_folder(name, flag)
+
+
 def check_file(name: str, flag: str) -> None:
     """As `check_folder`, for a file that is to be written."""
     if path(name).is_dir():

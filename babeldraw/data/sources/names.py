@@ -118,6 +118,13 @@ def safe_name(name: str) -> str:
     return f"{kind[0] if kind else ''}_{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
 
 
+def copy_vocabulary(task: Any, folder: Any) -> None:
+    """Puts the vocabulary of a task, if there is one, beside what has been made of its pictures."""
+    file = pathlib.Path(task.output_features["text"].vocabulary.sentencepiece_model_file)
+    if file.is_file():
+        (folder / VOCABULARY_NAME).write_bytes(file.read_bytes())
+
+
 class SourceTask(PerExampleTask):
     """Never keeps decoded pictures: seqio would, of any set below 10,000, at any size."""
 
