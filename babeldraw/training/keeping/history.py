@@ -31,9 +31,10 @@ def _refuse(model_dir: str) -> None:
         return
     step = _last_step(model_dir) if "metrics.jsonl" in records else 0
     every = _checkpoint_every(model_dir) if "machine.json" in names else 0
-    # Of the second one it is known that the first was whole.
+    # A save waits for the one before it, and a step is recorded before its save: where the third is
+    # recorded, the second has begun, and the first is whole.
     is_lost = checkpoints is None and not files.is_remote(model_dir)
-    if not is_lost and not (every and step >= 2 * every):
+    if not is_lost and not (every and step >= 3 * every):
         return
     raise UserError(
         f"{model_dir} has records of a run ({', '.join(sorted(records))}; step {step}) and no "

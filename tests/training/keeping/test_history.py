@@ -26,11 +26,19 @@ def test_lost_checkpoints_are_asked_for(left, run, tmp_path):
 
 
 def test_emptied_ones_too(run, tmp_path):
+    run(6, machine=Machine(checkpoint_every=2))
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        shutil.rmtree(path)
+    with pytest.raises(UserError, match=r"step 6\) and no checkpoints"):
+        run(8)
+
+
+def test_a_run_that_was_killed_inside_its_first_save_begins_again(run, tmp_path):
+    """The second was recorded, and had to wait for the first, which never was whole."""
     run(4, machine=Machine(checkpoint_every=2))
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         shutil.rmtree(path)
-    with pytest.raises(UserError, match=r"step 4\) and no checkpoints"):
-        run(6)
+    refuse_to_begin_anew(str(tmp_path / "run"))
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(run, tmp_path):
