@@ -15,6 +15,8 @@ from types import ModuleType
 _ROOMS = {
     "data.sources": "pictures picture_source readers shards records record_shards tfds_source "
     "token_set",
+    "data.picture_files": "images",
+    "data.streams": "pipeline",
     "data.sets": "emoji emoji_build emoji_grid emoji_sheets clipart clipart_build",
     "weights": "torch_files feature_weights build_squeezenet",
     "training.keeping": "checkpoints checkpoint_files saving claim fingerprint run_directory "

@@ -82,7 +82,7 @@ def measure(batches, seconds: float) -> tuple[int, float, float]:
 
 def load_ours(task: str, seconds: float, side: int) -> tuple[int, float, float]:
     """Batches of a task."""
-    from babeldraw.data import pipeline
+    from babeldraw.data.streams import pipeline
 
     dataset = pipeline.Dataset(task, {"text": TEXT, "image": side}, "train", batch_size=BATCH)
     return measure(dataset.batches(), seconds)
@@ -183,7 +183,7 @@ def sources(args: argparse.Namespace) -> None:
 
 def first_batch(task: str, step: int) -> float:
     """Seconds until batch `step` is there, of a stream that begins with it."""
-    from babeldraw.data import pipeline
+    from babeldraw.data.streams import pipeline
 
     dataset = pipeline.Dataset(task, {"text": TEXT, "image": SIDE}, "train", batch_size=BATCH)
     start = time.perf_counter()

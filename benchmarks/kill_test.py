@@ -35,7 +35,7 @@ STEPS_A_LIFE = 2
 PICTURES = 24
 
 LIBRARIES = [
-    *("gin", "tensorboardX", "babeldraw.training.loop", "babeldraw.data.pipeline"),
+    *("gin", "tensorboardX", "babeldraw.training.loop", "babeldraw.data.streams.pipeline"),
     *("babeldraw.objectives.text_to_image", "babeldraw.optimizers.schedules"),
 ]
 """What the server imports once for all lives."""

@@ -43,7 +43,7 @@ def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
 
     from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import printable, skipped_summary
-    from babeldraw.data.images import ImageFolder, read_square
+    from babeldraw.data.picture_files.images import ImageFolder, read_square
     from babeldraw.parallel.processes import is_first
     from babeldraw.sampling.batches import batched
 

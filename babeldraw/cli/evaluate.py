@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from babeldraw.cli.support.runs import Run
-    from babeldraw.data.images import ImageFolder
+    from babeldraw.data.picture_files.images import ImageFolder
     from babeldraw.evaluation.tokenizer import Features, Results
 
 SUMMARY = "Measure a trained tokenizer: reconstruction, codebook, speed."
@@ -135,7 +135,7 @@ def _pictures(
     args: argparse.Namespace, opened: "Run", size: int
 ) -> tuple[str, Iterable["np.ndarray"], "ImageFolder | None"]:
     """Where the pictures come from, in words; the pictures; the folder if they are in one."""
-    from babeldraw.data.images import ImageFolder
+    from babeldraw.data.picture_files.images import ImageFolder
 
     if args.images:
         folder = ImageFolder(args.images, size)

@@ -66,7 +66,7 @@ def _encode(codec: "Codec", folder: str, output: str) -> None:
     import numpy as np
 
     from babeldraw.cli.support.terminal import Progress, skipped_summary
-    from babeldraw.data.images import ImageFolder
+    from babeldraw.data.picture_files.images import ImageFolder
     from babeldraw.data.token_file import MAX_CODEBOOK, TokenFile
     from babeldraw.sampling.batches import batched
 

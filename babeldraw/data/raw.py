@@ -12,8 +12,9 @@ import seqio
 import tensorflow as tf
 from jaxtyping import UInt8
 
-from babeldraw.data import loading, preprocessing
+from babeldraw.data import preprocessing
 from babeldraw.data.sources.indexed import Indexed, NotIndexed
+from babeldraw.data.streams import loading
 from babeldraw.errors import UserError
 
 

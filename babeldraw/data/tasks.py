@@ -26,14 +26,14 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from babeldraw.data import features, preprocessing
-from babeldraw.data.images import decode_image
-from babeldraw.data.per_example import PerExampleTask
+from babeldraw.data.picture_files.images import decode_image
 from babeldraw.data.sets import emoji
 from babeldraw.data.sources import names as sources
 from babeldraw.data.sources.indexed import Example, Indexed
 from babeldraw.data.sources.tfds_records import TfdsRecords
 from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.data.sources.token_set import TokenSource
+from babeldraw.data.streams.per_example import PerExampleTask
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
 from babeldraw.files import cache_dir

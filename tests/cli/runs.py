@@ -22,7 +22,7 @@ TASK = "pictures_of_a_test"
 
 RECIPE = """\
 from __gin__ import dynamic_registration
-from babeldraw.data import pipeline
+from babeldraw.data.streams import pipeline
 from babeldraw.models import vit_vqgan
 from babeldraw.objectives import tokenizer
 from babeldraw.optimizers import config as optimizers

@@ -5,7 +5,7 @@ from PIL import Image
 
 from babeldraw.cli.main import main
 from babeldraw.cli.support.runs import open_run
-from babeldraw.data.images import read_square
+from babeldraw.data.picture_files.images import read_square
 from tests.cli import runs
 from tests.models import tiny
 

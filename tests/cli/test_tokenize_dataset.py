@@ -14,8 +14,9 @@ from PIL import Image
 
 from babeldraw.cli import tokenize_dataset
 from babeldraw.cli.main import main
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources import records, token_set
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 from babeldraw.training.keeping.checkpoints import load_tokenizer
 from babeldraw.training.loop import train

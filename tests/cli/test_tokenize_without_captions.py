@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 from tests.cli import runs
 from tests.models import tiny

@@ -7,8 +7,9 @@ import pytest
 import seqio
 import tensorflow_datasets as tfds
 
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources.tfds_source import TfdsPictures
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 
 LENGTHS = {"text": 16, "image": 64}

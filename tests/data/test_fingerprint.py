@@ -3,7 +3,7 @@
 import shutil
 
 from babeldraw.data.fingerprint import data_fingerprint
-from babeldraw.data.pipeline import Dataset
+from babeldraw.data.streams.pipeline import Dataset
 from tests.data import made_pictures
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sets import emoji_sheets
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 
 

@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 from tests.data import made_pictures
 

@@ -14,7 +14,7 @@ COMPARE = """
 import itertools, pathlib, sys
 import numpy as np
 from babeldraw import files
-from babeldraw.data import pipeline
+from babeldraw.data.streams import pipeline
 folder, bucket = pathlib.Path(sys.argv[1]), files.path(sys.argv[2])
 for path in folder.rglob("*"):
     if path.is_file():
@@ -33,7 +33,7 @@ for kind in sys.argv[3:]:
 
 MODEL = """
 import sys
-from babeldraw.data import pipeline
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 try:
     print(len(pipeline.Dataset(sys.argv[1], {"text": 8, "image": 16}).vocabulary_model))

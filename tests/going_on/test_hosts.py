@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from babeldraw.data import pipeline
+from babeldraw.data.streams import pipeline
 
 HELD_OUT = pipeline.Dataset(
     "emoji_quickstart_32", {"text": 20, "image": 32}, "heldout_people", batch_size=8, seed=4

@@ -190,7 +190,7 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
     """Given tokens `int32[1, given]` or None, and which of them are drawn all the same."""
     if args.start is None:
         return None, ()
-    from babeldraw.data.images import read_square
+    from babeldraw.data.picture_files.images import read_square
     from babeldraw.sampling.regions import positions_of_box
 
     codec = opened.codec(batch_size=1)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
     from seqio import SentencePieceVocabulary
 
-    from babeldraw.data.pipeline import Dataset
+    from babeldraw.data.streams.pipeline import Dataset
     from babeldraw.objectives.base import Networks, Objective
     from babeldraw.sampling.codec import Codec
     from babeldraw.sampling.pictures import Sampler
@@ -151,7 +151,7 @@ def _part(model_dir: str, settings: Mapping[str, Any], name: str) -> Any:
     known: Mapping[str, type] = known_classes()
     wanted: type = Objective
     if name != "objective":
-        from babeldraw.data.pipeline import Dataset
+        from babeldraw.data.streams.pipeline import Dataset
 
         known, wanted = {class_name(Dataset): Dataset}, Dataset
     place = f"{name} in {files.path(model_dir) / NAME}"

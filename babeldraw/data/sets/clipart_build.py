@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from babeldraw.data import images
+from babeldraw.data.picture_files import images
 from babeldraw.data.sets import emoji_build
 from babeldraw.data.sets.clipart import COLLECTIONS, Collection, Drawing
 from babeldraw.data.sources import records

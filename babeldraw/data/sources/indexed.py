@@ -16,7 +16,7 @@ class NotIndexed(Exception):
 
 
 class Indexed(abc.ABC):
-    """Reads any one of its examples; `babeldraw.data.pipeline` goes by it."""
+    """Reads any one of its examples; `babeldraw.data.streams.pipeline` goes by it."""
 
     @abc.abstractmethod
     def read(self, split: str, index: int) -> Example | None:

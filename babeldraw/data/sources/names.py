@@ -28,10 +28,10 @@ import tensorflow as tf
 
 from babeldraw import files
 from babeldraw.data import features, preprocessing
-from babeldraw.data.per_example import PerExampleTask
 from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Reader
+from babeldraw.data.streams.per_example import PerExampleTask
 from babeldraw.errors import UserError
 from babeldraw.files import cache_dir
 

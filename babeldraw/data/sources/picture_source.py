@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from babeldraw.data.images import UnreadableImage
+from babeldraw.data.picture_files.images import UnreadableImage
 from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import (
     Picture,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from jaxtyping import UInt8
 
-from babeldraw.data.images import NO_HEIF, UnreadableImage, decode_image, read_image
+from babeldraw.data.picture_files.images import NO_HEIF, UnreadableImage, decode_image, read_image
 from babeldraw.data.sources import records
 from babeldraw.files import read_range
 

@@ -15,7 +15,7 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from babeldraw.data.images import UnreadableImage, decode_image
+from babeldraw.data.picture_files.images import UnreadableImage, decode_image
 from babeldraw.data.sources.indexed import Example, Indexed
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS

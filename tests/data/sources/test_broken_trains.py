@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
+from babeldraw.data.streams import pipeline
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.data import made_pictures

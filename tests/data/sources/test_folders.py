@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from babeldraw.data.images import NO_HEIF
+from babeldraw.data.picture_files.images import NO_HEIF
 from babeldraw.data.sources import csv_rows, folders, pictures
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.errors import UserError

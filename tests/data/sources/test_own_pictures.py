@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources import pictures
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 from tests.data import made_pictures
 

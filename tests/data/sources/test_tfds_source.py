@@ -8,8 +8,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from babeldraw.cli.main import main
-from babeldraw.data import pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources.tfds_source import TfdsPictures
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from babeldraw.data import pipeline
 from babeldraw.data.sets import emoji
+from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 
 LENGTHS = {"text": 20, "image": 32}

@@ -17,8 +17,9 @@ import tensorflow as tf
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from babeldraw.data import colour, openers, preprocessing
-from babeldraw.data.pixel_budget import PixelBudget
+from babeldraw.data import preprocessing
+from babeldraw.data.picture_files import colour, openers
+from babeldraw.data.picture_files.pixel_budget import PixelBudget
 from babeldraw.errors import UserError
 
 MAX_PIXELS = 100_000_000

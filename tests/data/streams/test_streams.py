@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from babeldraw.data import loading, pipeline, tasks, vocabulary
+from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources import picture_source
+from babeldraw.data.streams import loading, pipeline
 from tests.data import made_pictures
 
 LENGTHS = {"text": 8, "image": 16}
@@ -113,7 +114,7 @@ def test_a_late_step_reads_no_more_pictures_than_an_early_one(start_step, tmp_pa
 
 SCRIPT = """
 import itertools, sys
-from babeldraw.data import pipeline
+from babeldraw.data.streams import pipeline
 dataset = pipeline.Dataset(sys.argv[1], {"text": 8, "image": 16}, batch_size=8)
 for _ in range(40):
     source = dataset.batches()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from babeldraw.data import per_example, pipeline, preprocessing, streamed, tasks, vocabulary
+from babeldraw.data import preprocessing, tasks, vocabulary
+from babeldraw.data.streams import per_example, pipeline, streamed
 from tests.data import made_pictures
 
 

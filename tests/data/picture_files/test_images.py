@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from babeldraw.data import images, preprocessing
-from babeldraw.data.images import ImageFolder, UnreadableImage, read_image
+from babeldraw.data import preprocessing
+from babeldraw.data.picture_files import images
+from babeldraw.data.picture_files.images import ImageFolder, UnreadableImage, read_image
 
 WIDTH, HEIGHT = 12, 8
 EXAMPLES = 150

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import seqio
 
-from babeldraw.data import loading, preprocessing, streamed, tasks
-from babeldraw.data import order as order_lib
-from babeldraw.data import rows as rows_lib
+from babeldraw.data import preprocessing, tasks
 from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.data.sources.indexed import NotIndexed
+from babeldraw.data.streams import loading, streamed
+from babeldraw.data.streams import order as order_lib
+from babeldraw.data.streams import rows as rows_lib
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, Seed
 

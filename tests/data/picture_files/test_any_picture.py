@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from babeldraw.data import images, openers
-from babeldraw.data.images import UnreadableImage, decode_image
-from babeldraw.data.pixel_budget import PixelBudget
+from babeldraw.data.picture_files import images, openers
+from babeldraw.data.picture_files.images import UnreadableImage, decode_image
+from babeldraw.data.picture_files.pixel_budget import PixelBudget
 
 SKIN, GREEN = (200, 120, 90), (60, 180, 90)
 ADOBE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))

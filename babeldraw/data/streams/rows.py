@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from babeldraw.data import order, per_example
+from babeldraw.data.streams import order, per_example
 from babeldraw.errors import UserError
 
 Row = dict[str, Any]

@@ -4,7 +4,7 @@ import collections
 
 import pytest
 
-from babeldraw.data.order import BLOCK, Order, example_random
+from babeldraw.data.streams.order import BLOCK, Order, example_random
 
 
 def pairs(order, positions):
