@@ -50,6 +50,20 @@ class OneOf(NamedTuple):
         return _one_of(self.names)
 
 
+class InWords(NamedTuple):
+    """Says for a person what the type before it is; limits nothing."""
+
+    text: str
+
+    def holds(self, value: Any) -> bool:
+        return True
+
+    def words(self) -> str:
+        return self.text
+
+
+Limit = Range | OneOf | InWords
+
 Whole = Annotated[int, Range(at_least=0)]
 """0 often stands for none."""
 Count = Annotated[int, Range(at_least=1)]
@@ -90,7 +104,7 @@ def _fit(value: Any, kind: Kind) -> Any:
     arguments = typing.get_args(kind)
     if origin is Annotated:
         fitted = _fit(value, arguments[0])
-        limits = [limit for limit in arguments[1:] if isinstance(limit, Range | OneOf)]
+        limits = [limit for limit in arguments[1:] if isinstance(limit, Limit)]
         held = fitted is not _UNFIT and all(limit.holds(fitted) for limit in limits)
         return fitted if held else _UNFIT
     if len(arms(kind)) > 1:
@@ -100,6 +114,8 @@ def _fit(value: Any, kind: Kind) -> Any:
         return value if any(value == known for known in arguments) else _UNFIT
     if origin is collections.abc.Mapping:
         return _fit_items(value, *arguments)
+    if origin is tuple:
+        return _fit_places(value, arguments)
     if origin is collections.abc.Callable:
         return value if callable(value) else _UNFIT
     if kind in (int, float):
@@ -131,6 +147,16 @@ def _fit_items(value: Any, key_kind: Kind, item_kind: Kind) -> Any:
     return _UNFIT if _UNFIT in (*fitted, *fitted.values()) else fitted
 
 
+def _fit_places(value: Any, kinds: tuple[Kind, ...]) -> Any:
+    """A list will do for a tuple. Of one of any length nothing is checked."""
+    if Ellipsis in kinds:
+        return value
+    if not isinstance(value, list | tuple) or len(value) != len(kinds):
+        return _UNFIT
+    fitted = tuple(_fit(item, kind) for item, kind in zip(value, kinds, strict=True))
+    return _UNFIT if _UNFIT in fitted else fitted
+
+
 def arms(kind: Kind) -> tuple[Kind, ...]:
     """The kinds of which `kind` is any one: int and None of `int | None`."""
     origin: Any = typing.get_origin(kind)
@@ -142,8 +168,8 @@ def words(kind: Kind) -> str:
     origin: Any = typing.get_origin(kind)
     arguments = typing.get_args(kind)
     if origin is Annotated:
-        limits = [limit for limit in arguments[1:] if isinstance(limit, Range | OneOf)]
-        if any(isinstance(limit, OneOf) for limit in limits):
+        limits = [limit for limit in arguments[1:] if isinstance(limit, Limit)]
+        if any(isinstance(limit, OneOf | InWords) for limit in limits):
             return limits[0].words()
         return ", ".join([words(arguments[0]), *(limit.words() for limit in limits)])
     if len(arms(kind)) > 1:
@@ -154,6 +180,8 @@ def words(kind: Kind) -> str:
         return f"a mapping {{NAME: VALUE}}, each value {words(arguments[1])}"
     if origin is collections.abc.Callable:
         return "a function, as @NAME"
+    if origin is tuple:
+        return f"({', '.join(map(words, arguments))})"
     known = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
     if kind is None or kind is type(None):
         return "None"
