@@ -21,6 +21,7 @@ from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.history import refuse_to_begin_anew
 from babeldraw.training.keeping.manifest import keep_manifest
 from babeldraw.training.keeping.model_info import count_parameters
+from babeldraw.training.keeping.prompts import keep_prompts
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.settings import keep_settings
@@ -146,6 +147,7 @@ def train(
         before = restored is not None
         keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
         keep_settings(directory, parts, done=False)
+        keep_prompts(directory, objective, train_dataset, eval_dataset)
         constants = jax.device_put(constants, replicated(mesh))
 
         # 4. Batches, from the step that comes next.

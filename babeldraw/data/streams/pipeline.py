@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import seqio
 
-from babeldraw.data import preprocessing, tasks
+from babeldraw.data import preprocessing, raw, tasks
 from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.data.sources.indexed import NotIndexed
 from babeldraw.data.streams import loading, streamed
@@ -180,6 +180,15 @@ class Dataset:
         found = loading.in_order(by_position.read, positions, 2 * loading.THREADS)
         good = (row for row in found if row is not None)
         return rows_lib.stack(list(itertools.islice(good, limit)))
+
+    def captions(self) -> Iterator[str]:
+        """All captions of the split, as they are; pictures are not decoded.
+
+        Of sources that others have registered, and that do not tell theirs, none.
+        """
+        for part in raw.subtasks(self._provider(), self.split):
+            if hasattr(part.source, "captions"):
+                yield from part.source.captions(self.split)
 
     @property
     def vocabulary(self) -> seqio.SentencePieceVocabulary:
