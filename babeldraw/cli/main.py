@@ -21,7 +21,7 @@ from babeldraw.parallel import failing, processes
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
-    *("evaluate", "plan", "data", "vocab", "doctor"),
+    *("evaluate", "report", "plan", "data", "vocab", "doctor"),
 )
 
 EXIT_USER_ERROR = failing.EXIT_USER_ERROR
