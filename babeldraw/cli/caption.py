@@ -43,7 +43,7 @@ def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
 
     from babeldraw.cli.support.runs import open_run
     from babeldraw.cli.support.terminal import printable, skipped_summary
-    from babeldraw.data.picture_files.images import ImageFolder, read_square
+    from babeldraw.data.picture_files.images import ImageFolder, read_framed
     from babeldraw.parallel.processes import is_first
     from babeldraw.sampling.batches import batched
 
@@ -52,8 +52,8 @@ def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     size = captioner.model.image_size
     vocabulary = opened.vocabulary
     path = pathlib.Path(args.images)
-    folder = None if path.is_file() else ImageFolder(path, size)
-    pictures = [(path.name, read_square(path, size))] if folder is None else folder
+    folder = None if path.is_file() else ImageFolder(path, size, opened.view)
+    pictures = [(path.name, read_framed(path, size, opened.view))] if folder is None else folder
     count = 0
     for batch in batched(pictures, captioner.batch_size):
         count += len(batch)

@@ -138,7 +138,7 @@ def _pictures(
     from babeldraw.data.picture_files.images import ImageFolder
 
     if args.images:
-        folder = ImageFolder(args.images, size)
+        folder = ImageFolder(args.images, size, opened.view)
         return args.images, (image for _, image in folder), folder
     given = opened.eval_dataset or opened.train_dataset
     name = args.task or given.mixture_or_task_name

@@ -11,6 +11,7 @@ from babeldraw.errors import UserError
 from babeldraw.ranges import Count
 
 if TYPE_CHECKING:
+    from babeldraw.data.picture_files.view import View
     from babeldraw.data.token_file import TokenFile
     from babeldraw.sampling.codec import Codec
 
@@ -54,15 +55,16 @@ def run(args: argparse.Namespace) -> int:
     from babeldraw.data.token_file import TokenFile
 
     file = TokenFile.read(args.decode) if args.decode else None
-    codec = open_run(args.checkpoint).codec(args.batch_size)
+    opened = open_run(args.checkpoint)
+    codec = opened.codec(args.batch_size)
     if file is None:
-        _encode(codec, args.images, args.output)
+        _encode(codec, opened.view, args.images, args.output)
     else:
         _decode(codec, args.decode, file, args.output, args.upscale)
     return 0
 
 
-def _encode(codec: "Codec", folder: str, output: str) -> None:
+def _encode(codec: "Codec", view: "View", folder: str, output: str) -> None:
     import numpy as np
 
     from babeldraw.cli.support.terminal import Progress, skipped_summary
@@ -76,7 +78,7 @@ def _encode(codec: "Codec", folder: str, output: str) -> None:
             f"This tokenizer has {model.codebook_size} codes, and a file of tokens holds "
             f"{MAX_CODEBOOK} at most; use a tokenizer with a smaller codebook."
         )
-    pictures = ImageFolder(folder, model.image_size)
+    pictures = ImageFolder(folder, model.image_size, view)
     progress = Progress(len(pictures))
     names: list[str] = []
     tokens = [np.zeros((0, model.num_tokens), np.uint16)]

@@ -1,6 +1,7 @@
 """`babeldraw tokenize-dataset`: a task's pictures to tokens that a run can train on."""
 
 import argparse
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support import machines, outputs, views
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.files import path
@@ -17,6 +18,7 @@ from babeldraw.ranges import Count, Whole
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+    from babeldraw.data.picture_files.view import View
     from babeldraw.data.sources.token_set import Manifest
     from babeldraw.sampling.codec import Codec
 
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pictures a file, at most",
     )
+    views.add_arguments(parser, "as the tokenizer was trained")
     add("--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP)
     machines.add_arguments(parser)
 
@@ -91,13 +94,13 @@ def _own_devices() -> "Mesh":
 def _tokenize(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.parallel import processes
 
-    codec = _open_codec(args, mesh)
+    codec, seen = _open_codec(args, mesh)
     folder: Any = path(args.output)
-    manifest = _agree_on_manifest(args, codec, folder)
+    manifest = _agree_on_manifest(args, codec, seen, folder)
     if args.workers > 1 and args.worker is None:
         _start_workers(args)
     else:
-        _work(args, codec, manifest, folder)
+        _work(args, codec, seen, manifest, folder)
     # Who left before would end the others, too.
     processes.meet(seconds=7 * 24 * 3600)
     missing = [part for part in manifest.all_shards() if not manifest.shard(folder, *part).exists()]
@@ -107,29 +110,33 @@ def _tokenize(args: argparse.Namespace, mesh: "Mesh | None") -> None:
         print(f"{args.output} is whole: train on it with the task tokens:{args.output}")
 
 
-def _open_codec(args: argparse.Namespace, mesh: "Mesh | None") -> "Codec":
+def _open_codec(args: argparse.Namespace, mesh: "Mesh | None") -> tuple["Codec", "View"]:
+    """The tokenizer, and how the pictures come: none mirrored, for a crop has one row of tokens."""
     from babeldraw.cli.support.runs import open_run
+    from babeldraw.data.picture_files.view import PLAIN
     from babeldraw.data.token_file import MAX_CODEBOOK
 
-    codec = open_run(args.checkpoint, mesh).codec(machines.pictures_at_once(args, mesh))
+    opened = open_run(args.checkpoint, mesh)
+    codec = opened.codec(machines.pictures_at_once(args, mesh))
     model = codec.model
     if model.codebook_size > MAX_CODEBOOK:
         raise UserError(
             f"This tokenizer has {model.codebook_size} codes, and token records hold "
             f"{MAX_CODEBOOK} at most; use a tokenizer with a smaller codebook."
         )
-    return codec
+    seen = dataclasses.replace(opened.view, zoom=PLAIN.zoom, flip=PLAIN.flip)
+    return codec, views.view_of(args, seen)
 
 
 def _agree_on_manifest(
-    args: argparse.Namespace, codec: "Codec", folder: pathlib.Path
+    args: argparse.Namespace, codec: "Codec", seen: "View", folder: pathlib.Path
 ) -> "Manifest":
     """The manifest of `folder`: written by the first worker, compared by the others."""
     from babeldraw.data import raw
     from babeldraw.data.sources import names, token_set
 
     pictures = {}
-    provider = _find_task(args.task)
+    provider = _find_task(args.task, seen)
     for split in provider.splits:
         parts = raw.subtasks(provider, split)
         pictures[split] = sum(task.source.num_input_examples(split) for task in parts)
@@ -142,6 +149,7 @@ def _agree_on_manifest(
         crops=args.crops,
         pictures=pictures,
         shards={split: -(-count // args.shard_size) for split, count in pictures.items()},
+        **seen.of_pictures,
     )
     if not (folder / token_set.MANIFEST).exists():
         manifest.write(folder)
@@ -156,17 +164,17 @@ def _agree_on_manifest(
     return found
 
 
-def _find_task(name: str) -> Any:
+def _find_task(name: str, seen: "View") -> Any:
     """The task; of a set without a single caption, its pictures alone."""
     from babeldraw.data import raw, tasks
 
     try:
-        provider = tasks.find_task(name, "train")
+        provider = tasks.find_task(name, "train", view=seen)
         for task in raw.subtasks(provider, "train"):
             task.source.num_input_examples("train")
         return provider
     except UserError:  # comes again below, if it is not for want of captions
-        return tasks.find_task(name, "train", captioned=False)
+        return tasks.find_task(name, "train", captioned=False, view=seen)
 
 
 def _short(value: Any) -> str:
@@ -191,24 +199,28 @@ def _start_workers(args: argparse.Namespace) -> None:
 
 
 def _work(
-    args: argparse.Namespace, codec: "Codec", manifest: "Manifest", folder: pathlib.Path
+    args: argparse.Namespace,
+    codec: "Codec",
+    seen: "View",
+    manifest: "Manifest",
+    folder: pathlib.Path,
 ) -> None:
     from babeldraw.data.sources import records
 
-    provider = _find_task(args.task)
+    provider = _find_task(args.task, seen)
     for number, (split, index) in enumerate(manifest.all_shards()):
         shard = manifest.shard(folder, split, index)
         if number % args.workers != (args.worker or 0) or shard.exists():
             continue
         began = time.perf_counter()
-        examples = _records(provider, split, index, codec, manifest)
+        examples = _records(provider, seen, split, index, codec, manifest)
         count = records.write(shard, examples, "choose another --output")
         speed = count / (time.perf_counter() - began)
         print(f"{shard.name}: {count} pictures, {speed:.1f} a second", flush=True)
 
 
 def _records(
-    provider: Any, split: str, index: int, codec: "Codec", manifest: "Manifest"
+    provider: Any, seen: "View", split: str, index: int, codec: "Codec", manifest: "Manifest"
 ) -> Iterator[bytes]:
     """The records of one shard."""
     import numpy as np
@@ -225,7 +237,7 @@ def _records(
     crops = manifest.crops if split == "train" else 1
     for batch in batched(examples, max(1, codec.batch_size // crops)):
         squares = [
-            raw.square(example, manifest.image_size, crop if crops > 1 else None)
+            raw.framed(example, manifest.image_size, crop if crops > 1 else None, seen)
             for example in batch
             for crop in range(crops)
         ]

@@ -6,13 +6,15 @@ from typing import ClassVar
 import seqio
 import tensorflow as tf
 
+from babeldraw.sizes import Size, height_and_width
+
 _Spec = seqio.FeatureConverter.FeatureSpec
 
 
 class TextToImageFeatureConverter(seqio.FeatureConverter):
     """``text`` becomes ``text_tokens int32[text_length]``, padded with 0; ``image`` stays uint8.
 
-    Task feature lengths: ``text`` is the number of tokens, ``image`` the side in pixels.
+    Task feature lengths: ``text`` is the number of tokens, ``image`` the `Size` in pixels.
 
     Args:
       described: scalar features that pass through as they are, e.g. ``caption``.
@@ -34,13 +36,13 @@ class TextToImageFeatureConverter(seqio.FeatureConverter):
         super().__init__(pack=False, apply_length_check=False, passthrough_features=self._described)
 
     def get_model_feature_lengths(
-        self, task_feature_lengths: Mapping[str, int]
-    ) -> Mapping[str, int]:
+        self, task_feature_lengths: Mapping[str, Size]
+    ) -> Mapping[str, Size]:
         lengths = dict(task_feature_lengths)
         return {"text_tokens": lengths.pop("text"), **lengths}
 
     def _convert_features(
-        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, int]
+        self, ds: tf.data.Dataset, task_feature_lengths: Mapping[str, Size]
     ) -> tf.data.Dataset:
         lengths = dict(task_feature_lengths)
         text = lengths.pop("text")
@@ -57,10 +59,10 @@ class TextToImageFeatureConverter(seqio.FeatureConverter):
         return ds.map(convert)
 
     def _picture(
-        self, example: dict[str, tf.Tensor], lengths: Mapping[str, int]
+        self, example: dict[str, tf.Tensor], lengths: Mapping[str, Size]
     ) -> dict[str, tf.Tensor]:
-        side = lengths["image"]
-        return {"image": tf.ensure_shape(example["image"], [side, side, 3])}
+        height, width = height_and_width(lengths["image"])
+        return {"image": tf.ensure_shape(example["image"], [height, width, 3])}
 
 
 class TextToTokensFeatureConverter(TextToImageFeatureConverter):
@@ -79,7 +81,7 @@ class TextToTokensFeatureConverter(TextToImageFeatureConverter):
     }
 
     def _picture(
-        self, example: dict[str, tf.Tensor], lengths: Mapping[str, int]
+        self, example: dict[str, tf.Tensor], lengths: Mapping[str, Size]
     ) -> dict[str, tf.Tensor]:
         return {"image_tokens": tf.ensure_shape(example["image_tokens"], [lengths["image_tokens"]])}
 

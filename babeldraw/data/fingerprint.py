@@ -4,22 +4,27 @@ import hashlib
 from typing import Any
 
 from babeldraw.data import raw, tasks
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.token_set import TokenSource
 
 
-def data_fingerprint(task: str, split: str, *, captioned: bool = True) -> dict[str, Any]:
+def data_fingerprint(
+    task: str, split: str, *, captioned: bool = True, view: View = PLAIN
+) -> dict[str, Any]:
     """Of a task or mixture: `task`, `split`, `pictures` (how many) and `names` (their hash).
 
-    No picture is opened; `captioned` is as in `tasks.find_task`. Of TFDS sets `names` goes by name
-    and version, of tokens by their manifest; it is None where a source tells neither, as those that
-    others have registered.
+    Where they are not as ever, also `fit` and `background`: runs of before these know neither.
+    No picture is opened; `captioned` and `view` are as in `tasks.find_task`. Of TFDS sets `names`
+    goes by name and version, of tokens by their manifest; it is None where a source tells neither,
+    as those that others have registered.
 
     Raises:
       UserError: as `tasks.find_task`; or the source cannot be read.
     """
     count, digest, known = 0, hashlib.sha256(), True
-    for part in raw.subtasks(tasks.find_task(task, split, captioned=captioned), split):
+    provider = tasks.find_task(task, split, captioned=captioned, view=view)
+    for part in raw.subtasks(provider, split):
         source = part.source
         count += source.num_input_examples(split)
         if isinstance(source, PictureSource):
@@ -32,4 +37,5 @@ def data_fingerprint(task: str, split: str, *, captioned: bool = True) -> dict[s
         else:
             known = False
     names = digest.hexdigest() if known else None
-    return {"task": task, "split": split, "pictures": count, "names": names}
+    other = {key: now for key, now in view.of_pictures.items() if now != PLAIN.of_pictures[key]}
+    return {"task": task, "split": split, "pictures": count, "names": names, **other}

@@ -7,13 +7,16 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
+from babeldraw.data.picture_files.framing import frame_tensor, tell_sides_tensor, uniform
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.errors import UserError
+from babeldraw.sizes import Size, height_and_width, in_words
 
 Example = dict[str, Any]
 
 
 def check_image_size(
-    dataset: tf.data.Dataset, sequence_length: Mapping[str, int] | None
+    dataset: tf.data.Dataset, sequence_length: Mapping[str, Size] | None
 ) -> tf.data.Dataset:
     """Refuses feature lengths that do not fit the pictures, which seqio would cut silently.
 
@@ -24,17 +27,17 @@ def check_image_size(
     return dataset
 
 
-def check_side(side: int, sequence_length: Mapping[str, int] | None) -> None:
+def check_side(side: int, sequence_length: Mapping[str, Size] | None) -> None:
     """The same of the side alone.
 
     Raises:
       UserError: as `check_image_size`.
     """
     wanted = (sequence_length or {}).get("image", side)
-    if wanted != side:
+    if height_and_width(wanted) != (side, side):
         raise UserError(
-            f"TASK_FEATURE_LENGTHS asks for images of {wanted} px, but this task has {side} px: "
-            f'set "image" to {side} or choose another task.'
+            f"TASK_FEATURE_LENGTHS asks for images of {in_words(wanted)}, but this task has "
+            f'{in_words(side)}: set "image" to {side} or choose another task.'
         )
 
 
@@ -66,75 +69,28 @@ def add_text(example: Example) -> Example:
     return {**example, "text": example["caption"]}
 
 
-def square_crop_resize(image: tf.Tensor, size: int, seed: tf.Tensor | None) -> tf.Tensor:
-    """Square crop, AREA resize and crop to `size`; no flip. Enlarging is bicubic.
-
-    With a seed: the square's offset is uniform in [3/8, 5/8] of the free margin, it is resized to a
-    side uniform in [size, 9/8 size] (never above its own side, unless that is below `size`), and a
-    random window of `size` is cut (DALL-E, arXiv 2102.12092, appendix A). Without: plain centre
-    crop and resize.
-
-    Args:
-      image: uint8[height, width, 3].
-      size: side of the result in pixels.
-      seed: int32[2] of this example, or None.
-
-    Returns:
-      uint8[size, size, 3].
-    """
-    shape = tf.shape(image)
-    side = tf.minimum(shape[0], shape[1])
-    margin = shape[:2] - side
-    if seed is None:
-        offset, resized = margin // 2, tf.constant(size)
-        corner = tf.zeros([2], tf.int32)
-    else:
-        seeds = tf.random.experimental.stateless_split(seed, 3)
-        low = 3 * margin // 8
-        high = tf.maximum(low + 1, 5 * margin // 8)
-        offset = _uniform(seeds[0], low, high)
-        largest = tf.maximum(size, tf.minimum(side, round(9 / 8 * size)))
-        resized = _uniform(seeds[1], tf.constant([size]), largest[tf.newaxis] + 1)[0]
-        corner = _uniform(seeds[2], tf.zeros([2], tf.int32), tf.fill([2], resized - size + 1))
-    image = tf.image.crop_to_bounding_box(image, offset[0], offset[1], side, side)
-    shape = tf.stack([resized, resized])
-    image = tf.cond(
-        resized > side,
-        lambda: tf.image.resize(image, shape, method="bicubic"),  # AREA would repeat pixels
-        lambda: tf.image.resize(image, shape, method="area"),
-    )
-    image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
-    image = tf.slice(image, tf.concat([corner, [0]], 0), [size, size, 3])
-    return tf.ensure_shape(image, [size, size, 3])
-
-
-def _uniform(seed: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-    """int32 of the shape of `low`, each uniform in [low, high)."""
-    span = tf.cast(high - low, tf.float32)
-    draw = tf.random.stateless_uniform(tf.shape(low), seed)
-    return low + tf.cast(draw * span, tf.int32)
-
-
 def caption_image(
-    dataset: tf.data.Dataset, size: int, *, augment_key: str = "augment"
+    dataset: tf.data.Dataset, size: Size, view: View = PLAIN, *, augment_key: str = "augment"
 ) -> tf.data.Dataset:
-    """One caption and one square picture an example.
+    """One caption and one picture of the size an example.
 
-    Where the boolean feature `augment_key` is true, the caption is drawn and the crop is random;
-    elsewhere it is the first caption and the centre.
+    Where the boolean feature `augment_key` is true, the caption is drawn and `view` draws, too;
+    elsewhere it is the first caption and the middle.
     """
 
     def convert(example: Example, seed: tf.Tensor) -> Example:
         seeds = tf.random.experimental.stateless_split(seed, 2)
-        augment = example[augment_key]
+        augment, captions = example[augment_key], example["captions"]["text"]
         image = tf.cond(
             augment,
-            lambda: square_crop_resize(example["image"], size, seeds[1]),
-            lambda: square_crop_resize(example["image"], size, None),
+            lambda: frame_tensor(
+                example["image"], size, view, seeds[1], may_flip=~tell_sides_tensor(captions)
+            ),
+            lambda: frame_tensor(example["image"], size, view),
         )
         return {
-            "caption": _draw(example["captions"]["text"], augment, seeds[0]),
-            "image": tf.ensure_shape(image, [size, size, 3]),
+            "caption": _draw(captions, augment, seeds[0]),
+            "image": tf.ensure_shape(image, [*height_and_width(size), 3]),
         }
 
     return seqio.map_over_dataset(convert, num_seeds=1)(dataset)
@@ -156,5 +112,5 @@ def caption_tokens(example: Example, seed: tf.Tensor) -> Example:
 
 def _draw(rows: tf.Tensor, augment: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """One of the rows at random where `augment` is true, elsewhere the first."""
-    drawn = _uniform(seed, tf.constant([0]), tf.shape(rows)[:1])[0]
+    drawn = uniform(seed, tf.constant([0]), tf.shape(rows)[:1])[0]
     return rows[tf.where(augment, drawn, 0)]

@@ -12,10 +12,12 @@ import seqio
 import tensorflow as tf
 from jaxtyping import UInt8
 
-from babeldraw.data import preprocessing
+from babeldraw.data.picture_files.framing import frame_tensor
+from babeldraw.data.picture_files.view import PLAIN, View, tells_sides
 from babeldraw.data.sources.indexed import Indexed, NotIndexed
 from babeldraw.data.streams import loading
 from babeldraw.errors import UserError
+from babeldraw.sizes import Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +50,10 @@ def raw_examples(
         )
 
 
-def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray, "size size 3"]:
-    """A square of the picture: the centre, or random crop `crop`, the same each time.
+def framed(
+    example: RawExample, size: Size, crop: int | None, view: View = PLAIN
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The picture as it is seen: as in evaluation, or random crop `crop`, the same each time.
 
     The crop goes by the picture's name; where it has none, by its captions.
     """
@@ -58,9 +62,10 @@ def square(example: RawExample, size: int, crop: int | None) -> UInt8[np.ndarray
         name = example.name or "\0".join(example.captions)
         digest = hashlib.sha256(f"{name}\0{crop}".encode()).digest()
         seed = tf.constant(np.frombuffer(digest[:8], np.int32))
+    may_flip = not tells_sides(caption.encode() for caption in example.captions)
     image = tf.constant(example.image)
-    square: np.ndarray = preprocessing.square_crop_resize(image, size, seed).numpy()
-    return square
+    seen: np.ndarray = frame_tensor(image, size, view, seed, may_flip=may_flip).numpy()
+    return seen
 
 
 def _shard_of(

@@ -13,12 +13,13 @@ SIZE is 32 (shipped), 64, 128 or 256 (after ``babeldraw data build emoji --size 
 set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
 """
 
+import dataclasses
 import difflib
 import functools
 import io
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import seqio
@@ -27,12 +28,13 @@ import tensorflow_datasets as tfds
 
 from babeldraw.data import features, preprocessing
 from babeldraw.data.picture_files.images import decode_image
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.sets import emoji
 from babeldraw.data.sources import names as sources
 from babeldraw.data.sources.indexed import Example, Indexed
 from babeldraw.data.sources.tfds_records import TfdsRecords
 from babeldraw.data.sources.tfds_source import TfdsPictures
-from babeldraw.data.sources.token_set import TokenSource
+from babeldraw.data.sources.token_set import Manifest, TokenSource
 from babeldraw.data.streams.per_example import PerExampleTask
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
@@ -97,19 +99,24 @@ def coco_vocabulary() -> pathlib.Path:
     return pathlib.Path(path or cache_dir() / "vocabulary" / "coco_captions.model")
 
 
-def find_task(name: str, split: str, *, captioned: bool = True) -> seqio.Task | seqio.Mixture:
+def find_task(
+    name: str, split: str, *, captioned: bool = True, view: View = PLAIN
+) -> seqio.Task | seqio.Mixture:
     """The registered task or mixture, or the one that the name describes.
 
     Unless `captioned`, one's own pictures need no captions, and a mixture no common vocabulary.
 
+    Args:
+      view: how pictures come that are not of one size already.
+
     Raises:
-      UserError: there is none of this name or nothing where it points, it has no such split, or the
-        tasks of a mixture have different vocabularies.
+      UserError: there is none of this name or nothing where it points, it has no such split, the
+        tasks of a mixture have different vocabularies, or its pictures cannot be seen so.
     """
     if name in _registered():
-        provider = seqio.get_mixture_or_task(name)
+        provider = seqio.get_mixture_or_task(name) if view == PLAIN else _as_seen(name, view)
     else:
-        provider = _open(name, os.environ.get(sources.VOCABULARY_VARIABLE), captioned)
+        provider = _open(name, os.environ.get(sources.VOCABULARY_VARIABLE), captioned, view)
     if split not in provider.splits:
         raise UserError(
             f"{name} has no split {split!r}: choose one of {', '.join(provider.splits)}."
@@ -121,13 +128,32 @@ def _registered() -> list[str]:
     return sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
 
 
+@functools.lru_cache(maxsize=16)
+def _as_seen(name: str, view: View) -> seqio.Task | seqio.Mixture:
+    """A registered task or mixture whose pictures come as `view` says."""
+    if name in _CROPPED:
+        return _CROPPED[name](view)
+    provider = seqio.get_mixture_or_task(name)
+    if isinstance(getattr(provider, "source", None), EmojiSource):
+        view = dataclasses.replace(view, fit=PLAIN.fit, background=PLAIN.background)  # of one size
+    if view != PLAIN:
+        raise UserError(
+            f"The pictures of {name} are ready-made, so that FIT, BACKGROUND, ZOOM and FLIP would "
+            "change nothing: leave out what you have set of them."
+        )
+    return provider
+
+
 @functools.lru_cache(maxsize=16)  # lists a folder once
-def _open(name: str, vocabulary: str | None, captioned: bool) -> seqio.Task | seqio.Mixture:
+def _open(
+    name: str, vocabulary: str | None, captioned: bool, view: View
+) -> seqio.Task | seqio.Mixture:
     del vocabulary  # part of the key only
     if parts := sources.split_mixture(name):
-        found = [(find_task(part, "train", captioned=captioned), rate) for part, rate in parts]
-        return _mix(name, found, captioned)
-    task = sources.open_task(name, captioned=captioned)
+        tasks = (find_task(part, "train", captioned=captioned, view=view) for part, _ in parts)
+        rates = (rate for _, rate in parts)
+        return _mix(name, list(zip(tasks, rates, strict=True)), captioned)
+    task = sources.open_task(name, captioned=captioned, view=view)
     if task is None:
         names = _registered()
         close = difflib.get_close_matches(name, names, n=3)
@@ -144,11 +170,11 @@ def _mix(
     name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]], captioned: bool
 ) -> seqio.Mixture:
     """Draws each example from a task with a probability as its rate; an epoch has all of them."""
-    made_by = {token_maker(task) for task, _ in tasks}
-    if len(made_by) > 1:
+    manifests = [token_manifest(task) for task, _ in tasks]
+    if len({manifest and manifest.made_as for manifest in manifests}) > 1:
         raise UserError(
-            f"The tasks of {name!r} must all have pictures, or all have tokens of one tokenizer: "
-            "tokenize the others with it, too."
+            f"The tasks of {name!r} must all have pictures, or all have tokens of one tokenizer, "
+            "of pictures of one size and fit: tokenize the others so, too."
         )
     vocabularies = [task.output_features["text"].vocabulary for task, _ in tasks]
     paths = [str(vocabulary.sentencepiece_model_file) for vocabulary in vocabularies]
@@ -166,15 +192,14 @@ def _mix(
     return seqio.Mixture(sources.safe_name(name), tasks, sample_fn=sample)
 
 
-def token_maker(provider: seqio.Task | seqio.Mixture) -> tuple[str, int, int] | None:
-    """Of tasks of tokens: the tokenizer's identity, the pictures' side, tokens a row; else None."""
+def token_manifest(provider: seqio.Task | seqio.Mixture) -> Manifest | None:
+    """Of tasks of tokens, what they are; None of all others."""
     source = getattr(provider, "source", None)
     if isinstance(provider, seqio.Mixture):  # `_mix` has seen to it that they agree
         source = provider.tasks[0].source
     if not isinstance(source, TokenSource):
         return None
-    manifest = source.manifest
-    return manifest.tokenizer, manifest.image_size, manifest.grid
+    return source.manifest
 
 
 def task_captions(task_name: str, split: str = "train") -> Iterator[str]:
@@ -205,21 +230,30 @@ for _size in emoji.SIZES:
         )
 
 
+_CROPPED: dict[str, Callable[[View], PerExampleTask]] = {}
+"""Registered tasks, made anew for another view."""
+
+
 def add_coco_task(name: str, source: seqio.DataSource, vocabulary_path: str, size: int) -> None:
-    """Registers a task of photographs with several captions each, cropped to `size` px."""
-    seqio.TaskRegistry.add(
-        name,
-        task_cls=PerExampleTask,
-        side=size,
-        source=source,
-        preprocessors=[
-            functools.partial(preprocessing.caption_image, size=size),
-            preprocessing.check_image_size,
-            *features.TEXT_STEPS,
-        ],
-        output_features=features.with_pictures(vocabulary_path),
-        shuffle_buffer_size=sources.SHUFFLE_BUFFER,
-    )
+    """Registers a task of opaque photographs with several captions each, of `size` px a side."""
+
+    def make(view: View) -> PerExampleTask:
+        return PerExampleTask(
+            name,
+            side=size,
+            view=view,
+            source=source,
+            preprocessors=[
+                functools.partial(preprocessing.caption_image, size=size, view=view),
+                preprocessing.check_image_size,
+                *features.TEXT_STEPS,
+            ],
+            output_features=features.with_pictures(vocabulary_path),
+            shuffle_buffer_size=sources.SHUFFLE_BUFFER,
+        )
+
+    _CROPPED[name] = make
+    seqio.TaskRegistry.add_provider(name, make(PLAIN))
 
 
 for _size in COCO_SIZES:

@@ -5,7 +5,7 @@ from PIL import Image
 
 from babeldraw.cli.main import main
 from babeldraw.cli.support.runs import open_run
-from babeldraw.data.picture_files.images import read_square
+from babeldraw.data.picture_files.images import read_framed
 from tests.cli import runs
 from tests.models import tiny
 
@@ -28,7 +28,7 @@ def test_a_folder_and_a_file(coca, tmp_path, capsys):
     assert "skipped 1 files: 1 not an image (notes.txt)" in said.err
 
     opened = open_run(coca)
-    picture = read_square(folder / "1.png", 16)
+    picture = read_framed(folder / "1.png", 16)
     (tokens,) = opened.reranker().caption(picture[None])
     caption = opened.vocabulary.decode([int(token) for token in tokens if token])
     assert lines[1][1] == caption

@@ -190,7 +190,7 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
     """Given tokens `int32[1, given]` or None, and which of them are drawn all the same."""
     if args.start is None:
         return None, ()
-    from babeldraw.data.picture_files.images import read_square
+    from babeldraw.data.picture_files.images import read_framed
     from babeldraw.sampling.regions import positions_of_box
 
     codec = opened.codec(batch_size=1)
@@ -209,6 +209,6 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
             )
         left, top, width, height = map(int, numbers)
         redraw = positions_of_box((left, top, width, height), grid, tokenizer.patch_size)
-    picture = read_square(args.start, tokenizer.image_size)
+    picture = read_framed(args.start, tokenizer.image_size, opened.view)
     tokens = codec.encode(picture[None])
     return tokens if args.rows is None else tokens[:, : args.rows * grid], redraw

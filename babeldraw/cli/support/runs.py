@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
     from seqio import SentencePieceVocabulary
 
+    from babeldraw.data.picture_files.view import View
     from babeldraw.data.streams.pipeline import Dataset
     from babeldraw.objectives.base import Networks, Objective
     from babeldraw.sampling.codec import Codec
@@ -54,6 +55,11 @@ class Run:
         """What it was evaluated on, if anything."""
         dataset: Dataset | None = _part(self.model_dir, self.settings, "eval_dataset")
         return dataset
+
+    @property
+    def view(self) -> "View":
+        """How the pictures came that it was trained on."""
+        return self.train_dataset.view
 
     @functools.cached_property
     def networks(self) -> "Networks":

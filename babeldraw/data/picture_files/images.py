@@ -1,4 +1,4 @@
-"""Any picture file in: sRGB of its own size, or square as the networks read it.
+"""Any picture file in: sRGB of its own size, or of one size as the networks read it.
 
 Every picture of the user's comes through `decode_image`: those of folders, shards, TFDS and the
 command line are so decoded alike.
@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-import tensorflow as tf
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from babeldraw.data import preprocessing
 from babeldraw.data.picture_files import colour, openers
+from babeldraw.data.picture_files.framing import frame
 from babeldraw.data.picture_files.pixel_budget import PixelBudget
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.errors import UserError
+from babeldraw.files import OUTPUT, take_outputs
+from babeldraw.sizes import Size
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused: a few kilobytes can unpack to more than the memory."""
@@ -157,30 +159,30 @@ def _too_large(path: str | os.PathLike[str], reason: str) -> UnreadableImage:
     return UnreadableImage(path, "too large", f"{reason}, and the limit is {MAX_PIXELS:,} pixels")
 
 
-def read_square(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The centre square of a picture, resized as for evaluation on the seqio tasks.
+def read_framed(
+    path: str | os.PathLike[str], size: Size, view: View = PLAIN
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """A picture as in evaluation on the seqio tasks.
 
     Raises:
       UnreadableImage: as `read_image`.
     """
-    image = tf.constant(read_image(path))
-    square: np.ndarray = preprocessing.square_crop_resize(image, size, None).numpy()
-    return square
+    return frame(read_image(path, background=view.colour), size, view)
 
 
 class ImageFolder:
-    """The pictures of a folder and its subfolders, in order of their names, square and resized.
+    """The pictures of a folder and its subfolders, in order of their names, all of one size.
 
-    Iterating yields (path relative to the folder, uint8[size, size, 3]): the centre square,
-    resized as for evaluation on the seqio tasks. What cannot be read is skipped and counted.
+    Iterating yields (path relative to the folder, uint8[rows, columns, 3]), as in evaluation on the
+    seqio tasks. What cannot be read is skipped and counted.
     Links to folders are not followed, nor are links to files outside the folder.
 
     Attributes:
       skipped: relative paths of what the last iteration left out, by kind: those of
-        `UnreadableImage`, and `link`, `not a file` and `unreadable folder`.
+        `UnreadableImage`, and `link`, `not a file`, `unreadable folder` and `files.OUTPUT`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], size: int) -> None:
+    def __init__(self, folder: str | os.PathLike[str], size: Size, view: View = PLAIN) -> None:
         """Lists the folder.
 
         Raises:
@@ -189,7 +191,7 @@ class ImageFolder:
         self._root = pathlib.Path(folder)
         if not self._root.is_dir():
             raise UserError(f"{folder} is not a folder; give one that holds pictures.")
-        self._size = size
+        self._size, self._view = size, view
         self._left_out: list[tuple[str, str]] = []  # kind, name
         self._names = sorted(self._list())
         self.skipped: dict[str, list[str]] = {}
@@ -198,13 +200,13 @@ class ImageFolder:
         """How many files there are, readable or not."""
         return len(self._names)
 
-    def __iter__(self) -> Iterator[tuple[str, UInt8[np.ndarray, "size size 3"]]]:
+    def __iter__(self) -> Iterator[tuple[str, UInt8[np.ndarray, "rows columns 3"]]]:
         self.skipped = {}
         for kind, name in self._left_out:
             self._skip(kind, name)
         for name in self._names:
             try:
-                image = read_square(self._root / name, self._size)
+                image = read_framed(self._root / name, self._size, self._view)
             except UnreadableImage as error:
                 self._skip(error.kind, name)
                 continue
@@ -221,6 +223,9 @@ class ImageFolder:
             self._left_out.append(("unreadable folder", folder))
 
         for folder, subfolders, files in os.walk(root, onerror=cannot_list):
+            for drawn in take_outputs(folder, subfolders):
+                path = pathlib.Path(folder, drawn)
+                self._left_out.append((OUTPUT, path.relative_to(root).as_posix()))
             for entry in sorted([*subfolders, *files]):
                 path = pathlib.Path(folder, entry)
                 name = path.relative_to(root).as_posix()

@@ -28,6 +28,7 @@ import tensorflow as tf
 
 from babeldraw import files
 from babeldraw.data import features, preprocessing
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Reader
@@ -72,10 +73,11 @@ def split_mixture(name: str) -> list[tuple[str, float]]:
     return parts
 
 
-def open_task(name: str, *, captioned: bool = True) -> Any:
+def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
     """The task of a name such as ``folder:/my/pictures``, or None if it is none of these.
 
-    Unless `captioned`, pictures without captions are among its examples, too.
+    Unless `captioned`, pictures without captions are among its examples, too. Pictures come as
+    `view` says.
 
     Raises:
       UserError: there is no such file, folder or TFDS set, or a folder of tokens is damaged.
@@ -84,8 +86,9 @@ def open_task(name: str, *, captioned: bool = True) -> Any:
     if kind not in KINDS:
         return None
     output_features, buffer = features.with_pictures, None  # the source shuffles
+    first: Any = functools.partial(_to_size, view=view)
     if kind == TFDS:
-        source, first = tfds_source.TfdsPictures(where), _to_size
+        source = tfds_source.TfdsPictures(where, background=view.colour)
         home, buffer = cache_dir() / "vocabulary" / safe_name(name), SHUFFLE_BUFFER
     elif kind == TOKENS:
         home = _folder(where, name)
@@ -97,7 +100,7 @@ def open_task(name: str, *, captioned: bool = True) -> Any:
             home, dropped = path, path / DROPPED_NAME
         else:  # of several captions files, perhaps, in one folder
             home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
-        source, first = PictureSource(reader, name, dropped, captioned=captioned), _to_size
+        source = PictureSource(reader, name, dropped, captioned=captioned, background=view.colour)
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
     if files.is_remote(vocabulary) and files.path(vocabulary).exists():
         vocabulary = str(files.local_copy(vocabulary))
@@ -109,6 +112,7 @@ def open_task(name: str, *, captioned: bool = True) -> Any:
         output_features=output_features(vocabulary),
         shuffle_buffer_size=buffer,
         typed_name=name,
+        view=view,
     )
 
 
@@ -133,8 +137,8 @@ class SourceTask(PerExampleTask):
         return super().get_dataset(*args, **{**kwargs, "try_in_mem_cache": False})
 
 
-def _to_size(dataset: tf.data.Dataset, sequence_length: Any) -> tf.data.Dataset:
-    return preprocessing.caption_image(dataset, size=sequence_length["image"])
+def _to_size(dataset: tf.data.Dataset, sequence_length: Any, view: View) -> tf.data.Dataset:
+    return preprocessing.caption_image(dataset, sequence_length["image"], view)
 
 
 def _reader(name: str) -> tuple[Reader, pathlib.Path]:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from babeldraw.data.picture_files.images import UnreadableImage
+from babeldraw.data.picture_files.view import PLAIN
 from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import (
     Picture,
@@ -40,15 +41,17 @@ class PictureSource(IndexedSource):
         dropped_file: pathlib.Path | None = None,
         *,
         captioned: bool = True,
+        background: tuple[int, int, int] = PLAIN.colour,
     ) -> None:
         """`description` is what errors call the source.
 
         `dropped_file` may hold a JSON list of names that are left out of training. Unless
-        `captioned`, pictures without captions are taken, too.
+        `captioned`, pictures without captions are taken, too. What is transparent is laid on the
+        `background`.
         """
         super().__init__(("train", "validation"))
         self._reader, self._description, self.dropped_file = reader, description, dropped_file
-        self._captioned = captioned
+        self._captioned, self._background = captioned, background
         self.skipped = Skipped()
 
     @functools.cached_property
@@ -115,7 +118,7 @@ class PictureSource(IndexedSource):
     def read(self, split: str, index: int) -> Example | None:
         picture = self.pictures(split)[index]
         try:
-            image = picture.read()
+            image = picture.read(self._background)
         except UnreadableImage as error:
             self.skipped.add(error.kind, picture.name)
             return None

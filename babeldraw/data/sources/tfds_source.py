@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from babeldraw.data.picture_files.images import UnreadableImage, decode_image
+from babeldraw.data.picture_files.view import PLAIN
 from babeldraw.data.sources.indexed import Example, Indexed
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS
@@ -40,13 +41,14 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         tfds_name: str,
         tfds_data_dir: str | None = None,
         splits: Mapping[str, str] | list[str] | None = None,
+        background: tuple[int, int, int] = PLAIN.colour,
     ) -> None:
         """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``.
 
         Raises:
           UserError: the name has no version, and TFDS knows no such set; or it has a namespace.
         """
-        self.name, self._own_splits = tfds_name, splits
+        self.name, self._own_splits, self._background = tfds_name, splits, background
         self.skipped = Skipped()
         with self._explained():
             parsed, _ = tfds.core.naming.parse_builder_name_kwargs(tfds_name)
@@ -165,7 +167,11 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         for key in path:
             captions = captions[key]
         try:
-            picture = decode_image(io.BytesIO(example[image]), f"{self.name} {split} {index}")
+            picture = decode_image(
+                io.BytesIO(example[image]),
+                f"{self.name} {split} {index}",
+                background=self._background,
+            )
         except UnreadableImage as error:
             self.skipped.add(error.kind, f"{split}: example {index}")
             return None

@@ -8,6 +8,7 @@ record is a `tf.train.Example` of bytes: ``image_tokens`` (little-endian uint16[
 import dataclasses
 import functools
 import json
+import math
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +17,14 @@ import numpy as np
 import tensorflow as tf
 from jaxtyping import UInt16
 
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.sources import records
 from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
+from babeldraw.ranges import fit
+from babeldraw.sizes import Size, height_and_width, in_words
 
 MANIFEST = "manifest.json"
 
@@ -32,20 +36,23 @@ class Manifest:
     Attributes:
       tokenizer: `models.token_identity` of the tokenizer that made the tokens.
       task: what was tokenized.
-      image_size: side of the tokenized pictures in pixels.
-      grid: tokens a row of a picture, and rows a picture.
+      image_size: of the tokenized pictures.
+      grid: rows of tokens, and as many columns; of rectangles rows and columns.
       crops: how many squares of each training picture were tokenized.
       pictures: of each split, how many its source listed.
       shards: of each split, the number of its shards.
+      fit, background: how the pictures came; see `picture_files.view.View`.
     """
 
     tokenizer: str
     task: str
-    image_size: int
-    grid: int
+    image_size: Size
+    grid: Size
     crops: int
     pictures: dict[str, int]
     shards: dict[str, int]
+    fit: str = PLAIN.fit
+    background: str = PLAIN.background
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes it.
@@ -66,13 +73,15 @@ class Manifest:
         path = folder / MANIFEST
         try:
             read = json.loads(path.read_text("utf-8"))
+            if isinstance(read, dict):  # JSON has lists for pairs
+                sizes = {name: fit(read.get(name), Size) for name in ("image_size", "grid")}
+                read = read | sizes
             manifest = cls(**read)
             for field in dataclasses.fields(cls):
                 value = getattr(manifest, field.name)
-                if not isinstance(value, {"tokenizer": str, "task": str}.get(field.name, object)):
+                if not isinstance(value, str if field.type is str else object):
                     raise TypeError(field.name)
-            whole = [manifest.image_size, manifest.grid, manifest.crops]
-            whole += [*manifest.pictures.values(), *manifest.shards.values()]
+            whole = [manifest.crops, *manifest.pictures.values(), *manifest.shards.values()]
             if not all(isinstance(value, int) and value > 0 for value in whole):
                 raise ValueError(whole)
         except OSError as error:
@@ -83,6 +92,40 @@ class Manifest:
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise records.damaged(path) from error
         return manifest
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens a picture."""
+        return math.prod(height_and_width(self.grid))
+
+    @property
+    def made_as(self) -> tuple[Any, ...]:
+        """What token sets must share that are mixed."""
+        return self.tokenizer, self.image_size, self.grid, self.fit, self.background
+
+    def check_asked(self, name: str, size: Size, view: View) -> None:
+        """Refuses settings of pictures that these tokens of the task `name` do not have.
+
+        Raises:
+          UserError: another size or fit, or what is drawn of pictures alone.
+        """
+        if height_and_width(size) != height_and_width(self.image_size):
+            raise UserError(
+                f"TASK_FEATURE_LENGTHS asks for images of {in_words(size)}, but the tokens of "
+                f"{name} are of pictures of {in_words(self.image_size)}: set 'image' to "
+                f"{self.image_size}."
+            )
+        if (view.fit, view.background) != (self.fit, self.background):
+            raise UserError(
+                f"FIT is {view.fit} and BACKGROUND {view.background}, but the tokens of {name} are "
+                f"of pictures with FIT={self.fit} and BACKGROUND={self.background}: set these, or "
+                "tokenize anew."
+            )
+        if (view.zoom, view.flip) != (PLAIN.zoom, PLAIN.flip):
+            raise UserError(
+                f"ZOOM and FLIP change pictures, and {name} has their tokens: leave them out, or "
+                "train on the pictures."
+            )
 
     def shard(self, folder: pathlib.Path, split: str, index: int) -> pathlib.Path:
         """Path of a shard."""
@@ -162,7 +205,7 @@ class TokenSource(IndexedSource):
 
     def spec(self, split: str) -> dict[str, Any]:
         return {
-            "image_tokens": tf.TensorSpec([None, self.manifest.grid**2], tf.int32),
+            "image_tokens": tf.TensorSpec([None, self.manifest.num_tokens], tf.int32),
             "captions": {"text": tf.TensorSpec([None], tf.string)},
             "name": tf.TensorSpec([], tf.string),
             "augment": tf.TensorSpec([], tf.bool),
@@ -184,7 +227,7 @@ class TokenSource(IndexedSource):
                 self.skipped.add("no caption", name)
                 return None
             return {
-                "image_tokens": np.stack(tokens).reshape(-1, self.manifest.grid**2),
+                "image_tokens": np.stack(tokens).reshape(-1, self.manifest.num_tokens),
                 "captions": {"text": np.array(features["captions"], object)},
                 "name": features["name"][0],
                 "augment": split == "train",

@@ -1,7 +1,6 @@
 """What a task's preprocessors do, done to one example: no stream leads to the k-th but past k - 1.
 
-The same steps as `preprocessing` and `features.TEXT_STEPS` give seqio, in numpy, which costs less
-here: TensorFlow spreads each small operation over threads of its own.
+The same steps as `preprocessing` and `features.TEXT_STEPS` give seqio.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import seqio
-import tensorflow as tf
-from jaxtyping import UInt8
 
 from babeldraw.data import preprocessing
+from babeldraw.data.picture_files.framing import frame
+from babeldraw.data.picture_files.view import PLAIN, View, tells_sides
 from babeldraw.data.sources.indexed import Example, Indexed, NotIndexed
+from babeldraw.sizes import Size
 
 
 class PerExampleTask(seqio.Task):
@@ -24,13 +24,21 @@ class PerExampleTask(seqio.Task):
     """
 
     def __init__(
-        self, *args: Any, typed_name: str = "TASK", side: int | None = None, **settings: Any
+        self,
+        *args: Any,
+        typed_name: str = "TASK",
+        side: int | None = None,
+        view: View = PLAIN,
+        **settings: Any,
     ) -> None:
-        """As `seqio.Task`; `typed_name` as users type it, `side` of pictures cut to one size."""
-        super().__init__(*args, **settings)
-        self._typed_name, self._side = typed_name, side
+        """As `seqio.Task`; `typed_name` as users type it, `side` of pictures cut to one size.
 
-    def check(self, split: str, lengths: Mapping[str, int]) -> None:
+        `view` is that of the preprocessors.
+        """
+        super().__init__(*args, **settings)
+        self._typed_name, self._side, self._view = typed_name, side, view
+
+    def check(self, split: str, lengths: Mapping[str, Size]) -> None:
         """Says what the preprocessors would say of the source and of the lengths.
 
         Raises:
@@ -48,11 +56,11 @@ class PerExampleTask(seqio.Task):
     def row(
         self,
         example: Example,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, Size],
         random: np.random.Generator,
         described: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """``text_tokens int32[text]``, ``image uint8[side, side, 3]`` or ``image_tokens int32[n]``.
+        """``text_tokens int32[text]``, ``image uint8[size, 3]`` or ``image_tokens int32[n]``.
 
         Without ``text`` in the lengths, there is no text, and the example needs no captions.
         Those of the features `described` that there are come along. Where ``augment`` is true,
@@ -71,12 +79,15 @@ class PerExampleTask(seqio.Task):
         if "image_tokens" in example:
             row["image_tokens"] = _draw(example["image_tokens"], drawn).astype(np.int32)
         elif "captions" in example:
-            row["image"] = square_crop_resize(example["image"], lengths["image"], drawn)
+            may_flip = not (self._view.flip and tells_sides(example["captions"]["text"]))
+            row["image"] = frame(
+                example["image"], lengths["image"], self._view, drawn, may_flip=may_flip
+            )
         else:
             row["image"] = example["image"]
         return row
 
-    def _tokens(self, caption: bytes, length: int) -> np.ndarray:
+    def _tokens(self, caption: bytes, length: Any) -> np.ndarray:
         """Cut, ended, and padded with 0."""
         vocabulary = self.output_features["text"].vocabulary
         ids = vocabulary.encode(caption.decode("utf-8", "replace"))[: length - 1]
@@ -85,7 +96,7 @@ class PerExampleTask(seqio.Task):
         return tokens
 
 
-def indexed_task(task: Any, split: str, lengths: Mapping[str, int]) -> PerExampleTask:
+def indexed_task(task: Any, split: str, lengths: Mapping[str, Size]) -> PerExampleTask:
     """The task, if it makes rows one by one.
 
     Raises:
@@ -101,29 +112,3 @@ def indexed_task(task: Any, split: str, lengths: Mapping[str, int]) -> PerExampl
 def _draw(rows: Any, random: np.random.Generator | None) -> Any:
     """One of them, or the first."""
     return rows[0 if random is None else random.integers(len(rows))]
-
-
-def square_crop_resize(
-    image: UInt8[np.ndarray, "height width 3"], size: int, random: np.random.Generator | None
-) -> UInt8[np.ndarray, "size size 3"]:
-    """As `preprocessing.square_crop_resize`, which says what is drawn; None draws nothing."""
-    side = min(image.shape[:2])
-    margin = np.array(image.shape[:2]) - side
-    if random is None:
-        (top, left), resized, corner = margin // 2, size, np.zeros(2, int)
-    else:
-        low = 3 * margin // 8
-        top, left = random.integers(low, np.maximum(low + 1, 5 * margin // 8))
-        largest = max(size, min(side, round(9 / 8 * size)))
-        resized = int(random.integers(size, largest + 1))
-        corner = random.integers(0, resized - size + 1, 2)
-    square = image[np.newaxis, top : top + side, left : left + side]
-    if resized > side:  # AREA would repeat pixels
-        values = tf.image.resize(square, (resized, resized), method="bicubic").numpy()[0]
-    elif resized < side:
-        values = tf.raw_ops.ResizeArea(images=square, size=(resized, resized)).numpy()[0]
-    else:
-        values = square[0]
-    values = values[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
-    rounded: np.ndarray = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
-    return rounded

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,12 +13,14 @@ import seqio
 
 from babeldraw.data import preprocessing, raw, tasks
 from babeldraw.data.fingerprint import data_fingerprint
+from babeldraw.data.picture_files.view import PLAIN, Fit, View
 from babeldraw.data.sources.indexed import NotIndexed
 from babeldraw.data.streams import loading, streamed
 from babeldraw.data.streams import order as order_lib
 from babeldraw.data.streams import rows as rows_lib
 from babeldraw.errors import UserError
-from babeldraw.ranges import Count, Seed
+from babeldraw.ranges import Count, Seed, Zoom
+from babeldraw.sizes import Size, height_and_width
 
 IN_MEMORY_BYTES = 256 * 2**20  # emoji sets up to this are read once: none of their steps is random
 
@@ -34,22 +37,40 @@ class Dataset:
     Attributes:
       mixture_or_task_name: a registered seqio task or mixture, or one's own, such as
         ``folder:/my/pictures``; see `babeldraw.data.tasks` and `babeldraw.data.sources.names`.
-      task_feature_lengths: ``{"text": tokens, "image": side in pixels}``.
+      task_feature_lengths: ``{"text": tokens, "image": pixels}``, of which these are a side, or
+        height and width.
       split: name of the split.
       batch_size: rows of the global batch.
       seed: of the order and of random crops.
       shuffle: whether `batches` draws in random order.
       captioned: false where no texts are learned: pictures without captions are taken, too, and no
         vocabulary is asked for. The batches may then lack ``text_tokens``.
+      fit, background, zoom, flip: how pictures come that are not of one size already; see `View`.
     """
 
     mixture_or_task_name: str
-    task_feature_lengths: Mapping[str, Count]
+    task_feature_lengths: Mapping[str, Size]
     split: str = "train"
     batch_size: Count = 8
     seed: Seed = 0
     shuffle: bool = True
     captioned: bool = True
+    fit: Fit = PLAIN.fit
+    background: str = PLAIN.background
+    zoom: Zoom = PLAIN.zoom
+    flip: bool = PLAIN.flip
+
+    def __post_init__(self) -> None:
+        _ = self.view
+
+    @property
+    def view(self) -> View:
+        """How its pictures come.
+
+        Raises:
+          UserError: no such fit, colour or zoom.
+        """
+        return View(self.fit, self.background, self.zoom, self.flip)
 
     def batches(
         self,
@@ -59,7 +80,7 @@ class Dataset:
         start_step: int = 0,
         num_epochs: int | None = None,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields ``text_tokens int32[rows, text]`` and ``image uint8[rows, side, side, 3]``.
+        """Yields ``text_tokens int32[rows, text]`` and ``image uint8[rows, height, width, 3]``.
 
         Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
 
@@ -208,7 +229,9 @@ class Dataset:
 
     def fingerprint(self) -> dict[str, Any]:
         """What the data are; see `data.fingerprint`."""
-        return data_fingerprint(self.mixture_or_task_name, self.split, captioned=self.captioned)
+        return data_fingerprint(
+            self.mixture_or_task_name, self.split, captioned=self.captioned, view=self.view
+        )
 
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
@@ -217,34 +240,31 @@ class Dataset:
                 f"TASK_FEATURE_LENGTHS has keys {sorted(self.task_feature_lengths)}, but needs "
                 "exactly 'text' (tokens) and 'image' (pixels)."
             )
+        if not isinstance(self.task_feature_lengths["text"], int):
+            raise UserError("TASK_FEATURE_LENGTHS has several lengths of 'text': give it one.")
         name, split = self.mixture_or_task_name, self.split
-        return tasks.find_task(name, split, captioned=self.captioned)
+        return tasks.find_task(name, split, captioned=self.captioned, view=self.view)
 
     @property
     def tokenizer(self) -> str | None:
         """`models.token_identity` of the tokenizer whose tokens the batches bring, if they do."""
-        made_by = tasks.token_maker(self._provider())
-        return None if made_by is None else made_by[0]
+        manifest = tasks.token_manifest(self._provider())
+        return None if manifest is None else manifest.tokenizer
 
-    def _lengths(self, provider: Any) -> dict[str, int]:
+    def _lengths(self, provider: Any) -> dict[str, Size]:
         """Feature lengths as the provider's features need them."""
         lengths = dict(self.task_feature_lengths)
-        made_by = tasks.token_maker(provider)
-        if made_by is None:
+        manifest = tasks.token_manifest(provider)
+        if manifest is None:
             return lengths
-        _, side, grid = made_by
-        if lengths["image"] != side:
-            raise UserError(
-                f"TASK_FEATURE_LENGTHS asks for images of {lengths['image']} px, but the tokens of "
-                f"{self.mixture_or_task_name} are of pictures of {side} px: set 'image' to {side}."
-            )
-        return {"text": lengths["text"], "image_tokens": grid * grid}
+        manifest.check_asked(self.mixture_or_task_name, lengths["image"], self.view)
+        return {"text": lengths["text"], "image_tokens": manifest.num_tokens}
 
     def _fits_in_memory(self, provider: Any) -> bool:
         """Whether every epoch is the same and small."""
         if not isinstance(getattr(provider, "source", None), tasks.EmojiSource):
             return False
-        size = 3 * self.task_feature_lengths["image"] ** 2
+        size = 3 * math.prod(height_and_width(self.task_feature_lengths["image"]))
         examples: int = provider.num_input_examples(self.split)
         return examples * size <= IN_MEMORY_BYTES
 
@@ -272,6 +292,8 @@ class Dataset:
 
 
 @functools.lru_cache(maxsize=4)  # training and evaluation come back for theirs
-def _read_all(name: str, lengths: tuple[tuple[str, int], ...], split: str) -> dict[str, np.ndarray]:
+def _read_all(
+    name: str, lengths: tuple[tuple[str, Size], ...], split: str
+) -> dict[str, np.ndarray]:
     """A split, in order."""
     return streamed.examples(tasks.find_task(name, split), dict(lengths), split)

@@ -8,6 +8,7 @@ import numpy as np
 
 from babeldraw.data.streams import order, per_example
 from babeldraw.errors import UserError
+from babeldraw.sizes import Size
 
 Row = dict[str, Any]
 
@@ -19,7 +20,7 @@ class Rows:
         self,
         provider: Any,
         split: str,
-        lengths: Mapping[str, int],
+        lengths: Mapping[str, Size],
         *,
         seed: int,
         shuffle: bool,

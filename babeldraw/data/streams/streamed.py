@@ -14,11 +14,12 @@ from babeldraw.data.feature_converter import (
     TextToImageFeatureConverter,
     TextToTokensFeatureConverter,
 )
+from babeldraw.sizes import Size
 
 
 def batches(
     provider: Any,
-    lengths: Mapping[str, int],
+    lengths: Mapping[str, Size],
     split: str,
     rows: int,
     num_epochs: int | None,
@@ -59,7 +60,7 @@ def batches(
 
 def examples(
     provider: Any,
-    lengths: Mapping[str, int],
+    lengths: Mapping[str, Size],
     split: str,
     limit: int | None = None,
     described: Sequence[str] = (),
@@ -73,7 +74,7 @@ def examples(
     return _stack(dataset if limit is None else dataset.take(limit))
 
 
-def _converter(lengths: Mapping[str, int]) -> type[TextToImageFeatureConverter]:
+def _converter(lengths: Mapping[str, Size]) -> type[TextToImageFeatureConverter]:
     if "image_tokens" in lengths:
         return TextToTokensFeatureConverter
     return TextToImageFeatureConverter

@@ -5,8 +5,9 @@ else has changed is named. The file holds
 
   format       of this file
   babeldraw    the version that wrote it
-  data         what the dataset says of itself: `task`, `split`, `pictures` (how many) and `names`
-               (their hash); null where it says nothing
+  data         what the dataset says of itself: `task`, `split`, `pictures` (how many), `names`
+               (their hash) and, where they are not the defaults, `fit` and `background`; null where
+               it says nothing
   vocabulary   SHA-256 of vocabulary.model; null where the run reads no texts
   origins      field of the objective -> where the frozen network that it gives came from
   constants    array of constants/ -> SHA-256, by which those are verified when they are read
@@ -32,6 +33,7 @@ from babeldraw.training.keeping import vocabulary as vocabulary_lib
 NAME = "manifest.json"
 FORMAT = 1
 
+DEFAULT = "the default"
 SHOWN = 60
 """Characters of a value in a message."""
 
@@ -210,9 +212,11 @@ def _compare_data(
     was, new = before.data, now.data
     if was is None or new is None or was == new:
         return
-    changed = [key for key in new if was.get(key) != new[key]]
+    changed = [key for key in {**was, **new} if was.get(key) != new.get(key)]
     said = "; ".join(
-        f"{key}: {str(was.get(key))[:SHOWN]} before, {str(new[key])[:SHOWN]} now" for key in changed
+        f"{key}: {str(was.get(key, DEFAULT))[:SHOWN]} before, {str(new.get(key, DEFAULT))[:SHOWN]} "
+        "now"
+        for key in changed
     )
     # Of a folder that has moved, the name has changed and nothing else.
     moved = changed == ["task"] and new.get("names") is not None

@@ -6,13 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from babeldraw.data import preprocessing
 from babeldraw.data.picture_files import images
+from babeldraw.data.picture_files.framing import frame
 from babeldraw.data.picture_files.images import ImageFolder, UnreadableImage, read_image
 
 WIDTH, HEIGHT = 12, 8
@@ -236,7 +235,7 @@ def test_a_folder_yields_what_is_readable_and_counts_the_rest(folder):
     pictures = ImageFolder(folder, 16)
     found = dict(pictures)
     assert list(found) == ["b/deep/a.jpeg", "inside.png", "z.png"]
-    expected = preprocessing.square_crop_resize(tf.constant(ramp(40, 30)), 16, None)
+    expected = frame(ramp(40, 30), 16)
     for image in found.values():
         np.testing.assert_array_equal(image, expected)
     assert len(pictures) == 6

@@ -113,7 +113,7 @@ def test_unknown_names(settings, message):
 @pytest.mark.parametrize("side", [16, 64])
 def test_wrong_size(side):
     wrong = pipeline.Dataset("emoji_quickstart_32", {"text": 20, "image": side})
-    with pytest.raises(UserError, match=f"{side} px, but this task has 32 px"):
+    with pytest.raises(UserError, match=f"{side} px, but this task has 32 x 32 px"):
         wrong.batches()
 
 
