@@ -44,6 +44,29 @@ def _list_anew(scheme: str) -> None:
         fsspec.config.conf.setdefault(scheme, {})["use_listings_cache"] = False
 
 
+OUTPUT = "output of Babeldraw"
+"""The kind under which it is counted where data are read."""
+OUTPUT_MARK = ".babeldraw-output"
+"""File in a folder that Babeldraw made for what it draws or trains: no data for a later run."""
+
+
+def mark_output(folder: epath.Path) -> None:
+    """Makes the folder where it is missing, and marks it if there is nothing in it yet."""
+    empty = not names_in(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if empty:
+        (folder / OUTPUT_MARK).write_text("Made by Babeldraw. As a part of other data, left out.\n")
+
+
+def take_outputs(folder: str | os.PathLike[str], subfolders: list[str]) -> list[str]:
+    """Takes marked ones out of `subfolders` (as `os.walk` lists them, to go on without them)."""
+    marked = [
+        name for name in subfolders if os.path.exists(os.path.join(folder, name, OUTPUT_MARK))
+    ]
+    subfolders[:] = [name for name in subfolders if name not in marked]
+    return marked
+
+
 def names_in(directory: str | os.PathLike[str]) -> list[str] | None:
     """Of what lies in a directory; None where there is no such directory.
 

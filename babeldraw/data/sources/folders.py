@@ -54,7 +54,7 @@ def _and_the_rest(
         named.add(entry[0])
         yield entry
     finder = Finder(folder, skipped)
-    for name in list_pictures(folder):
+    for name in list_pictures(folder, skipped):
         if name not in named and (found := finder.find(name)) and found[0] not in named:
             yield found[0], None, found[1]
 
@@ -95,7 +95,7 @@ def _read_csv(folder: pathlib.Path, name: str, skipped: Skipped) -> Iterator[Ent
 def _read_sidecars(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     finder = Finder(folder, skipped)
     beside: dict[str, list[str]] = {}  # names by what stands before their endings
-    for name in list_files(folder):
+    for name in list_files(folder, skipped):
         beside.setdefault(_stem(name), []).append(name)
     captioned = False
     for stem, names in beside.items():

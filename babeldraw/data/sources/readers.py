@@ -13,6 +13,7 @@ from typing import Any
 
 from babeldraw.data.sources.pictures import Entry, Place, Skipped
 from babeldraw.errors import UserError
+from babeldraw.files import OUTPUT, take_outputs
 
 _ENDINGS = (
     "jpg jpeg jpe jfif pjpeg pjp png apng webp gif bmp dib tif tiff jp2 j2k avif ppm pgm pnm "
@@ -69,7 +70,7 @@ def read_narratives(file: pathlib.Path, folder: pathlib.Path, skipped: Skipped) 
     """
     finder = Finder(folder, skipped)
     by_id: dict[str, str] = {}
-    for name in list_pictures(folder):
+    for name in list_pictures(folder, skipped):
         stem = pathlib.PurePosixPath(name).stem
         number = stem.split("_")[-1]
         if number.isdigit():
@@ -105,18 +106,23 @@ class Finder:
         return None
 
 
-def list_files(folder: pathlib.Path) -> Iterator[str]:
-    """Relative paths of the files that are not hidden, in order; follows no folder's link."""
+def list_files(folder: pathlib.Path, skipped: Skipped) -> Iterator[str]:
+    """Relative paths of the files that are not hidden, in order; follows no folder's link.
+
+    What Babeldraw drew or trained in a subfolder is left out, and counted.
+    """
     names = []
-    for parent, _, files in os.walk(folder):
+    for parent, subfolders, files in os.walk(folder):
         relative = pathlib.Path(parent).relative_to(folder)
+        for drawn in take_outputs(parent, subfolders):
+            skipped.add(OUTPUT, (relative / drawn).as_posix())
         names += [(relative / file).as_posix() for file in files if not file.startswith(".")]
     return iter(sorted(names))
 
 
-def list_pictures(folder: pathlib.Path) -> Iterator[str]:
+def list_pictures(folder: pathlib.Path, skipped: Skipped) -> Iterator[str]:
     """Of `list_files` those with a picture's suffix."""
-    return filter(is_picture, list_files(folder))
+    return filter(is_picture, list_files(folder, skipped))
 
 
 def is_picture(name: str) -> bool:
