@@ -1,6 +1,6 @@
 """Curves on the page: drawings, what they show in words, and their figures as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from babeldraw.evaluation.reporting.document import (
     NOTHING,
@@ -12,7 +12,7 @@ from babeldraw.evaluation.reporting.document import (
     text,
 )
 from babeldraw.evaluation.reporting.reading import Run
-from babeldraw.training.watching import curves
+from babeldraw.training.watching import chart, curves
 from babeldraw.training.watching.panels import Line, Panel, Points, panels, title
 
 _ROWS = 12
@@ -25,24 +25,24 @@ def charts(runs: Sequence[Run]) -> Html:
     drawn, zero = panels({run.label: run.series for run in runs})
     if not drawn:
         return paragraph("There is nothing to draw yet.")
-    marks = {} if several else {change.step: "" for change in runs[0].changes}
+    changes = [] if several else [change.step for change in runs[0].changes]
     learned = [panel for panel in drawn if not panel.is_machine]
     machine = [panel for panel in drawn if panel.is_machine]
     return join(
-        _legend(runs) if several else NOTHING,
-        paragraph(_of_marks(marks), "small"),
-        _list(learned, several, marks),
-        details("How the machine and the optimizer did", _list(machine, several, marks))
+        _legend(runs, drawn) if several else NOTHING,
+        paragraph(_of_changes(changes), "small"),
+        _list(learned, several, changes),
+        details("How the machine and the optimizer did", _list(machine, several, changes))
         if machine
         else NOTHING,
         paragraph(_left_out(zero), "small"),
     )
 
 
-def _list(drawn: Sequence[Panel], several: bool, marks: Mapping[int, str]) -> Html:
+def _list(drawn: Sequence[Panel], several: bool, changes: Sequence[int]) -> Html:
     items = "".join(
         f"<li><figure><figcaption>{text(panel.title)}</figcaption>"
-        f"{curves.to_svg(panel, describe(panel), several=several, marks=marks)}"
+        f"{curves.to_svg(panel, describe(panel), several=several, changes=changes)}"
         f"{details('Figures', _figures(panel))}</figure></li>"
         for panel in drawn
     )
@@ -82,20 +82,22 @@ def _spread(points: Points) -> list[int]:
     return [step for step, _ in points[::-size]]
 
 
-def _legend(runs: Sequence[Run]) -> Html:
+def _legend(runs: Sequence[Run], drawn: Sequence[Panel]) -> Html:
+    plain = any(line.plain for panel in drawn for line in panel.lines)
+    dashed = " Dashed: held out, without the prompt or without a network." if plain else ""
     items = "".join(
-        f'<li><b style="color:var(--{curves.colour_of_run(index)})"></b>{text(run.label)}</li>'
+        f'<li><b style="color:var(--{chart.colour_of_run(index)})"></b>{text(run.label)}</li>'
         for index, run in enumerate(runs)
     )
     return join(
         Html(f'<ul class="legend" role="list">{items}</ul>'),
-        paragraph("Thin and pale: training. With dots: held-out pictures.", "small"),
+        paragraph(f"Thin and pale: training. With dots: held-out pictures.{dashed}", "small"),
     )
 
 
-def _of_marks(marks: Mapping[int, str]) -> str:
-    steps = ", ".join(f"{step:,}" for step in marks)
-    return f"Dotted upright lines: the recipe changed after step {steps}." if marks else ""
+def _of_changes(changes: Sequence[int]) -> str:
+    steps = ", ".join(f"{step:,}" for step in changes)
+    return f"Dotted upright lines: the recipe changed after step {steps}." if changes else ""
 
 
 def _left_out(zero: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from etils import epath
 
 from babeldraw import files
 from babeldraw.errors import UserError
+from babeldraw.evaluation.reporting.files_of_run import json_of, lines_of, text_of
 from babeldraw.training.watching.panels import Series, parse_records, parse_series
 
 KINDS = {
@@ -122,8 +123,8 @@ def read(name: str, label: str = "") -> Run:
             f"{name} is not a run directory ({what}); give the --model_dir of a `babeldraw train` "
             "run, or a folder of such runs."
         )
-    settings = _json(directory / "settings.json")
-    config = _text(directory / "config.gin")
+    settings = json_of(directory / "settings.json")
+    config = text_of(directory / "config.gin")
     steps = [
         int(each) for each in files.names_in(directory / "checkpoints") or [] if each.isdigit()
     ]
@@ -133,14 +134,14 @@ def read(name: str, label: str = "") -> Run:
         kind=_kind(settings, config),
         settings=settings,
         macros=dict(_MACRO.findall(config)),
-        machine=_json(directory / "machine.json"),
-        manifest=_json(directory / "manifest.json"),
-        starts=_lines(directory / "starts.jsonl"),
+        machine=json_of(directory / "machine.json"),
+        manifest=json_of(directory / "manifest.json"),
+        starts=lines_of(directory / "starts.jsonl"),
         alarms=_alarms(directory),
-        records=parse_records(_text(directory / "metrics.jsonl")),
+        records=parse_records(text_of(directory / "metrics.jsonl")),
         changes=_changes(directory, names, config),
         checkpoint=max(steps, default=None),
-        parameters=_parameters(_text(directory / "model-info.txt")),
+        parameters=_parameters(text_of(directory / "model-info.txt")),
     )
 
 
@@ -198,57 +199,9 @@ def _kind(settings: Mapping[str, Any], config: str) -> str:
     return KINDS.get(re.split(r"[.:]", name)[-1], "run")
 
 
-def own_bytes(directory: epath.Path, name: str) -> bytes | None:
-    """Of a file of the run; None where it is not there, or is a link to a file of somebody else's.
-
-    Raises:
-      UserError: it is there and cannot be read.
-    """
-    path = directory / name
-    if not files.is_remote(directory) and not path.resolve().is_relative_to(directory):
-        return None
-    try:
-        return bytes(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror or error}): give the rights to read it."
-        ) from error
-    except Exception as error:
-        if type(error).__name__ == "NotFoundError":  # TensorFlow's
-            return None
-        raise
-
-
-def _text(path: epath.Path) -> str:
-    return (own_bytes(path.parent, path.name) or b"").decode("utf-8", "replace")
-
-
-def _json(path: epath.Path) -> Mapping[str, Any]:
-    """Of a file that may be missing or damaged: then it says nothing."""
-    try:
-        found = json.loads(_text(path) or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _lines(path: epath.Path) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    for line in _text(path).splitlines():
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):  # such as one that a kill cut short
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return found
-
-
 def _alarms(directory: epath.Path) -> list[Raised]:
     found: dict[str, Raised] = {}
-    for record in _lines(directory / "alarms.jsonl"):
+    for record in lines_of(directory / "alarms.jsonl"):
         kind, message, step = (record.get(name) for name in ("kind", "message", "step"))
         if isinstance(kind, str) and isinstance(message, str) and isinstance(step, int):
             first = found[kind].first if kind in found else step
@@ -259,7 +212,7 @@ def _alarms(directory: epath.Path) -> list[Raised]:
 def _changes(directory: epath.Path, names: Sequence[str], config: str) -> list[Change]:
     matches = [match for match in map(_CHANGED.fullmatch, names) if match]
     older = sorted(matches, key=lambda match: (int(match.group(1)), match.group()))
-    texts = [_text(directory / match.group()) for match in older]
+    texts = [text_of(directory / match.group()) for match in older]
     changes = []
     for match, before, after in zip(older, texts, [*texts[1:], config], strict=False):
         old, new = dict(_MACRO.findall(before)), dict(_MACRO.findall(after))

@@ -24,14 +24,14 @@ def report(runs: Sequence[Run]) -> str:
     Args:
       runs: of one stage or of several, at least one.
     """
-    names = ", ".join(run.label for run in runs)
     if len(runs) == 1:
         (run,) = runs
         stage = findings.TITLES[run.kind]
         title = stage if run.label == run.kind else f"{stage}: {run.label}"
         return page(title, _progress(run), of(runs))
-    stages = [findings.TITLES[kind].lower() for kind in _by_kind(runs)]
-    return page(names, f"{len(runs)} runs: {', '.join(stages)}.", of(runs))
+    names = ", ".join(run.label for run in runs)
+    stages = " and ".join(findings.TITLES[kind].lower() for kind in _by_kind(runs))
+    return page(f"{len(runs)} runs: {stages}", f"{names}.", of(runs))
 
 
 def of(runs: Sequence[Run]) -> list[Section]:
@@ -79,7 +79,8 @@ def _for_each(
 
 def _learned(run: Run) -> Html:
     return join(
-        listing(findings.sentences(run)), listing(map(findings.alarm, run.alarms), "alarms")
+        listing(findings.sentences(run), "findings"),
+        listing(map(findings.alarm, run.alarms), "alarms"),
     )
 
 

@@ -12,8 +12,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from babeldraw import files
+from babeldraw.evaluation.reporting.files_of_run import own_bytes
 from babeldraw.evaluation.reporting.pictures import Shown
-from babeldraw.evaluation.reporting.reading import own_bytes
 
 _SHEET = re.compile(r"([\w-]+)-(\d{6,12})\.png")
 _MOST_PIXELS = 2**26

@@ -59,8 +59,7 @@ a { color: var(--link) } a:focus-visible, [tabindex]:focus-visible, summary:focu
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0;
   max-width: none; margin: 1rem 0 0; font-size: .95rem }
 .small { font-size: .9rem; color: var(--soft) }
-.figures { list-style: none; padding: 0; display: grid; gap: .2rem .9rem; max-width: none;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
+.findings { list-style: none; padding: 0; font-size: 1.08rem } .findings li { margin: .5rem 0 }
 .alarms { list-style: none; margin: 1rem 0; padding: .8rem 1.1rem; border-radius: 10px;
   color: var(--alarm); background: var(--alarm-page); border-left: 4px solid var(--alarm) }
 .gallery, .curves { list-style: none; padding: 0; margin: 1rem 0; max-width: none; display: grid;

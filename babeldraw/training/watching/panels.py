@@ -116,7 +116,8 @@ def parse_records(text: str) -> list[dict[str, Any]]:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int) and "split" in record:
+        step = record.get("step") if isinstance(record, dict) else None
+        if isinstance(step, int) and 0 <= step < 2**53 and "split" in record:
             records.append(record)
     return records
 
@@ -166,7 +167,7 @@ def _lines(
     splits: Mapping[str, Points], metric: str, index: int, label: str, several: bool
 ) -> Iterable[Line]:
     known = list(SPLITS)
-    for split in sorted(splits, key=lambda split: (split not in SPLITS, split == "seen", split)):
+    for split in [*(each for each in known if each in splits), *sorted({*splits} - {*known})]:
         name = SPLITS.get(split, split)
         plain = _bare(metric) in _COMPANIONS
         if plain and split == "seen":

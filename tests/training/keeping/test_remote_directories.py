@@ -13,11 +13,13 @@ import tensorflow as tf
 from etils.epath import backend, gpath
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from babeldraw.cli import main
 from babeldraw.training.watching.curves import write_curves
 from babeldraw.training.watching.metrics import JsonLines
 from babeldraw.training.watching.pictures import write_grid
 from babeldraw.training.watching.profiler import Profiler
 from babeldraw.training.watching.trackers import TensorBoard
+from tests.evaluation.run_files import noise, write_run, write_sheet
 
 
 class Bucket(backend._OsPathBackend):
@@ -64,6 +66,15 @@ def test_metrics_curves_and_pictures(bucket):
     write_grid(remote / "pictures" / "a.png", np.zeros((1, 1, 4, 4, 3), np.uint8))
     assert (here / "curves.png").stat().st_size > 0
     assert (here / "pictures" / "a.png").stat().st_size > 0
+
+
+def test_a_page_about_a_run_that_is_there(bucket):
+    remote, here = bucket
+    run = write_run(here / "run", "text_to_image")
+    write_sheet(run, "samples", 100, noise(1, 2), ("real", "drawn"), [("eval", "a red bird")])
+    assert main.main(["report", str(remote / "run")]) == 0
+    page = (run / "report.html").read_text()
+    assert "<title>Text to image: run</title>" in page and 'alt="drawn: a red bird"' in page
 
 
 def read_events(folder):
