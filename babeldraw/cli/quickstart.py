@@ -1,74 +1,224 @@
-"""`babeldraw quickstart`: the whole pipeline on two CPU cores, and a report of what it learned."""
+"""`babeldraw quickstart`: from pictures to drawn pictures, and a report of what was learned."""
 
 import argparse
 import dataclasses
 import json
+import re
+import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import outputs
+from babeldraw.cli.support import choosing, outputs, pace, stage_recipes
+from babeldraw.cli.support.choosing import TEXT_TO_IMAGE, Chosen
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.machines import load_machine_file, set_environment
 from babeldraw.cli.support.recipes import train_recipe
-from babeldraw.ranges import Seed
+from babeldraw.cli.support.stage_recipes import StageRecipe
+from babeldraw.errors import UserError
+from babeldraw.files import written_whole
+from babeldraw.ranges import Count, Positive, Seed
 
-SUMMARY = "Train both stages on emoji in about five minutes and write report.html."
+if TYPE_CHECKING:
+    from babeldraw.cli.support.runs import Run
+
+SUMMARY = "Train both stages on your pictures, or on emoji, in some minutes; write report.html."
+
+REQUEST = "quickstart.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw quickstart` to `parser`."""
     parser.add_argument(
-        "--output", default="runs/quickstart", metavar="DIR", help="default: %(default)s"
+        "--data",
+        metavar="TASK",
+        help="your pictures, as folder:/my/pictures, or any other task (default: emoji people)",
     )
-    parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
-    parser.add_argument("--seed", type=Numeric(Seed), default=0)
+    parser.add_argument(
+        "--minutes",
+        type=Numeric(Positive),
+        help=f"in all (default: {choosing.MINUTES:.0f}; the emoji have a fixed number of steps)",
+    )
+    parser.add_argument(
+        "--size", type=Numeric(Count), help="side in pixels (default: by machine and pictures)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="default: runs/quickstart, and of your own pictures runs/quickstart-NAME",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="machine file (default: configs/cpu.py or, where JAX sees one, configs/gpu_24gb.py)",
+    )
+    parser.add_argument(
+        "--seed", type=Numeric(Seed), default=0, metavar="N", help="of both stages and the samples"
+    )
     parser.add_argument(
         "--gin.",
         dest="gin_bindings",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="overrides a setting of both stages, as --gin.TRAIN_STEPS=20",
+        help="overrides a setting of the stages that have it, as --gin.TRAIN_STEPS=20",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
-    outputs.check_local(args.output, "--output")
+    output = Path(args.output or _default_output(args.data))
+    outputs.check_local(str(output), "--output")
+    _check_request(args, output)
     began = time.perf_counter()
-    config = load_machine_file(args.config)
-    set_environment(config)
-    output = Path(args.output)
-    directories = {"tokenizer": output / "tokenizer", "text_to_image": output / "text_to_image"}
+    config, accelerated = _machine(args.config)
+    chosen = choosing.choose(args, output, accelerated)
+    print("\n".join(chosen.sentences), flush=True)
+
     seconds = {}
-    for stage, directory in directories.items():
-        print(f"\n=== {stage} -> {directory}", flush=True)
+    for number, recipe in enumerate(chosen.recipes):
+        print(f"\n=== {recipe.stage} -> {recipe.directory}", flush=True)
         stage_began = time.perf_counter()
-        bindings = [f"MODEL_DIR = {str(directory)!r}", f"SEED = {args.seed}", *args.gin_bindings]
-        if stage == "text_to_image":
-            bindings.append(f"TOKENIZER_CHECKPOINT = {str(directories['tokenizer'])!r}")
-        train_recipe([f"gin/runs/quickstart_{stage}.gin"], bindings, config)
-        seconds[stage] = time.perf_counter() - stage_began
+        if not recipe.file.exists():
+            _fix(args, recipe, chosen.seconds[number] if chosen.seconds else None, config)
+        train_recipe([str(recipe.file)], recipe.overrides, config)
+        seconds[recipe.stage] = time.perf_counter() - stage_began
 
     print("\n=== evaluation", flush=True)
+    evaluated = time.perf_counter()
+    results = _evaluate(chosen.recipes, args.seed)
+    seconds["evaluation"] = time.perf_counter() - evaluated
+    seconds["total"] = time.perf_counter() - began
+    _report(args, output, chosen, results, seconds)
+    return 0
+
+
+def _default_output(data: str | None) -> str:
+    if data is None:
+        return "runs/quickstart"
+    name = re.sub(r"[^\w-]+", "-", data.rstrip("/").rpartition("/")[2]).strip("-")
+    return f"runs/quickstart-{name or 'pictures'}"
+
+
+def _check_request(args: argparse.Namespace, output: Path) -> None:
+    """Whether the folder is of the same command; the first time, what that is is kept there.
+
+    Raises:
+      UserError: it is of another one.
+    """
+    asked = {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
+    file = output / REQUEST
+    if file.exists():
+        try:
+            before = json.loads(file.read_bytes())
+        except ValueError as error:
+            raise UserError(f"{file} is damaged ({error}): give another --output.") from error
+        differing = [name for name in asked if asked[name] != before.get(name)]
+        if differing:
+            said = ", ".join(f"--{name} {before.get(name)}" for name in differing)
+            raise UserError(
+                f"{output} was begun with {said}: give the same, or another --output to begin anew."
+            )
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    with written_whole(file) as written:
+        written.write(json.dumps(asked).encode())
+
+
+def _machine(name: str | None) -> tuple[Any, bool]:
+    """What the machine file says, and whether there is a GPU or TPU."""
+    if name is not None:
+        config = load_machine_file(name)
+        set_environment(config)
+    import jax
+
+    accelerated = jax.default_backend() != "cpu"
+    if name is None:  # neither of these has flags that JAX would have to be started with
+        config = load_machine_file("configs/gpu_24gb.py" if accelerated else "configs/cpu.py")
+    return config, accelerated
+
+
+def _fix(args: argparse.Namespace, recipe: StageRecipe, seconds: float | None, config: Any) -> None:
+    """Writes the recipe, with so many steps as fit into `seconds` where none are given."""
+    notes = []
+    given = [o for o in recipe.overrides if o.partition("=")[0].strip() == "TRAIN_STEPS"]
+    settings = dict(recipe.settings)
+    if seconds is not None:
+        if given:
+            steps = int(given[-1].partition("=")[2])
+        else:
+            measured = pace.measure(recipe, config)
+            steps = measured.steps_in(seconds)
+            notes.append(measured.sentence(steps, seconds))
+            print(notes[-1], flush=True)
+        settings |= {
+            "TRAIN_STEPS": steps,
+            "WARMUP_STEPS": min(stage_recipes.value(recipe.base, "WARMUP_STEPS"), steps // 10),
+            "EVAL_EVERY": max(1, -(-steps // pace.LOOKS)),
+        }
+    recipe = dataclasses.replace(recipe, settings=settings)
+    recipe.write(recipe.file, _command(args), notes)
+
+
+def _command(args: argparse.Namespace) -> str:
+    words = ["babeldraw", "quickstart"]
+    for name in ("data", "minutes", "size", "output", "config", "seed"):
+        value = getattr(args, name)
+        if value is not None and (name, value) != ("seed", 0):
+            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join([*words, *(f"--gin.{binding}" for binding in args.gin_bindings)])
+
+
+def _evaluate(recipes: Sequence[StageRecipe], seed: int) -> Any:
     from babeldraw.cli.support.runs import open_run
     from babeldraw.evaluation import quickstart as evaluation
 
-    evaluated = time.perf_counter()
-    opened = open_run(str(directories["text_to_image"]))
-    train, heldout = (
-        dataclasses.replace(opened.train_dataset, split=split).examples()
-        for split in ("train", "heldout_people")
-    )
-    sampler = opened.sampler(cutoff=evaluation.CUTOFF, batch_size=48)
-    results = evaluation.evaluate(sampler, opened.codec(48), train, heldout, args.seed)
-    seconds["evaluation"] = time.perf_counter() - evaluated
-    seconds["total"] = time.perf_counter() - began
+    opened: Run = open_run(str(recipes[-1].directory))
+    assert opened.eval_dataset is not None, "every recipe of the quickstart has one"
+    datasets = opened.train_dataset, opened.eval_dataset
+    train, heldout = (data.examples(evaluation.SCORED) for data in datasets)
+    draws = recipes[-1].stage == TEXT_TO_IMAGE
+    sampler = opened.sampler(cutoff=evaluation.CUTOFF, batch_size=48) if draws else None
+    captions = opened.train_dataset.captions() if draws else ()
+    return evaluation.evaluate(opened.codec(48), sampler, train, heldout, captions, seed)
+
+
+def _report(
+    args: argparse.Namespace, output: Path, chosen: Chosen, results: Any, seconds: dict[str, float]
+) -> None:
+    from babeldraw.evaluation import quickstart as evaluation
+    from babeldraw.evaluation import quickstart_page
+    from babeldraw.evaluation.reporting import document
 
     report = evaluation.summary(results, seconds)
+    directories = [recipe.directory for recipe in chosen.recipes]
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "report.html").write_text(evaluation.page(report, results, directories))
-    evaluation.write_samples(output / "samples.png", results)
+    title = f"Babeldraw quickstart{f': {args.data}' if args.data else ''}"
+    page = quickstart_page.page(title, report, results, directories, chosen.sentences)
+    document.write(output / "report.html", page)
     print(json.dumps(report, indent=2))
-    print(f"\nLook at {output / 'report.html'} and {output / 'samples.png'}")
-    return 0
+    shown = [output / "report.html"]
+    if results.spoken is not None:
+        shown.append(output / "samples.png")
+        quickstart_page.write_samples(shown[-1], results.spoken.heldout, args.seed)
+    print(f"\nLook at {' and '.join(map(str, shown))}")
+    print("\n".join(_next_commands(args, chosen)))
+
+
+def _next_commands(args: argparse.Namespace, chosen: Chosen) -> list[str]:
+    """What to type to draw, and to train on."""
+    last = chosen.recipes[-1]
+    lines = []
+    if last.stage == TEXT_TO_IMAGE:
+        lines.append(
+            f'Draw: babeldraw sample "YOUR TEXT" --checkpoint={last.directory} --cutoff=0.1'
+        )
+    steps = stage_recipes.value(str(last.file), "TRAIN_STEPS")
+    variable = f"BABELDRAW_VOCABULARY={shlex.quote(str(chosen.vocabulary))} "
+    config = f" --config={shlex.quote(args.config)}" if args.config else ""
+    lines.append(
+        f"Train on, to twice the steps: {variable if chosen.vocabulary else ''}babeldraw train "
+        f"--gin_file={shlex.quote(str(last.file))} --gin.TRAIN_STEPS={2 * steps}{config}"
+    )
+    return lines

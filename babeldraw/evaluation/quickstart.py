@@ -1,104 +1,172 @@
-"""What the quickstart learned: reconstruction, sampling of seen and of held-out prompts, a report.
+"""What the quickstart learned: reconstruction, and sampling of seen and of held-out prompts.
 
 Every number is over whole splits or a seeded random draw; no sample is picked.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from pathlib import Path
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Int
 
-from babeldraw.evaluation import report
 from babeldraw.evaluation.retrieval import Gallery, Pictures, top1
 from babeldraw.objectives import losses
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pictures import Sampler
-from babeldraw.training.watching.pictures import write_grid
-
-SEEN_PROMPTS = 192
-"""How many seen prompts are drawn for the score; of the held-out ones, all."""
 
 CUTOFF = 0.1
 """Codes less probable than this share of the best one are not drawn: they show as specks."""
+
+SEEN_PROMPTS = 192
+"""How many seen prompts are drawn for the score."""
+
+HELDOUT_PROMPTS = 192
+"""How many held-out prompts are drawn at most."""
+
+SCORED = 4096
+"""Pictures of a split that are scored at most, the first ones."""
 
 Columns = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """Prompts of one split with one sample each: columns of the split, `samples`, and scores."""
+    """Prompts of one split with one sample each: columns of the split, `samples`, and scores.
+
+    Attributes:
+      concept_top1, cell_top1: see `retrieval.top1`; one's own pictures have captions in the place
+        of concepts, and no styles.
+      known: prompts whose words all stand in captions of training.
+    """
 
     columns: Columns
     samples: np.ndarray
     concept_top1: np.ndarray
     cell_top1: np.ndarray
+    known: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
-class Results:
-    """Everything that the report shows."""
+class Tokenized:
+    """What the first stage learned, on the training split and on pictures held out of it.
+
+    Attributes:
+      token_counts: of each code on the training split.
+      tokens, heldout_tokens: of each picture.
+      reconstructions: some held-out pictures, each with what is left of it.
+    """
 
     psnr: float
     heldout_psnr: float
     token_counts: np.ndarray
+    tokens: np.ndarray
+    heldout_tokens: np.ndarray
+    reconstructions: np.ndarray
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoken:
+    """What the second stage learned.
+
+    Attributes:
+      loss, heldout_loss: nats a token.
+      gap, heldout_gap: by how much the loss is larger where the prompt is not told.
+    """
+
     loss: float
     heldout_loss: float
+    gap: float
+    heldout_gap: float
     seen: Drawn
     heldout: Drawn
-    reconstructions: np.ndarray
-    parameters: Mapping[str, int]
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything that the report shows; `spoken` is missing where no texts were learned."""
+
+    tokenized: Tokenized
+    spoken: Spoken | None
 
 
 def evaluate(
-    sampler: Sampler,
     codec: Codec,
+    sampler: Sampler | None,
     train: Columns,
     heldout: Columns,
+    captions: Iterable[str],
     seed: int,
 ) -> Results:
-    """Scores both stages on the training split and on the cells held out of it.
+    """Scores both stages on the training split and on what is held out of it.
 
     Args:
-      sampler: of the second stage, with `CUTOFF` or another one.
       codec: the first stage.
-      train, heldout: whole splits as `data.pipeline.Dataset.examples` gives them.
+      sampler: of the second stage, if there is one.
+      train, heldout: splits as `data.pipeline.Dataset.examples` gives them.
+      captions: all of training.
     """
-    gallery = Gallery(
-        np.concatenate([train["image"], heldout["image"]]),
-        np.concatenate([train["concept"], heldout["concept"]]),
-        np.concatenate([train["style"], heldout["style"]]),
-    )
-    train_tokens, heldout_tokens = map(codec.encode, (train["image"], heldout["image"]))
-    train_decoded, heldout_decoded = map(codec.decode, (train_tokens, heldout_tokens))
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train["image"]))[:SEEN_PROMPTS]
     shown = rng.permutation(len(heldout["image"]))[:12]
-    codebook_size = codec.model.codebook_size
-    return Results(
-        psnr=psnr(train["image"], train_decoded),
-        heldout_psnr=psnr(heldout["image"], heldout_decoded),
-        token_counts=np.bincount(train_tokens.ravel(), minlength=codebook_size),
-        loss=cross_entropy(sampler, train["text_tokens"], train_tokens),
-        heldout_loss=cross_entropy(sampler, heldout["text_tokens"], heldout_tokens),
-        seen=_draw(sampler, train, chosen, chosen, gallery, seed),
-        heldout=_draw(
-            sampler,
-            heldout,
-            np.arange(len(heldout["image"])),
-            len(train["image"]) + np.arange(len(heldout["image"])),
-            gallery,
-            seed,
-        ),
-        reconstructions=np.stack([heldout["image"][shown], heldout_decoded[shown]], axis=1),
-        parameters={
-            "tokenizer": _count(codec.params),
-            "text_to_image": _count(sampler.params),
-        },
+    tokenized = _tokenized(codec, train["image"], heldout["image"], shown)
+    if sampler is None:
+        return Results(tokenized, None)
+    gallery = Gallery(
+        np.concatenate([train["image"], heldout["image"]]),
+        np.concatenate([_concepts(train), _concepts(heldout)]),
+        np.concatenate([_styles(train), _styles(heldout)]),
     )
+    words = set(itertools.chain.from_iterable(map(_words, captions)))
+    loss, gap = loss_and_gap(sampler, train["text_tokens"], tokenized.tokens)
+    heldout_loss, heldout_gap = loss_and_gap(
+        sampler, heldout["text_tokens"], tokenized.heldout_tokens
+    )
+    asked = np.arange(len(heldout["image"]))
+    if len(asked) > HELDOUT_PROMPTS:
+        asked = np.sort(rng.permutation(asked)[:HELDOUT_PROMPTS])
+    spoken = Spoken(
+        loss,
+        heldout_loss,
+        gap,
+        heldout_gap,
+        seen=_draw(sampler, train, chosen, chosen, gallery, words, seed),
+        heldout=_draw(sampler, heldout, asked, len(train["image"]) + asked, gallery, words, seed),
+        parameters=_count(sampler.params),
+    )
+    return Results(tokenized, spoken)
+
+
+def _tokenized(codec: Codec, train: Pictures, heldout: Pictures, shown: np.ndarray) -> Tokenized:
+    tokens, heldout_tokens = map(codec.encode, (train, heldout))
+    decoded, heldout_decoded = map(codec.decode, (tokens, heldout_tokens))
+    return Tokenized(
+        psnr=psnr(train, decoded),
+        heldout_psnr=psnr(heldout, heldout_decoded),
+        token_counts=np.bincount(tokens.ravel(), minlength=codec.model.codebook_size),
+        tokens=tokens,
+        heldout_tokens=heldout_tokens,
+        reconstructions=np.stack([heldout[shown], heldout_decoded[shown]], axis=1),
+        parameters=_count(codec.params),
+    )
+
+
+def _concepts(split: Columns) -> np.ndarray:
+    """What each picture shows: of one's own pictures the caption says it."""
+    return split["concept"] if "concept" in split else split["caption"]
+
+
+def _styles(split: Columns) -> np.ndarray:
+    return split["style"] if "style" in split else np.zeros(len(split["image"]), np.int32)
+
+
+def _words(caption: str) -> list[str]:
+    return re.findall(r"\w+", caption.lower())
 
 
 def psnr(images: Pictures, decoded: Pictures) -> float:
@@ -107,108 +175,70 @@ def psnr(images: Pictures, decoded: Pictures) -> float:
     return float(-10 * np.log10(np.mean(np.square(error))))
 
 
-def cross_entropy(
+def loss_and_gap(
     sampler: Sampler, text: Int[np.ndarray, "n text"], tokens: Int[np.ndarray, "n tokens"]
-) -> float:
-    """Mean over a split, in nats a token, without dropout."""
+) -> tuple[float, float]:
+    """Means over a split in nats a token, without dropout: the loss, and the prompt gap.
+
+    The gap is by how much the loss is larger with an empty prompt.
+    """
     variables = {"params": jax.device_put(sampler.params)}
 
     @jax.jit
     def loss(text: jax.Array, tokens: jax.Array) -> jax.Array:
         return losses.token_cross_entropy(sampler.model.apply(variables, text, tokens), tokens)
 
-    pairs = list(zip(_parts(text), _parts(tokens), strict=True))
-    return float(sum(len(t) * float(loss(t, i)) for t, i in pairs) / len(text))
+    def mean(text: np.ndarray) -> float:
+        pairs = list(zip(_parts(text), _parts(tokens), strict=True))
+        return float(sum(len(t) * float(loss(t, i)) for t, i in pairs) / len(text))
+
+    with_prompt = mean(text)
+    return with_prompt, mean(np.zeros_like(text)) - with_prompt
 
 
 def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
     """`report.json`. `seconds` are those of each part of this call, and their `total`."""
-    share = results.token_counts / results.token_counts.sum()
+    tokenized, spoken = results.tokenized, results.spoken
+    share = tokenized.token_counts / tokenized.token_counts.sum()
     entropy = -np.sum(share[share > 0] * np.log(share[share > 0]))
-    return {
+    found: dict[str, Any] = {
         "wall_seconds": round(seconds["total"], 1),
         "seconds": {name: round(value, 1) for name, value in seconds.items() if name != "total"},
         "tokenizer": {
-            "psnr": round(results.psnr, 2),
-            "heldout_psnr": round(results.heldout_psnr, 2),
-            "codebook_usage": round(float(np.mean(results.token_counts > 0)), 4),
+            "psnr": round(tokenized.psnr, 2),
+            "heldout_psnr": round(tokenized.heldout_psnr, 2),
+            "codebook_usage": round(float(np.mean(tokenized.token_counts > 0)), 4),
             "perplexity": round(float(np.exp(entropy)), 1),
         },
-        "text_to_image": {
-            "loss": round(results.loss, 4),
-            "heldout_loss": round(results.heldout_loss, 4),
-        },
-        "retrieval": {
-            "train_top1": round(float(results.seen.concept_top1.mean()), 4),
-            "train_cell_top1": round(float(results.seen.cell_top1.mean()), 4),
-            "heldout_top1": round(float(results.heldout.concept_top1.mean()), 4),
-            "heldout_cell_top1": round(float(results.heldout.cell_top1.mean()), 4),
-            "train_prompts": len(results.seen.samples),
-            "heldout_prompts": len(results.heldout.samples),
-        },
-        "parameters": dict(results.parameters),
+        "parameters": {"tokenizer": tokenized.parameters},
     }
+    if spoken is None:
+        return found
+    found["text_to_image"] = {
+        "loss": round(spoken.loss, 4),
+        "heldout_loss": round(spoken.heldout_loss, 4),
+        "prompt_gap": round(spoken.gap, 4),
+        "heldout_prompt_gap": round(spoken.heldout_gap, 4),
+    }
+    known = spoken.heldout.known
+    found["retrieval"] = {
+        "train_top1": _mean(spoken.seen.concept_top1),
+        "train_cell_top1": _mean(spoken.seen.cell_top1),
+        "heldout_top1": _mean(spoken.heldout.concept_top1),
+        "heldout_cell_top1": _mean(spoken.heldout.cell_top1),
+        "train_prompts": len(spoken.seen.samples),
+        "heldout_prompts": len(spoken.heldout.samples),
+        "heldout_prompts_of_seen_words": int(known.sum()),
+    }
+    if known.any():
+        of_seen_words = _mean(spoken.heldout.concept_top1[known])
+        found["retrieval"]["heldout_top1_of_seen_words"] = of_seen_words
+    found["parameters"]["text_to_image"] = spoken.parameters
+    return found
 
 
-def page(summary: Mapping[str, Any], results: Results, model_dirs: Mapping[str, Path]) -> str:
-    """`report.html`."""
-    tokenizer = report.read_metrics(model_dirs["tokenizer"])
-    text_to_image = report.read_metrics(model_dirs["text_to_image"])
-    counts = np.sort(results.token_counts)[::-1]
-    flat: dict[str, Any] = {}
-    for group, values in summary.items():
-        if isinstance(values, Mapping):
-            flat |= {f"{group}.{name}": value for name, value in values.items()}
-        else:
-            flat[group] = values
-    return report.page(
-        "Babeldraw quickstart",
-        [
-            ("Figures", report.table(flat)),
-            (
-                "Prompts never seen in training: real picture, sample",
-                "<p>The role, the gender, the skin tone and the style were each seen, this "
-                "combination of role, gender and tone in no style. One sample a prompt, not "
-                "picked; red: nearest to another real picture.</p>" + _figures(results.heldout, 48),
-            ),
-            ("Prompts seen in training: real picture, sample", _figures(results.seen, 24)),
-            (
-                "Held-out pictures through the tokenizer: real, reconstruction",
-                report.captioned(results.reconstructions, [""] * len(results.reconstructions)),
-            ),
-            (
-                "Curves",
-                report.curve(tokenizer, "psnr", "tokenizer: PSNR (dB)")
-                + report.curve(tokenizer, "perplexity", "tokenizer: codebook perplexity of a batch")
-                + report.curve(text_to_image, "loss", "text to image: nats a token")
-                + report.bars(counts, "codebook use on the training split", "code, by use"),
-            ),
-        ],
-    )
-
-
-def write_samples(path: Path, results: Results, columns: int = 8) -> None:
-    """`samples.png`: held-out prompts, real pictures above their samples, `columns` a row."""
-    rows = []
-    per_style = _spread(results.heldout, columns * 3)
-    for start in range(0, len(per_style), columns):
-        part = per_style[start : start + columns]
-        rows += [results.heldout.columns["image"][part], results.heldout.samples[part]]
-    write_grid(path, np.stack(rows))
-
-
-def _spread(drawn: Drawn, count: int) -> np.ndarray:
-    """Indices of `count` prompts at even distances: all styles and roles of the held-out ones."""
-    return np.linspace(0, len(drawn.samples) - 1, count).astype(int)
-
-
-def _figures(drawn: Drawn, count: int) -> str:
-    indices = _spread(drawn, min(count, len(drawn.samples)))
-    return report.captioned(
-        np.stack([drawn.columns["image"][indices], drawn.samples[indices]], axis=1),
-        [str(caption) for caption in drawn.columns["caption"][indices]],
-        [bool(right) for right in drawn.cell_top1[indices]],
-    )
+def _mean(scores: np.ndarray) -> float:
+    return round(float(scores.mean()), 4)
 
 
 def _draw(
@@ -217,12 +247,14 @@ def _draw(
     rows: np.ndarray,
     gallery_rows: np.ndarray,
     gallery: Gallery,
+    words: Set[str],
     seed: int,
 ) -> Drawn:
     """One sample of each prompt in `rows` of a split; `gallery_rows` are their real pictures."""
     columns = {name: column[rows] for name, column in split.items()}
     samples = sampler(columns["text_tokens"], seed=seed)[:, 0]
-    return Drawn(columns, samples, *top1(samples, gallery_rows, gallery))
+    known = np.array([words >= set(_words(caption)) for caption in columns["caption"]])
+    return Drawn(columns, samples, *top1(samples, gallery_rows, gallery), known)
 
 
 def _parts(array: np.ndarray, size: int = 64) -> list[np.ndarray]:

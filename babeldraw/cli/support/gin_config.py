@@ -20,6 +20,10 @@ from babeldraw.cli.support import paths
 from babeldraw.errors import UserError
 
 
+class UnknownMacro(UserError):
+    """A binding names a macro that no file has."""
+
+
 def add_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds the three gin arguments to `parser`."""
     parser.add_argument(
@@ -182,7 +186,7 @@ def _check_macro(binding: str, known: set[str]) -> None:
     if re.fullmatch(r"\w+", name) and name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {close[0]}?" if close else f"they have {', '.join(sorted(known))}"
-        raise UserError(f"--gin.{name}: no gin file defines or uses the macro {name}; {advice}")
+        raise UnknownMacro(f"--gin.{name}: no gin file defines or uses the macro {name}; {advice}")
 
 
 def _with_import(binding: str, imports: dict[str, str]) -> str:

@@ -1,0 +1,91 @@
+"""The rungs: which recipe `babeldraw quickstart` takes for a machine, minutes and pictures.
+
+What a rung trains stands in gin/rungs/RUNG_STAGE.gin; here is how it is chosen. See docs/rungs.md.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from babeldraw.errors import UserError
+
+STAGES = ("tokenizer", "text_to_image")
+NO_TEXT = 16
+"""Tokens of a text where there are none: the data pipeline wants a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One recipe of both stages.
+
+    Attributes:
+      name: gin/rungs/NAME_tokenizer.gin and gin/rungs/NAME_text_to_image.gin.
+      accelerated: whether it is for a GPU or TPU.
+      from_minutes: it is taken where there is at least so much time.
+      size: of the pictures by default, in pixels.
+      patches: size -> side of a token's patch, in pixels, of the sizes that it can have.
+      shares: of the minutes, for each of `STAGES`; the rest is for drawing and scoring.
+    """
+
+    name: str
+    accelerated: bool
+    from_minutes: float
+    size: int
+    patches: Mapping[int, int]
+    shares: tuple[float, float] = (0.5, 0.4)
+
+    def recipe(self, stage: str) -> str:
+        """The gin file of a stage."""
+        return f"gin/rungs/{self.name}_{stage}.gin"
+
+
+RUNGS = (
+    Rung("cpu", False, 0, 64, {32: 4, 64: 4, 128: 8}),
+    Rung("evening", False, 120, 64, {32: 4, 64: 4, 128: 8}),
+    Rung("gpu_hour", True, 0, 128, {64: 4, 128: 8}),
+    Rung("gpu_day", True, 360, 256, {128: 8, 256: 16}),
+)
+"""By time, for each kind of machine."""
+
+
+def choose_rung(accelerated: bool, minutes: float) -> Rung:
+    """The last one that the time is enough for."""
+    fit = [r for r in RUNGS if r.accelerated == accelerated and r.from_minutes <= minutes]
+    return fit[-1]
+
+
+def choose_size(rung: Rung, side: float, asked: int | None) -> int:
+    """The side of the squares to train on, in pixels.
+
+    Args:
+      side: the median of the pictures' shorter sides: they are not enlarged where that can be.
+      asked: by the user.
+
+    Raises:
+      UserError: the rung has no such size.
+    """
+    if asked is None:
+        least = min(rung.patches)
+        return max(s for s in rung.patches if s <= max(least, min(rung.size, side)))
+    if asked not in rung.patches:
+        sizes = ", ".join(map(str, rung.patches))
+        raise UserError(f"--size is {asked}; the rung {rung.name} has {sizes}: give one of these.")
+    return asked
+
+
+def choose_codes(codes: int, pictures: int, tokens: int) -> int:
+    """The rung's `codes`, halved until the set has 64 tokens for each to be learned by.
+
+    Args:
+      pictures: to train on.
+      tokens: of a picture.
+    """
+    while codes > 64 and pictures * tokens < 64 * codes:
+        codes //= 2
+    return codes
+
+
+def choose_batch(batch: int, train: int, held_out: int) -> int:
+    """The rung's `batch`, halved until both splits fill one."""
+    while batch > min(train, held_out):
+        batch //= 2
+    return batch

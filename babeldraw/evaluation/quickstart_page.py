@@ -1,0 +1,106 @@
+"""The page and the sheet that show what the quickstart learned."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from babeldraw.evaluation.quickstart import Drawn, Results
+from babeldraw.evaluation.reporting import document, reading, sections
+from babeldraw.evaluation.reporting.document import Section, join, listing, paragraph
+from babeldraw.evaluation.reporting.pictures import Shown, gallery
+from babeldraw.training.watching.pictures import write_grid
+
+SHOWN_HELDOUT, SHOWN_SEEN = 48, 24
+
+
+def page(
+    title: str,
+    summary: Mapping[str, Any],
+    results: Results,
+    model_dirs: Sequence[Path],
+    chosen: Sequence[str],
+) -> str:
+    """`report.html`.
+
+    Args:
+      summary: of `quickstart.summary`.
+      model_dirs: the runs, in the order of the stages.
+      chosen: sentences on what was chosen, and why.
+    """
+    lead = f"Trained, drawn and scored in {summary['wall_seconds'] / 60:.1f} minutes."
+    found = []
+    if results.spoken is not None:
+        found = [
+            Section(
+                "Prompts never seen in training", _drawn(results.spoken.heldout, SHOWN_HELDOUT)
+            ),
+            Section("Prompts seen in training", _drawn(results.spoken.seen, SHOWN_SEEN)),
+        ]
+    rebuilt = [
+        Shown("", [("real", real), ("rebuilt", made)])
+        for real, made in results.tokenized.reconstructions
+    ]
+    found.append(Section("Held-out pictures through the tokenizer", gallery(rebuilt)))
+    found.append(Section("What was learned", listing(sentences(summary))))
+    if chosen:
+        found.append(Section("What was chosen", listing(chosen)))
+    runs = [reading.read(str(directory)) for directory in model_dirs]
+    return document.page(title, lead, [*found, *sections.of(runs)])
+
+
+def sentences(summary: Mapping[str, Any]) -> list[str]:
+    """What report.json says, with units."""
+    tokenizer = summary["tokenizer"]
+    said = [
+        f"The tokenizer gives training pictures back at {tokenizer['psnr']:.1f} dB and held-out "
+        f"ones at {tokenizer['heldout_psnr']:.1f} dB (PSNR: more is better); "
+        f"{tokenizer['codebook_usage']:.0%} of its codes are in use."
+    ]
+    if "retrieval" not in summary:
+        return [*said, "No texts were learned: the pictures have no captions."]
+    right, losses = summary["retrieval"], summary["text_to_image"]
+    said += [
+        f"The real picture nearest to a sample is the one that the prompt describes for "
+        f"{right['train_top1']:.0%} of {right['train_prompts']} seen prompts and for "
+        f"{right['heldout_top1']:.0%} of {right['heldout_prompts']} held-out ones.",
+        f"The prompt gap, by which the loss grows where the prompt is not told, is "
+        f"{losses['prompt_gap']:.2f} nats a token on training pictures and "
+        f"{losses['heldout_prompt_gap']:.2f} on held-out ones; near 0 prompts are ignored.",
+    ]
+    if "heldout_top1_of_seen_words" in right:
+        said.append(
+            f"{right['heldout_prompts_of_seen_words']} of the held-out prompts have only words "
+            f"that training had, too: of these {right['heldout_top1_of_seen_words']:.0%} are right."
+        )
+    return said
+
+
+def write_samples(path: Path, drawn: Drawn, seed: int, columns: int = 8, most: int = 24) -> None:
+    """A sheet of at most `most` prompts: real picture, sample, prompt, `columns` a row.
+
+    The file says what draws the samples again: `prompts`, `seed` and `settings`.
+    """
+    count = min(most, len(drawn.samples))
+    columns = min(columns, count)
+    shown = _spread(drawn, count // columns * columns)
+    pairs = np.stack([drawn.columns["image"][shown], drawn.samples[shown]], axis=1)
+    prompts = [str(caption) for caption in drawn.columns["caption"][shown]]
+    settings = {"guidance_weight": 1.0, "temperature": 1.0, "cutoff": CUTOFF}
+    said = {"prompts": json.dumps(prompts), "seed": str(seed), "settings": json.dumps(settings)}
+    write_captioned(path, pairs[:, :, None], prompts, columns=columns, said=said)
+
+
+def _spread(drawn: Drawn, count: int) -> np.ndarray:
+    """Indices of `count` prompts at even distances: all styles and roles of the held-out ones."""
+    return np.linspace(0, len(drawn.samples) - 1, count).astype(int)
+
+
+def _drawn(drawn: Drawn, most: int) -> document.Html:
+    shown = []
+    for index in _spread(drawn, min(most, len(drawn.samples))):
+        pair = [("real", drawn.columns["image"][index]), ("drawn", drawn.samples[index])]
+        mark = "" if drawn.cell_top1[index] else "Nearest to another real picture."
+        shown.append(Shown(str(drawn.columns["caption"][index]), pair, mark))
+    return join(paragraph("One sample a prompt, none picked."), gallery(shown))
