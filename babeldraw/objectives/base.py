@@ -8,7 +8,7 @@ gradient and no optimizer state.
 import abc
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import jax
@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops
+from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import is_box, layer_axes
 from babeldraw.sampling.codec import Codec
@@ -140,14 +141,22 @@ class Objective(abc.ABC):
         """What is reported of `evaluate`, from its means over all held-out batches."""
         return {name: float(value) for name, value in means.items()}
 
-    def alarms(self, values: Mapping[str, float]) -> list[str]:
-        """Sentences on what is wrong with the run, given what `summarize` said."""
+    def alarms(self, history: History, plan: Plan) -> list[Alarm]:
+        """What is wrong with the run after an evaluation, by all that was recorded until then."""
+        return []
+
+    def alarms_of_data(self, plan: Plan, captions: Sequence[str]) -> list[Alarm]:
+        """What is wrong before the first step; `captions` are some of the training pictures'."""
         return []
 
     def pictures(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Sheets:
-        """What to look at of the batch. Traceable."""
+        """What to look at of the batch, which has few rows. Traceable."""
+        return {}
+
+    def sheet_columns(self) -> Mapping[str, Sequence[str]]:
+        """Sheet of `pictures` -> what its columns show, for who reads it."""
         return {}
 
     # What planning, sampling and the commands ask of a training stage. A new stage answers here,

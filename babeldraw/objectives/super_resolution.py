@@ -1,7 +1,7 @@
 """After stage 2: train a network that enlarges what the tokenizer reconstructs (the patent)."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -154,5 +154,8 @@ class SuperResolution(PictureMaker):
         return {"enlargements": jnp.round(sheet * 255).astype(jnp.uint8)}
 
     def _enlarge(self, params: Params, small: Images) -> Float[Array, "batch height2 width2 3"]:
+    def sheet_columns(self) -> Mapping[str, Sequence[str]]:
+        return {"enlargements": ("real", "enlarged evenly", "enlarged", "difference")}
+
         large: jax.Array = self.model.apply({"params": params}, small)
         return large

@@ -1,9 +1,11 @@
 """Stage 2: predict the tokens of a picture from its caption."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,8 @@ from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.flops import Flops, text_to_image_flops
 from babeldraw.models.token_identity import token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives import losses
+from babeldraw.objectives import alarms, losses
+from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.objectives.average import averaged, followers, with_average
 from babeldraw.objectives.base import (
     Batch,
@@ -24,12 +27,14 @@ from babeldraw.objectives.base import (
     Objective,
     Params,
     Player,
+    Sheets,
     check_text_tokens,
 )
 from babeldraw.optimizers.config import OptimizerConfig
-from babeldraw.parallel.rules import unbox
+from babeldraw.parallel.rules import INFERENCE_RULES, in_sequence, unbox
 from babeldraw.ranges import Share, ShareBelowOne
-from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.codec import Codec, decode_pictures
+from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
 
 NAME = "text_to_image"
@@ -200,10 +205,7 @@ class TextToImage(Objective):
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
     ) -> Metrics:
-        """Cross-entropy without dropout, with the prompt and with the unconditional one.
-
-        The gap between the two says how much of the picture is read from the text.
-        """
+        """Cross-entropy without dropout, with the prompt and with the unconditional one."""
         tokens = self.image_tokens(constants, batch)
         variables = {"params": averaged(params, NAME)}
         text = batch["text_tokens"]
@@ -213,3 +215,51 @@ class TextToImage(Objective):
             network.apply(variables, jnp.zeros_like(text), tokens), tokens
         )
         return {"loss": with_prompt, "loss_without_prompt": without}
+
+    def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """With `prompt_gap`: how many nats a token the prompt is worth.
+
+        The loss without the prompt minus the loss with it: near 0 where prompts are not read.
+        """
+        values = super().summarize(means)
+        return values | {"prompt_gap": values["loss_without_prompt"] - values["loss"]}
+
+    def alarms(self, history: History, plan: Plan) -> list[Alarm]:
+        return [
+            *alarms.prompts_unread(history, plan),
+            *alarms.memorised(history, "loss", rises=False),
+        ]
+
+    def alarms_of_data(self, plan: Plan, captions: Sequence[str]) -> list[Alarm]:
+        boxes = unbox(self.abstract_params[NAME])
+        parameters = sum(math.prod(array.shape) for array in jax.tree.leaves(boxes))
+        return [
+            *alarms.set_too_small(plan, parameters, self.model.num_tokens),
+            *alarms.captions_alike(captions),
+        ]
+
+    def pictures(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Sheets:
+        """`samples`: the picture of each prompt, what its tokens hold of it, and what is drawn.
+
+        Drawn as `babeldraw sample` draws without settings, in the fewest steps that the model's
+        inputs allow. Where batches bring tokens, there is no first column.
+        """
+        boxes = self.abstract_params[NAME]
+        trained = in_sequence(averaged(params, NAME), boxes)
+        # A row's place keys its noise, whatever the number of rows.
+        keys = example_keys(key, batch["text_tokens"].shape[0])
+        with nn.logical_axis_rules(INFERENCE_RULES):
+            drawn, _ = generate_tokens(self.model, trained, batch["text_tokens"], keys)
+            columns = [
+                decode_pictures(self.tokenizer, constants["tokenizer"], tokens)
+                for tokens in (self.image_tokens(constants, batch), drawn)
+            ]
+        if "image" in batch:
+            columns.insert(0, batch["image"])
+        return {"samples": jnp.stack(columns, axis=1)}
+
+    def sheet_columns(self) -> Mapping[str, Sequence[str]]:
+        real = () if self.tokens_beforehand else ("real",)
+        return {"samples": (*real, "rebuilt", "drawn")}

@@ -1,7 +1,7 @@
 """Stage 1: train ViT-VQGAN to rebuild pictures from its own tokens."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int, Key
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops, tokenizer_flops
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.objectives import codebook, losses
+from babeldraw.objectives import alarms, codebook, losses
+from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.objectives.average import averaged, followers, moving_average, with_average
 from babeldraw.objectives.base import (
     Batch,
@@ -45,7 +46,8 @@ class Tokenizer(PictureMaker):
         the tokenizer then take; 0: off.
       revive_every: steps between revivals of codes whose share of the tokens has fallen below a
         tenth of an equal share; 0: off, as in the patent.
-      usage_alarm: evaluation warns when a smaller share of the codes is in use.
+      usage_alarm: evaluations warn when a smaller share of the codes is in use, but for the first
+        fifth of a run; 0: never.
     """
 
     model: ViTVQGAN
@@ -55,7 +57,7 @@ class Tokenizer(PictureMaker):
     commitment_weight: Weight = 0.25
     ema_decay: ShareBelowOne = 0.0
     revive_every: Whole = 0
-    usage_alarm: Share = 0.25
+    usage_alarm: Share = 0.4
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,14 +161,12 @@ class Tokenizer(PictureMaker):
             **{name: float(value) for name, value in rest.items()},
         }
 
-    def alarms(self, values: Mapping[str, float]) -> list[str]:
-        usage = values["codebook_usage"]
-        if usage >= self.usage_alarm:
-            return []
+    def alarms(self, history: History, plan: Plan) -> list[Alarm]:
         return [
-            f"only {usage:.1%} of the {self.model.codebook_size} codes are in use (alarm below "
-            f"{self.usage_alarm:.0%}): lower code_dim, the learning rate or the codebook, or set "
-            "REVIVE_EVERY"
+            *alarms.codes_unused(
+                history, plan, self.usage_alarm, self.model.codebook_size, self.revive_every
+            ),
+            *alarms.memorised(history, "psnr", rises=True),
         ]
 
     def after_step(
@@ -211,6 +211,9 @@ class Tokenizer(PictureMaker):
         return {"reconstructions": jnp.round(sheet * 255).astype(jnp.uint8)}
 
     def _terms(
+    def sheet_columns(self) -> Mapping[str, Sequence[str]]:
+        return {"reconstructions": ("real", "rebuilt", "difference")}
+
         self,
         images: Images,
         output: Float[Array, "batch height width channels"],

@@ -164,6 +164,19 @@ def layer_axes(variable: Any) -> int:
     return sum(axis in ("layers", "rounds", "stages") for axis in logical_axes(variable))
 
 
+def in_sequence(params: Any, boxes: Any) -> Any:
+    """Parameters as one device runs them: rounds and stages of a pipelined stack are its layers.
+
+    Args:
+      boxes: the same parameters in the boxes that hold the names of their axes. Traceable.
+    """
+
+    def flat(box: Any, array: Array) -> Array:
+        return array.reshape(-1, *array.shape[2:]) if layer_axes(box) == 2 else array
+
+    return jax.tree.map(flat, boxes, params, is_leaf=is_box)
+
+
 def is_box(leaf: Any) -> bool:
     """Whether it is a variable in the box that holds its names."""
     return isinstance(leaf, nn.Partitioned)

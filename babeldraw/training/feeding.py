@@ -1,7 +1,10 @@
 """Batches on their way from a dataset to the step."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
+from jaxtyping import Int
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
@@ -48,3 +51,14 @@ def name_examples(dataset: BatchSource, layout: BatchLayout, step: int) -> str:
     share = layout.share
     ids = example_ids(step - 1, process_index=share.index, process_count=share.count)
     return f" (its examples are {', '.join(ids)})"
+
+
+def text_reader(dataset: BatchSource) -> Callable[[np.ndarray], str]:
+    """What gives the text of text tokens; numbers where the dataset has no vocabulary."""
+    vocabulary = getattr(dataset, "vocabulary", None)
+
+    def read(tokens: Int[np.ndarray, " length"]) -> str:
+        ids = tokens[tokens != 0].tolist()
+        return " ".join(map(str, ids)) if vocabulary is None else str(vocabulary.decode(ids))
+
+    return read

@@ -33,6 +33,8 @@ from babeldraw.training.stopping import Interrupted, StopRequest
 from babeldraw.training.watching import hooks as hooks_lib
 from babeldraw.training.watching.hooks import BatchSource
 from babeldraw.training.watching.hosts import SlowestHost
+from babeldraw.training.watching.looked import Looked
+from babeldraw.training.watching.looks import make_looks
 from babeldraw.training.watching.metrics import Writer
 from babeldraw.training.watching.profiler import Profiler
 from babeldraw.training.watching.watchdog import Watchdog
@@ -77,9 +79,9 @@ def train(
       eval_dataset: held-out batches, for evaluation and pictures.
       seed: of the parameters and of every step's randomness.
       log_every: steps between log lines; their values are means over those steps.
-      eval_every: steps between evaluations; 0 for none.
-      eval_batches: how many batches of `eval_dataset` are evaluated, always the same.
-      pictures_every: steps between picture sheets; 0 for none.
+      eval_every: steps between evaluations (with alarms), if there is `eval_dataset`; 0 for none.
+      eval_batches: how many batches of each dataset are evaluated, always the same.
+      pictures_every: steps between sheets of pictures (see watching/looks.py); 0 for none.
       max_skipped_steps: the run stops when so many steps in a row had a loss or gradient that is
         not finite. In such a step the player whose it is does not move; they are counted.
       profile_steps: the first and the last step of a trace, as "10:15"; see watching/profiler.py.
@@ -170,13 +172,7 @@ def train(
 
         # 6. What is written, and when.
         write_run_files(directory, config_text, machine, variables, mesh, start)
-        write = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
-        shown = eval_dataset or train_dataset
-        batches_shown = hooks_lib.FixedBatches(
-            shown, eval_batches, batch_layout(objective, shown.batch_size, mesh)
-        )
-        if eval_dataset is not None:
-            batches_shown.load()
+        write, show = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
         window = MetricWindow(
             names,
             max_skipped_in_a_row=max_skipped_steps,
@@ -195,12 +191,14 @@ def train(
                 flops.model(train_dataset.batch_size) / peak if flops and peak else None,
             )
         ]
-        held_out = hooks_lib.HeldOut(objective, constants, batches_shown, seed, replicated(mesh))
-        looks: list[hooks_lib.Hook] = []
-        if eval_dataset is not None:
-            looks.append(hooks_lib.Evaluate(eval_every, held_out, write))
-            looks.append(hooks_lib.PlotCurves(eval_every, directory))
-        looks.append(hooks_lib.SavePictures(pictures_every, held_out, directory / "pictures"))
+        looks = make_looks(
+            Looked.at(objective, constants, train_dataset, eval_dataset, eval_batches, seed, mesh),
+            directory,
+            (eval_every, pictures_every),
+            (start, train_steps),
+            write,
+            show,
+        )
         hooks += looks
         every = machine.checkpoint_every or train_steps
         save = hooks_lib.SaveCheckpoint(every, checkpoints, window, train_steps)

@@ -56,7 +56,7 @@ def test_the_run_directories_explain_themselves(output):
         assert (directory / "model-info.txt").is_file()
         lines = (directory / "metrics.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines]
-        assert {record["split"] for record in records} == {"train", "eval"}
+        assert {record["split"] for record in records} == {"train", "eval", "seen"}
         assert records[-1]["step"] == STEPS
 
 

@@ -111,6 +111,26 @@ def test_emoji_tokenizer_recipe_builds():
 
 def test_decoder_finetune_recipe_builds():
     files = ("runs/decoder_finetune", "tokenizers/small_large", "tasks/coco")
+    "coca": ("models/coca_base", "tasks/coco"),
+    "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
+    "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
+    "text_to_image": ("models/350m", "tokenizers/small_small", "tasks/coco"),
+    "tokenizer": ("tokenizers/small_small", "tasks/coco"),
+}
+RUNS = sorted(path.stem for path in (Path(train.__file__).parents[2] / "gin/runs").glob("*.gin"))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
+    files = (f"runs/{run}", *PARTS.get(run, ()))
+    set_here = ("LEARNING_RATE = 0.125", "WARMUP_STEPS = 7", "EMA_DECAY = 0.75")
+    end = "FINAL_RATIO = 0.5" if run == "text_to_image" else "FINAL_LEARNING_RATE = 0.0625"
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", *set_here, end)
+    schedule = built.optimizer.learning_rate
+    assert (schedule.peak, schedule.warmup_steps, built.ema_decay) == (0.125, 7, 0.75)
+    assert 0.0625 in (getattr(schedule, "final", 0), getattr(schedule, "final_ratio", 0) / 8)
+
+
     built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "EMA_DECAY = 0.99")
     params = jax.eval_shape(built.init, jax.random.key(0))
     assert set(params) == {"tokenizer", "discriminator", "tokenizer_ema"}

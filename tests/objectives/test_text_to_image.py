@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,8 @@ from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
 from babeldraw.objectives.text_to_image import DROPOUT, TOKEN_NOISE
+from babeldraw.sampling.codec import decode_pictures
+from babeldraw.sampling.generate import generate_tokens
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
@@ -91,6 +94,39 @@ def test_evaluation_is_without_dropout_and_shows_what_the_prompt_gives():
     ):
         expected = float(loss_without_dropout(text, TOKENS))
         assert float(metrics[name]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_prompt_gap_is_what_the_prompt_is_worth():
+    values = OBJECTIVE.summarize({"loss": np.float32(2.5), "loss_without_prompt": np.float32(2.75)})
+    assert values == {"loss": 2.5, "loss_without_prompt": 2.75, "prompt_gap": 0.25}
+
+
+def test_samples_are_drawn_with_the_average_beside_the_real_pictures():
+    average = {"text_to_image": jax.tree.map(jnp.zeros_like, PARAMS), "text_to_image_ema": PARAMS}
+    objective = dataclasses.replace(OBJECTIVE, ema_decay=0.9)
+    draw = tiny.jit(objective.pictures)
+    sheet = np.asarray(draw(average, CONSTANTS, BATCH, KEY)["samples"])
+    assert objective.sheet_columns() == {"samples": ("real", "rebuilt", "drawn")}
+    np.testing.assert_array_equal(sheet[:, 0], BATCH["image"])
+
+    keys = example_keys(KEY, 4)
+    tokens, _ = tiny.jit(functools.partial(generate_tokens, OBJECTIVE.model))(
+        PARAMS, BATCH["text_tokens"], keys
+    )
+    decode = tiny.jit(functools.partial(decode_pictures, OBJECTIVE.tokenizer))
+    for column, expected in ((1, TOKENS), (2, tokens)):
+        np.testing.assert_array_equal(
+            sheet[:, column], decode(CONSTANTS["tokenizer"], jnp.asarray(expected))
+        )
+    assert (sheet[:, 1] != sheet[:, 2]).any()
+
+
+def test_samples_of_tokens_made_beforehand_have_no_real_picture():
+    objective = dataclasses.replace(OBJECTIVE, tokens_beforehand=True)
+    encoded = {"text_tokens": BATCH["text_tokens"], "image_tokens": TOKENS}
+    drawn = jax.eval_shape(objective.pictures, {"text_to_image": PARAMS}, CONSTANTS, encoded, KEY)
+    assert drawn["samples"].shape[1] == 2
+    assert objective.sheet_columns() == {"samples": ("rebuilt", "drawn")}
 
 
 def test_token_noise_corrupts_what_the_decoder_reads_and_not_what_it_predicts():

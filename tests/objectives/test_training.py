@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from babeldraw.training.keeping.checkpoints import load_params
 from babeldraw.training.loop import train
@@ -12,7 +13,7 @@ from tests.objectives import tiny_runs
 pytestmark = pytest.mark.slow  # compiling; tests/training has the same of small objectives
 
 
-def run(objective, model_dir, train_steps, *, devices=1, **machine):
+def run(objective, model_dir, train_steps, *, devices=1, pictures_every=0, **machine):
     losses = {}
 
     def record(step, split, values):
@@ -25,6 +26,7 @@ def run(objective, model_dir, train_steps, *, devices=1, **machine):
         train_steps=train_steps,
         machine=Machine(**({"checkpoint_every": 0} | machine)),
         log_every=1,
+        pictures_every=pictures_every,
         on_metrics=record,
         devices=jax.devices()[:devices],
     )
@@ -80,6 +82,20 @@ def test_every_layout_trains_alike_and_goes_on_from_every_other(layout, sequenti
         # int8: a moment that falls on the other side of a step of its scale moves on from there.
         for step, loss in expected.items():
             assert losses[step] == pytest.approx(loss, rel=1e-6 if step < 3 else 1e-5)
+
+
+def samples(model_dir, step):
+    return np.asarray(Image.open(model_dir / "pictures" / f"samples-{step:06d}.png"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_draws_the_same_samples(layout, tmp_path):
+    for name, machine in (("one", {}), ("there", {"devices": 8} | LAYOUTS[layout])):
+        run(tiny_runs.text_to_image(**DEEP), tmp_path / name, 1, pictures_every=1, **machine)
+    one, there = samples(tmp_path / "one", 1), samples(tmp_path / "there", 1)
+    assert one.std() > 20
+    # A draw that was as good as another may fall otherwise.
+    assert (one == there).mean() > 0.98
 
 
 def test_parameters_are_read_as_stacks_of_layers_whatever_layout_wrote_them(sequential, tmp_path):

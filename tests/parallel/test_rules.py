@@ -78,3 +78,14 @@ def test_unbox_and_names():
     assert all(isinstance(leaf, jax.Array) for leaf in plain.values())
     assert rules.logical_axes(boxed["a"]) == ("embed",)
     assert rules.logical_axes(boxed["b"]) == ()
+
+
+def test_a_pipelined_stack_is_put_in_sequence():
+    boxes = {
+        "stack": nn.Partitioned(jnp.zeros((2, 3, 5)), ("rounds", "stages", "embed")),
+        "rest": nn.Partitioned(jnp.zeros((2, 5)), ("layers", "embed")),
+    }
+    params = {"stack": jnp.arange(30.0).reshape(2, 3, 5), "rest": jnp.ones((2, 5))}
+    flat = rules.in_sequence(params, boxes)
+    assert (flat["stack"] == jnp.arange(30.0).reshape(6, 5)).all()
+    assert flat["rest"].shape == (2, 5)

@@ -132,9 +132,12 @@ def test_run_directory_explains_itself(run, tmp_path):
     assert sorted(path.name for path in (directory / "pictures").iterdir()) == [
         "rows-000002.png",
         "rows-000004.png",
+        "rows.json",
     ]
     assert list((directory / "tensorboard").iterdir())
-    assert [step for step, split, _ in records if split == "eval"] == [2, 4]
+    assert [(step, split) for step, split, _ in records if split != "train"] == [
+        (step, split) for step in (2, 4) for split in ("eval", "seen")
+    ]
 
 
 def test_the_recipe_of_the_steps_before_is_kept(run, tmp_path, capsys):

@@ -69,7 +69,7 @@ class Data(ToyDataset):
 
 
 class Shown(Toy):
-    def alarms(self, values):
+    def alarms(self, history, plan):
         hang()
 
 

@@ -1,13 +1,15 @@
 """The files by which a run directory explains itself. Process 0 alone writes them."""
 
 import jax
+import numpy as np
 from etils import epath
 from jax.sharding import Mesh
+from jaxtyping import UInt8
 
 from babeldraw.training.keeping.model_info import model_info
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable
-from babeldraw.training.watching.metrics import JsonLines, Terminal, Writer
+from babeldraw.training.watching.metrics import JsonLines, PictureWriter, Terminal, Writer
 from babeldraw.training.watching.trackers import TensorBoard, WeightsAndBiases
 
 
@@ -38,21 +40,26 @@ def open_metrics(
     train_steps: int,
     on_metrics: Writer | None,
     wandb_project: str = "",
-) -> Writer:
-    """One writer to the terminal, metrics.jsonl, TensorBoard, W&B if asked for, and `on_metrics`.
+) -> tuple[Writer, PictureWriter]:
+    """Writers to all there is: of metrics and of pictures.
+
+    Metrics go to the terminal, metrics.jsonl, TensorBoard, W&B if asked for, and `on_metrics`;
+    pictures to TensorBoard and W&B.
 
     Raises:
       UserError: W&B is asked for and not installed.
     """
     writers: list[Writer] = []
+    trackers: list[TensorBoard | WeightsAndBiases] = []
     if jax.process_index() == 0:
+        trackers.append(TensorBoard(directory / "tensorboard", start_step))
+        if wandb_project:
+            trackers.append(WeightsAndBiases(wandb_project, directory))
         writers = [
             Terminal(train_steps),
             JsonLines(directory / "metrics.jsonl", start_step),
-            TensorBoard(directory / "tensorboard", start_step),
+            *trackers,
         ]
-        if wandb_project:
-            writers.append(WeightsAndBiases(wandb_project, directory))
         if on_metrics is not None:
             writers.append(on_metrics)
 
@@ -60,7 +67,11 @@ def open_metrics(
         for writer in writers:
             writer(step, split, values)
 
-    return write
+    def show(step: int, name: str, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        for tracker in trackers:
+            tracker.picture(step, name, picture)
+
+    return write, show
 
 
 def _keep_other_recipe(directory: epath.Path, config_text: str, start_step: int) -> None:

@@ -3,14 +3,20 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 from etils import epath
+from jaxtyping import UInt8
 
 from babeldraw.files import is_remote
 
 Writer = Callable[[int, str, dict[str, float]], None]
-"""`writer(step, split, values)`; `split` is `train` or `eval`."""
+"""`writer(step, split, values)`; `split` is `train`, `eval` (held out) or `seen`."""
+
+PictureWriter = Callable[[int, str, UInt8[np.ndarray, "height width 3"]], None]
+"""`writer(step, name, picture)`."""
 
 
 class Terminal:
@@ -74,26 +80,34 @@ class JsonLines:
 
     def __init__(self, path: epath.Path, start_step: int) -> None:
         self._path = path
-        self._remote = is_remote(path)
-        if path.exists():
-            lines = path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= start_step]
-            if kept != lines:  # Under another name first: a kill here must not lose the history.
-                other = path.parent / f"{path.name}.new"
-                other.write_text("".join(line + "\n" for line in kept))
-                other.replace(path)
+        keep_until(path, start_step)
 
     def __call__(self, step: int, split: str, values: dict[str, float]) -> None:
         """Appends the record."""
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        record = {"step": step, "split": split, "time": round(time.time(), 3), **finite}
-        line = json.dumps(record) + "\n"
-        if self._remote:  # An object has no end to write to: some clients would replace it by this.
-            before = self._path.read_text() if self._path.exists() else ""
-            self._path.write_text(before + line)
-        else:
-            with self._path.open("a") as file:
-                file.write(line)
+        append(self._path, {"step": step, "split": split, "time": round(time.time(), 3), **finite})
+
+
+def append(path: epath.Path, record: Mapping[str, Any]) -> None:
+    """Adds a line to a file of JSON objects, which need not be there."""
+    line = json.dumps(record) + "\n"
+    if is_remote(path):  # An object has no end to write to: some clients would replace it by this.
+        before = path.read_text() if path.exists() else ""
+        path.write_text(before + line)
+    else:
+        with path.open("a") as file:
+            file.write(line)
+
+
+def keep_until(path: epath.Path, start_step: int) -> None:
+    """Drops the records of later steps from a file of JSON objects, which need not be there."""
+    if path.exists():
+        lines = path.read_text().splitlines()
+        kept = [line for line in lines if _step_of(line) <= start_step]
+        if kept != lines:  # Under another name first: a kill here must not lose the history.
+            other = path.parent / f"{path.name}.new"
+            other.write_text("".join(line + "\n" for line in kept))
+            other.replace(path)
 
 
 def _step_of(line: str) -> float:

@@ -1,6 +1,7 @@
 """Sheets of pictures as PNG files, to look at."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,17 +24,33 @@ def make_grid(
         it, each pixel becoming a square.
     """
     images = np.asarray(images)
-    rows, columns, height, width, _ = images.shape
-    factor = max(1, -(-min_side // min(height, width)))
+    rows, columns, *size, _ = images.shape
+    factor, line = _scale(size, min_side)
     images = images.repeat(factor, axis=2).repeat(factor, axis=3)
-    line = 2 if factor > 1 else 1
-    height, width = height * factor + line, width * factor + line
+    height, width = (side * factor + line for side in size)
     sheet = np.full((rows * height + line, columns * width + line, 3), _SEPARATOR, np.uint8)
     for row in range(rows):
         for column in range(columns):
             top, left = row * height + line, column * width + line
             sheet[top : top + height - line, left : left + width - line] = images[row, column]
     return sheet
+
+
+def cell_of(height: int, width: int, *, min_side: int = 96) -> dict[str, int]:
+    """Where pictures of this size are on the sheet that `make_grid` makes of them.
+
+    Returns:
+      `height` and `width` of each as it is shown, and `line`, of the lines: that of row r and
+      column c begins `line + r * (height + line)` from the top, and from the left alike.
+    """
+    factor, line = _scale((height, width), min_side)
+    return {"height": height * factor, "width": width * factor, "line": line}
+
+
+def _scale(size: Sequence[int], min_side: int) -> tuple[int, int]:
+    """How many times a picture is enlarged, and the width of lines."""
+    factor = max(1, -(-min_side // min(size)))
+    return factor, 2 if factor > 1 else 1
 
 
 def write_grid(
@@ -43,7 +60,12 @@ def write_grid(
     min_side: int = 96,
 ) -> None:
     """Writes `make_grid` of the pictures as a PNG, making its directory where needed."""
+    write_png(path, make_grid(images, min_side=min_side))
+
+
+def write_png(path: str | os.PathLike[str], picture: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Writes one picture, making its directory where needed."""
     target = files.path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as file:
-        Image.fromarray(make_grid(images, min_side=min_side)).save(file, format="PNG")
+        Image.fromarray(picture).save(file, format="PNG")

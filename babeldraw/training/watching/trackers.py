@@ -1,5 +1,6 @@
 """Where metrics go besides the terminal and metrics.jsonl: TensorBoard, Weights & Biases."""
 
+import functools
 import hashlib
 import shutil
 import tempfile
@@ -8,14 +9,16 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from etils import epath
+from jaxtyping import UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote
 
 
 class TensorBoard:
-    """Scalars under model_dir/tensorboard.
+    """Scalars under model_dir/tensorboard, and pictures under model_dir/tensorboard/pictures.
 
     An event file grows at its end, which object stores do not know: where the directory is remote
     it is written here, and copied after each record.
@@ -27,7 +30,7 @@ class TensorBoard:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import SessionLog
 
-        self._directory = directory
+        self._directory, self._start_step = directory, start_step
         self._here: Path | None = None
         if is_remote(directory):
             self._here = Path(tempfile.mkdtemp())
@@ -45,6 +48,20 @@ class TensorBoard:
 
         for name, value in values.items():
             self._write(step, summary=scalar(f"{split}/{name}", value))
+        self._flush()
+
+    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Adds a picture; in files of their own, which need not be copied with each record."""
+        from tensorboardX.summary import image
+
+        self._pictures._write(step, summary=image(name, picture, dataformats="HWC"))
+        self._pictures._flush()
+
+    @functools.cached_property
+    def _pictures(self) -> "TensorBoard":
+        return TensorBoard(self._directory / "pictures", self._start_step)
+
+    def _flush(self) -> None:
         self._events.flush()
         if self._here is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -78,3 +95,9 @@ class WeightsAndBiases:
     def __call__(self, step: int, split: str, values: dict[str, float]) -> None:
         """Adds the record's values."""
         self._run.log({f"{split}/{name}": value for name, value in values.items()}, step=step)
+
+    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Adds a picture."""
+        import wandb
+
+        self._run.log({f"pictures/{name}": wandb.Image(picture)}, step=step)

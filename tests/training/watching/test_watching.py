@@ -99,13 +99,15 @@ def test_weights_and_biases(run, monkeypatch):
         logged.append(settings)
         or types.SimpleNamespace(log=lambda values, step: logged.append((step, values)))
     )
+    fake.Image = lambda picture: picture.shape
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    run(2, name="a", wandb_project="p")
-    settings, *steps = logged
+    run(2, name="a", wandb_project="p", pictures_every=2)
+    settings, *steps, pictures = logged
     assert settings["project"] == "p" and settings["name"] == "a"
     assert settings["resume"] == "allow"
     assert [step for step, _ in steps] == [1, 2]
     assert "train/painter/loss" in steps[0][1]
+    assert pictures == (2, {"pictures/rows": (4 * 98 + 2, 2 * 98 + 2, 3)})
 
 
 def test_weights_and_biases_that_are_not_installed(monkeypatch):

@@ -1,0 +1,167 @@
+"""What is wrong with a run, told from its figures and its data: functions without effects.
+
+The thresholds were found by `python -m benchmarks.alarms`, which trains healthy and sick runs; what
+it measured is in docs/watching.md.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+History = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
+"""Figure -> split (`train`; `eval` for held out; `seen`) -> (step, value) of each record."""
+
+EARLY = 0.2
+"""Share of a run's steps until which nothing is expected of prompts and codes."""
+
+LEAST_GAP = 0.05
+"""Nats a token that prompts are worth at least where they are read."""
+
+WORSE = 0.02
+"""A held-out figure that is worse than its best by this share is so by no chance."""
+
+MANY_PASSES = 100
+MANY_PARAMETERS = 10
+"""A set is too small where each picture is trained on more often than this, by a model of more
+parameters than this for each token to predict."""
+
+SAME_CAPTION = 0.5
+"""Captions are all alike where one is that of so large a share of the pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Alarm:
+    """`kind` is for programs; `message`, the cause and then what to do, for people."""
+
+    kind: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run is going to do.
+
+    Attributes:
+      pictures: of the training set; None where the dataset does not tell.
+    """
+
+    train_steps: int
+    batch_size: int
+    pictures: int | None = None
+
+    def is_early(self, step: int) -> bool:
+        """Whether nothing can be said yet."""
+        return step <= EARLY * self.train_steps
+
+
+def prompts_unread(history: History, plan: Plan) -> list[Alarm]:
+    """The prompt gap of held-out pictures is near 0 although the run is well under way."""
+    step, gap = history["prompt_gap"]["eval"][-1]
+    if plan.is_early(step) or gap >= LEAST_GAP:
+        return []
+    _, seen = history["prompt_gap"]["seen"][-1]
+    said = (
+        f"the prompt is worth {gap:.3f} nats a token on held-out pictures and {seen:.3f} on seen "
+        f"ones (alarm below {LEAST_GAP} on held-out ones)"
+    )
+    if seen >= LEAST_GAP:
+        why = "captions are learned by heart, and tell nothing of other pictures"
+        fix = "that held-out captions use the words of seen ones, or take more pictures"
+    else:
+        why = "captions are not read"
+        fix = "that they say what is on them, train for more steps, or set TOKEN_NOISE_RATE to 0.15"
+    return [
+        Alarm(
+            "prompt_gap",
+            f"{said}: {why}; see in `babeldraw data inspect` that captions belong to their "
+            f"pictures, and {fix}",
+        )
+    ]
+
+
+def codes_unused(
+    history: History, plan: Plan, least: float, codebook_size: int, revive_every: int
+) -> list[Alarm]:
+    """A smaller share than `least` of the codes is in use although the run is well under way."""
+    step, usage = history["codebook_usage"]["eval"][-1]
+    if plan.is_early(step) or usage >= least:
+        return []
+    fixes = ["lower CODEBOOK_SIZE, code_dim or the learning rate"]
+    if not revive_every:
+        fixes.insert(0, "set REVIVE_EVERY to 20")
+    return [
+        Alarm(
+            "codebook",
+            f"only {usage:.1%} of the {codebook_size} codes are in use (alarm below {least:.0%}): "
+            + ", or ".join(fixes),
+        )
+    ]
+
+
+def memorised(history: History, figure: str, *, rises: bool) -> list[Alarm]:
+    """Held-out pictures get worse, for two evaluations at least, while seen ones get better.
+
+    Args:
+      figure: by which both are told.
+      rises: whether the better value is the larger one.
+    """
+    sign = 1 if rises else -1
+    held_out = [(step, sign * value) for step, value in history.get(figure, {}).get("eval", ())]
+    seen = {step: sign * value for step, value in history.get(figure, {}).get("seen", ())}
+    if not held_out or held_out[-1][0] not in seen:
+        return []
+    best_step, best = max(held_out, key=lambda point: point[1])
+    since = [value for step, value in held_out if step > best_step]
+    turned = len(since) >= 2 and max(since[-2:]) < best - WORSE * abs(best)
+    if not turned or seen[held_out[-1][0]] <= seen.get(best_step, float("inf")):
+        return []
+    return [
+        Alarm(
+            "memorising",
+            f"{figure} of held-out pictures was best at step {best_step} ({sign * best:.4g}; "
+            f"{sign * held_out[-1][1]:.4g} now), while that of seen ones still gets better, so the "
+            f"run learns pictures by heart: set TRAIN_STEPS to about {best_step}, take more "
+            "pictures or a smaller model, or raise DROPOUT_RATE",
+        )
+    ]
+
+
+def set_too_small(plan: Plan, parameters: int, tokens: int) -> list[Alarm]:
+    """The set is too small for the model, by `MANY_PASSES` and `MANY_PARAMETERS`.
+
+    Args:
+      parameters: of the model.
+      tokens: of each picture.
+    """
+    if not plan.pictures:
+        return []
+    passes = plan.train_steps * plan.batch_size / plan.pictures
+    for_each = parameters / (plan.pictures * tokens)
+    if passes <= MANY_PASSES or for_each <= MANY_PARAMETERS:
+        return []
+    return [
+        Alarm(
+            "small_set",
+            f"{plan.pictures:,} pictures are few for {parameters:,} parameters and "
+            f"{plan.train_steps:,} steps: {for_each:.0f} parameters for each token to learn (alarm "
+            f"above {MANY_PARAMETERS}), each picture {passes:.0f} times (alarm above "
+            f"{MANY_PASSES}); take more pictures, a smaller model, or TRAIN_STEPS of about "
+            f"{MANY_PASSES * plan.pictures // plan.batch_size:,}",
+        )
+    ]
+
+
+def captions_alike(captions: Sequence[str]) -> list[Alarm]:
+    """Most of some captions are one and the same."""
+    if len(captions) < 2:
+        return []
+    ((caption, times),) = collections.Counter(captions).most_common(1)
+    if times <= SAME_CAPTION * len(captions):
+        return []
+    return [
+        Alarm(
+            "captions_alike",
+            f"{times} of the first {len(captions)} captions are all {caption[:60]!r}: a model "
+            "cannot tell pictures apart by them; give captions that say what is on each picture",
+        )
+    ]

@@ -1,0 +1,105 @@
+"""What a run is looked at with: the same few batches every time, held out and seen."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import jax
+from jax.sharding import Mesh
+
+from babeldraw.errors import UserError
+from babeldraw.objectives.base import Batch, Constants, Objective
+from babeldraw.parallel.rules import replicated
+from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
+from babeldraw.training.watching.hooks import BatchSource
+
+HELD_OUT, SEEN = "eval", "seen"
+"""Splits of the records: pictures that are not trained on, and some of those that are."""
+
+
+@dataclasses.dataclass
+class FixedBatches:
+    """The first `limit` batches of a dataset, the same at each use. Read when first needed.
+
+    Attributes:
+      num_epochs: as of `BatchSource.batches`; None for the batches that are trained on.
+    """
+
+    dataset: BatchSource
+    limit: int
+    layout: BatchLayout
+    num_epochs: int | None = 1
+
+    def load(self) -> None:
+        """Reads them now, so that a split that does not exist is said before the first step."""
+        self.on_host  # noqa: B018
+
+    @functools.cached_property
+    def on_host(self) -> list[HostBatch]:
+        """This process's rows of them."""
+        batches: list[HostBatch] = []
+        source = self.dataset.batches(
+            process_index=self.layout.share.index,
+            process_count=self.layout.share.count,
+            num_epochs=self.num_epochs,
+        )
+        for batch in source:
+            batches.append(batch)
+            if len(batches) == self.limit:
+                break
+        if not batches:
+            raise UserError(
+                "The evaluation dataset has less than one batch: lower its batch_size or use "
+                "another split."
+            )
+        return batches
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.layout.to_global(self.on_host[index])
+
+    def __len__(self) -> int:
+        return len(self.on_host)
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """What a run is looked at with: the same batches and keys every time.
+
+    Attributes:
+      constants: of the objective, on the devices.
+      batches: by split.
+      seed: of the run.
+    """
+
+    objective: Objective
+    constants: Constants
+    batches: Mapping[str, FixedBatches]
+    seed: int
+    mesh: Mesh
+
+    @classmethod
+    def at(
+        cls,
+        objective: Objective,
+        constants: Constants,
+        train_dataset: BatchSource,
+        eval_dataset: BatchSource | None,
+        limit: int,
+        seed: int,
+        mesh: Mesh,
+    ) -> Self:
+        """With the first `limit` batches of each split; those held out are read at once."""
+        batches = {}
+        for split, dataset, epochs in ((HELD_OUT, eval_dataset, 1), (SEEN, train_dataset, None)):
+            if dataset is not None:
+                layout = batch_layout(objective, dataset.batch_size, mesh)
+                batches[split] = FixedBatches(dataset, limit, layout, epochs)
+        if eval_dataset is not None:
+            batches[HELD_OUT].load()
+        return cls(objective, constants, batches, seed, mesh)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A traceable function of `(params, constants, batch, key)`; its results are everywhere."""
+        # A bound method would be hashed with its objective, which may hold a dict.
+        return jax.jit(lambda *inputs: function(*inputs), out_shardings=replicated(self.mesh))
