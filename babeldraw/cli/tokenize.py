@@ -9,6 +9,7 @@ from babeldraw.cli.support import outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count
+from babeldraw.sizes import from_sides, height_and_width
 
 if TYPE_CHECKING:
     from babeldraw.data.picture_files.view import View
@@ -93,7 +94,8 @@ def _encode(codec: "Codec", view: "View", folder: str, output: str) -> None:
             f"{folder} holds no picture that can be read ({skipped_summary(pictures.skipped)}); "
             "give a folder of pictures."
         )
-    file = TokenFile(np.concatenate(tokens), np.array(names), model.grid, codec.identity)
+    grid = from_sides(*model.grid)
+    file = TokenFile(np.concatenate(tokens), np.array(names), grid, codec.identity)
     file.write(output)
     print(skipped_summary(pictures.skipped))
     print(f"{len(names)} pictures of {model.num_tokens} tokens are in {output}")
@@ -108,7 +110,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
     from babeldraw.files import written_whole
     from babeldraw.sampling.batches import batched
 
-    if file.tokenizer != codec.identity or file.grid != codec.model.grid:
+    if file.tokenizer != codec.identity or height_and_width(file.grid) != codec.model.grid:
         raise UserError(
             f"{path} holds tokens of another tokenizer (its encoder and codebook are "
             f"{file.tokenizer[:12]}, those of --checkpoint {codec.identity[:12]}); give the run "

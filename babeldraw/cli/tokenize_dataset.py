@@ -14,6 +14,7 @@ from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.files import path
 from babeldraw.ranges import Count, Whole
+from babeldraw.sizes import from_sides, height_and_width
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -144,8 +145,8 @@ def _agree_on_manifest(
     manifest = token_set.Manifest(
         tokenizer=codec.identity,
         task=args.task,
-        image_size=codec.model.image_size,
-        grid=codec.model.grid,
+        image_size=from_sides(*height_and_width(codec.model.image_size)),
+        grid=from_sides(*codec.model.grid),
         crops=args.crops,
         pictures=pictures,
         shards={split: -(-count // args.shard_size) for split, count in pictures.items()},

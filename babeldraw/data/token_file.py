@@ -1,6 +1,7 @@
 """Pictures as tokens in one `.npz` file."""
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import UInt16
 from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
+from babeldraw.sizes import Size, height_and_width
 
 MAX_CODEBOOK = 2**16
 """Tokens are stored in 16 bits."""
@@ -21,13 +23,13 @@ class TokenFile:
     Attributes:
       tokens: a picture's tokens a row, in raster order.
       names: array of str: the pictures' paths, relative to the folder that they came from.
-      grid: tokens a row of a picture, and rows a picture.
+      grid: rows of tokens, and as many columns; of rectangles rows and columns.
       tokenizer: `Codec.identity` of the tokenizer that they belong to.
     """
 
     tokens: UInt16[np.ndarray, "n tokens"]
     names: np.ndarray
-    grid: int
+    grid: Size
     tokenizer: str
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -41,7 +43,7 @@ class TokenFile:
                 file,
                 tokens=self.tokens,
                 names=self.names,
-                grid=np.int32(self.grid),
+                grid=np.asarray(self.grid, np.int32),
                 tokenizer=np.str_(self.tokenizer),
             )
 
@@ -62,15 +64,17 @@ class TokenFile:
                 f"{path} cannot be read as tokens ({reason}); give a file that `babeldraw "
                 "tokenize --images` wrote."
             ) from error
-        tokens, names, grid, tokenizer = read.values()
+        tokens, names, sides, tokenizer = read.values()
+        grid: Size = sides.tolist() if sides.shape == () else tuple(sides.tolist())
         if not (
             tokens.dtype == np.uint16
             and tokens.ndim == 2
             and names.dtype.kind == "U"
             and names.shape == tokens.shape[:1]
-            and grid.dtype.kind == "i"
-            and grid.shape == ()
-            and int(grid) ** 2 == tokens.shape[1]
+            and sides.dtype.kind == "i"
+            and sides.shape in ((), (2,))
+            and sides.min() > 0
+            and math.prod(height_and_width(grid)) == tokens.shape[1]
             and tokenizer.dtype.kind == "U"
             and tokenizer.shape == ()
         ):
@@ -78,4 +82,4 @@ class TokenFile:
                 f"{path} holds arrays, but not in the form of tokens with their names; give a file "
                 "that `babeldraw tokenize --images` wrote."
             )
-        return cls(tokens, names, int(grid), str(tokenizer))
+        return cls(tokens, names, grid, str(tokenizer))

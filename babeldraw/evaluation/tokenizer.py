@@ -17,6 +17,7 @@ from babeldraw.evaluation.similarity import WINDOW, ssim
 from babeldraw.objectives.codebook import usage_and_perplexity
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.sampling.codec import Codec
+from babeldraw.sizes import height_and_width
 
 SAMPLES = 16
 """How many pictures are kept to look at, drawn from all with a fixed seed."""
@@ -114,7 +115,7 @@ def evaluate(
     return Results(
         images=count,
         psnr=float(-10 * np.log10(squares / count + 1e-12)),
-        ssim=None if codec.model.image_size < WINDOW else float(mean_ssim),
+        ssim=float(mean_ssim) if _fits_window(codec) else None,
         perceptual=float(distance),
         frechet=frechet_distance(real, made) if features and count > 1 else None,
         codebook_usage=usage,
@@ -125,6 +126,11 @@ def evaluate(
     )
 
 
+def _fits_window(codec: Codec) -> bool:
+    """Whether SSIM has a value."""
+    return min(height_and_width(codec.model.image_size)) >= WINDOW
+
+
 def _comparison(
     codec: Codec, perceptual: Perceptual
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -133,7 +139,7 @@ def _comparison(
 
     def pair(params: Any, a: jax.Array, b: jax.Array) -> jax.Array:
         a, b = _as_float(a)[np.newaxis], _as_float(b)[np.newaxis]
-        similarity = ssim(a, b)[0] if codec.model.image_size >= WINDOW else jnp.zeros(())
+        similarity = ssim(a, b)[0] if _fits_window(codec) else jnp.zeros(())
         return jnp.stack([similarity, perceptual.distance(params, a, b)])
 
     program = jax.jit(jax.vmap(pair, in_axes=(None, 0, 0)))

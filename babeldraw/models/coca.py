@@ -10,16 +10,17 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from einops import rearrange
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from babeldraw.errors import UserError
+from babeldraw.models import patches
 from babeldraw.models.layers import Attention, Embedding, Keys, Linear, fold_keys, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import Count, FloatType, ShareBelowOne
+from babeldraw.sizes import Size
 
 TEMPERATURE = 0.07
 """Of the contrastive softmax at the start of training (CLIP, arXiv 2103.00020)."""
@@ -55,13 +56,14 @@ class CoCa(nn.Module):
     The pooler of the embedding stands on that of the captions (the paper's cascade).
 
     Attributes:
+      image_size: side, or height and width.
       text_length: text tokens of a batch; the embedding reads all but the last, the end id of a
         full text.
       num_queries: of the pooler whose results the captions attend to (256 in the paper).
       execution: how the stacks run: the same numbers to the rounding of float sums.
     """
 
-    image_size: Count
+    image_size: Size
     patch_size: Count
     text_vocab_size: Count
     text_length: Count
@@ -77,11 +79,6 @@ class CoCa(nn.Module):
     execution: Execution = Execution()
 
     def setup(self) -> None:
-        if self.image_size % self.patch_size:
-            raise UserError(
-                f"IMAGE_SIZE {self.image_size} is not a multiple of PATCH_SIZE "
-                f"{self.patch_size}; change one of them."
-            )
         if self.d_model % self.num_heads:
             raise UserError(
                 f"CoCa.d_model {self.d_model} is not a multiple of num_heads {self.num_heads}; "
@@ -89,8 +86,8 @@ class CoCa(nn.Module):
             )
         d_model, execution = self.d_model, self.execution
         self.patches = Linear((d_model,), ("patch",), ("embed",), True, self.dtype)
-        num_patches = (self.image_size // self.patch_size) ** 2
-        self.image_positions = Embedding(num_patches, d_model, "position")
+        rows, columns = patches.grid(self.image_size, self.patch_size)
+        self.image_positions = Embedding(rows * columns, d_model, "position")
         self.image_encoder = Stack(self._layer(False), self.image_layers, execution)
         self.image_norm = layer_norm()
         self.caption_pooler = self._pooler(self.num_queries)
@@ -157,8 +154,7 @@ class CoCa(nn.Module):
         self, images: Float[Array, "batch height width 3"], keys: Keys = None
     ) -> tuple[Float[Array, "batch d_model"], Float[Array, "batch q d_model"]]:
         """The embedding, of length 1, and what the captions attend to."""
-        p = self.patch_size
-        cut = rearrange(images * 2 - 1, "b (h p) (w q) c -> b (h w) (p q c)", p=p, q=p)
+        cut = patches.cut(images * 2 - 1, self.patch_size)
         x = self.patches(cut) + self.image_positions(jnp.arange(cut.shape[1]))
         x = self.image_encoder(_residual(x, self.dtype), {"keys": keys})
         seen = self.caption_pooler(self.image_norm(x).astype(self.dtype))

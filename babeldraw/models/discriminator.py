@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from babeldraw.errors import UserError
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import Count, FloatType
+from babeldraw.sizes import Size, height_and_width, in_words
 
 SMALLEST = 4
-"""Pixels a side where the residual blocks end."""
+"""Pixels of the shorter side, or up to twice as many, where the residual blocks end."""
 
 GROUP = 4
 """Most pictures over which the minibatch standard deviation is taken."""
@@ -141,42 +142,49 @@ class Discriminator(nn.Module):
     """Pictures -> logits: positive for real ones.
 
     Attributes:
-      image_size: pixels a side; a power of two from 8.
-      channel_base, max_channels: a layer at `r` pixels has `min(channel_base / r, max_channels)`
-        channels; 28.9M parameters at 256 pixels.
-      dtype: of the convolutions. Weights are float32, and so are the layers at 4 pixels.
+      image_size: side, or height and width; see `halvings`.
+      channel_base, max_channels: a layer at `r` pixels of the shorter side has
+        `min(channel_base / r, max_channels)` channels; 28.9M parameters at 256 x 256 pixels.
+      dtype: of the convolutions. Weights are float32, and so are the layers after the last halving.
     """
 
-    image_size: Count
+    image_size: Size
     channel_base: Count = 32768
     max_channels: Count = 512
     dtype: FloatType = jnp.bfloat16
 
     def channels(self, resolution: int) -> int:
-        """Channels at `resolution` pixels a side."""
+        """Channels at `resolution` pixels of the shorter side."""
         return min(self.channel_base // resolution, self.max_channels)
+
+    @property
+    def halvings(self) -> int:
+        """As many as leave the shorter side 4 to 7 pixels: of squares of 2^n pixels, 4.
+
+        Raises:
+          UserError: a side does not halve so often, or not once.
+        """
+        sides = height_and_width(self.image_size)
+        count = max(1, (min(sides) // SMALLEST).bit_length() - 1)
+        if min(sides) < 2 * SMALLEST or any(side % 2**count for side in sides):
+            raise UserError(
+                "The discriminator halves pictures until their shorter side has 4 to 7 pixels, and "
+                f"these are {in_words(self.image_size)}: make both sides multiples of {2**count}, "
+                f"{2 * SMALLEST} at least (IMAGE_SIZE), or turn the adversarial loss off."
+            )
+        return count
 
     @nn.compact
     def __call__(self, images: Float[Array, "batch height width 3"]) -> Float[Array, "batch"]:
-        """Images in [0, 1] -> float32 logits.
-
-        Raises:
-          UserError: `image_size` is not a power of two from 8.
-        """
-        size = self.image_size
-        if size < 2 * SMALLEST or size & (size - 1):
-            raise UserError(
-                f"The discriminator halves pictures down to {SMALLEST} pixels, and image_size "
-                f"{size} is not a power of two from {2 * SMALLEST}; change it, or turn the "
-                "adversarial loss off."
-            )
+        """Images in [0, 1] -> float32 logits."""
+        size = min(height_and_width(self.image_size))
         x = EqualizedConv(self.channels(size), 1, dtype=self.dtype, name="from_rgb")(images * 2 - 1)
         x = with_logical_constraint(x, ("batch", None, None, None))
-        while size > SMALLEST:
+        for _ in range(self.halvings):
             size //= 2
             x = Block(self.channels(size), self.dtype, name=f"block_{size}")(x)
         x = minibatch_deviation(x.astype(jnp.float32))
-        x = EqualizedConv(self.channels(SMALLEST), name="last_conv")(x)
-        x = EqualizedDense(self.channels(SMALLEST), name="last_dense")(x.reshape(x.shape[0], -1))
+        x = EqualizedConv(self.channels(size), name="last_conv")(x)
+        x = EqualizedDense(self.channels(size), name="last_dense")(x.reshape(x.shape[0], -1))
         logits: jax.Array = EqualizedDense(1, activate=False, name="logit")(x)
         return logits[:, 0]

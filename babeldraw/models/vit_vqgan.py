@@ -15,11 +15,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from babeldraw.errors import UserError
+from babeldraw.models import patches
 from babeldraw.models.layers import Embedding, Linear, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import Count, FloatType, Weight
+from babeldraw.sizes import Size
 
 Output = Literal["logit_laplace", "rgb_logit_laplace", "rgb"]
 
@@ -119,7 +121,8 @@ class ViTVQGAN(nn.Module):
     """Pictures <-> tokens.
 
     Attributes:
-      image_size, patch_size: pixels; `(image_size / patch_size)^2` tokens a picture.
+      image_size: side, or height and width.
+      patch_size: side of the squares that a picture is cut into, a token each.
       output: what the decoder gives of each channel of a pixel:
         `logit_laplace`: mean and log-scale of a logit-Laplace distribution; the picture is the
           sigmoid of the mean, with the squeeze undone;
@@ -132,7 +135,7 @@ class ViTVQGAN(nn.Module):
         (docs/tokenizer.md).
     """
 
-    image_size: Count
+    image_size: Size
     patch_size: Count
     codebook_size: Count
     code_dim: Count
@@ -151,11 +154,6 @@ class ViTVQGAN(nn.Module):
     execution: Execution = Execution()
 
     def setup(self) -> None:
-        if self.image_size % self.patch_size:
-            raise UserError(
-                f"IMAGE_SIZE {self.image_size} is not a multiple of PATCH_SIZE {self.patch_size}; "
-                "change one of them."
-            )
         for name, width, heads in (
             ("encoder", self.encoder_width, self.encoder_heads),
             ("decoder", self.decoder_width, self.decoder_heads),
@@ -195,14 +193,19 @@ class ViTVQGAN(nn.Module):
         )
 
     @property
-    def grid(self) -> int:
-        """Tokens a row, and rows a picture."""
-        return self.image_size // self.patch_size
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens.
+
+        Raises:
+          UserError: as `patches.grid`.
+        """
+        return patches.grid(self.image_size, self.patch_size)
 
     @property
     def num_tokens(self) -> int:
         """Tokens a picture, in raster order."""
-        return self.grid**2
+        rows, columns = self.grid
+        return rows * columns
 
     @property
     def output_channels(self) -> int:
@@ -213,13 +216,8 @@ class ViTVQGAN(nn.Module):
         self, images: Float[Array, "batch height width 3"]
     ) -> Float[Array, "batch n code_dim"]:
         """Continuous vectors in the lookup space, before quantisation; images in [0, 1]."""
-        patches = rearrange(
-            images * 2 - 1,
-            "b (h p) (w q) c -> b (h w) (p q c)",
-            p=self.patch_size,
-            q=self.patch_size,
-        )
-        return self.quantizer.normalize(self.to_code(self.encoder(patches)))
+        cut = patches.cut(images * 2 - 1, self.patch_size)
+        return self.quantizer.normalize(self.to_code(self.encoder(cut)))
 
     def encode(self, images: Float[Array, "batch height width 3"]) -> Int[Array, "batch n"]:
         """Images in [0, 1] -> tokens."""
@@ -229,11 +227,13 @@ class ViTVQGAN(nn.Module):
         self, codes: Float[Array, "batch n code_dim"]
     ) -> Float[Array, "batch height width channels"]:
         """Codes -> the decoder's raw output, `output_channels` a pixel."""
-        patches: jax.Array = self.decoder(codes)
+        made: jax.Array = self.decoder(codes)
+        rows, columns = self.grid
         return rearrange(
-            patches,
+            made,
             "b (h w) (p q c) -> b (h p) (w q) c",
-            h=self.grid,
+            h=rows,
+            w=columns,
             p=self.patch_size,
             q=self.patch_size,
         )

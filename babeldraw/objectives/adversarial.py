@@ -13,6 +13,7 @@ from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
 from babeldraw.objectives.losses import Terms, weighted_sum
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.ranges import Count, Weight, Whole
+from babeldraw.sizes import height_and_width
 
 NAME = "discriminator"
 """The player's name."""
@@ -47,8 +48,8 @@ class Adversary:
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of the discriminator, boxed."""
-        size = self.discriminator.image_size
-        return self.discriminator.init(key, jnp.zeros((1, size, size, 3)))["params"]
+        sides = height_and_width(self.discriminator.image_size)
+        return self.discriminator.init(key, jnp.zeros((1, *sides, 3)))["params"]
 
     def generator_loss(self, params: Params, images: Images) -> Float[Array, ""]:
         """`E softplus(-D(images))`: small when the discriminator takes them for real."""

@@ -26,6 +26,7 @@ from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import ShareBelowOne, Weight
 from babeldraw.sampling.rerank import Reranker
+from babeldraw.sizes import height_and_width
 
 NAME = "coca"
 """The player's name."""
@@ -54,19 +55,19 @@ class ContrastiveCaptioner(Objective):
         return network
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        size = self.model.image_size
+        sides = height_and_width(self.model.image_size)
         return {
             "text_tokens": jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32),
-            "image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8),
+            "image": jax.ShapeDtypeStruct((batch_size, *sides, 3), jnp.uint8),
         }
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         check_text_tokens(batch, self.model.text_vocab_size)
 
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
-        size = self.model.image_size
+        sides = height_and_width(self.model.image_size)
         text = jnp.zeros((1, self.model.text_length), jnp.int32)
-        variables = self.network.init(key, jnp.zeros((1, size, size, 3)), text)
+        variables = self.network.init(key, jnp.zeros((1, *sides, 3)), text)
         return with_average({NAME: variables["params"]}, NAME, self.ema_decay)
 
     def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:

@@ -17,6 +17,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.rules import batch_shards
 from babeldraw.sampling import places
 from babeldraw.sampling.batches import FixedBatches
+from babeldraw.sizes import height_and_width, in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +38,10 @@ class Codec(FixedBatches):
         Raises:
           UserError: the pictures are not of the tokenizer's size.
         """
-        side = self.model.image_size
-        if images.shape[1:3] != (side, side):
-            height, width = images.shape[1:3]
+        if images.shape[1:3] != height_and_width(self.model.image_size):
             raise UserError(
-                f"The pictures are {width} x {height} px, and this tokenizer reads {side} x "
-                f"{side} px; crop and resize them."
+                f"The pictures are {in_words(images.shape[1:3])}, and this tokenizer reads "
+                f"{in_words(self.model.image_size)}; crop and resize them."
             )
         return self.in_batches(self._encode, images)
 

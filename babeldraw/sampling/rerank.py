@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from babeldraw.errors import UserError
 from babeldraw.models.coca import CoCa
 from babeldraw.sampling.batches import FixedBatches
+from babeldraw.sizes import Size, height_and_width, in_words
 
 Images = UInt8[np.ndarray, "n height width 3"]
 
@@ -46,7 +47,7 @@ class Reranker(FixedBatches):
         Raises:
           UserError: the pictures are not of the size that the model was trained on.
         """
-        self.check_size(images.shape[1])
+        self.check_size(images.shape[1:3])
         return self.in_batches(self._images, images)
 
     def embed_texts(self, text_tokens: Int[np.ndarray, "n text"]) -> Float[np.ndarray, "n d_model"]:
@@ -59,15 +60,15 @@ class Reranker(FixedBatches):
         Raises:
           UserError: see `embed_images`.
         """
-        self.check_size(images.shape[1])
+        self.check_size(images.shape[1:3])
         return self.in_batches(self._captions, images)
 
-    def check_size(self, side: int) -> None:
-        """Raises a `UserError` if pictures of this side are not what the model was trained on."""
-        if side != self.model.image_size:
+    def check_size(self, size: Size) -> None:
+        """Raises a `UserError` if pictures of this size are not what the model was trained on."""
+        if height_and_width(size) != height_and_width(self.model.image_size):
             raise UserError(
-                f"The pictures have {side} px a side and this CoCa was trained on "
-                f"{self.model.image_size} px; use one that was trained on {side} px."
+                f"The pictures are {in_words(size)} and this CoCa was trained on those of "
+                f"{in_words(self.model.image_size)}; use one that was trained on theirs."
             )
 
     @functools.cached_property

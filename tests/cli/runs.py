@@ -48,7 +48,7 @@ schedules.warmup_cosine:
   total_steps = 1
 
 vit_vqgan.ViTVQGAN:
-  image_size = 16
+  image_size = (16, 20)
   patch_size = 4
   codebook_size = 13
   code_dim = 4
@@ -64,7 +64,7 @@ vit_vqgan.ViTVQGAN:
 
 pipeline.Dataset:
   mixture_or_task_name = 'pictures_of_a_test'
-  task_feature_lengths = {'text': 2, 'image': 16}
+  task_feature_lengths = {'text': 2, 'image': (16, 20)}
 """
 
 
@@ -107,7 +107,7 @@ encoder_decoder.EncoderDecoder:
   codebook_size = 13
   text_length = 16
   rows = 4
-  columns = 4
+  columns = 5
   d_model = 16
   num_heads = 2
   head_dim = 8
@@ -131,7 +131,7 @@ objectives.ContrastiveCaptioner:
   model = @coca.CoCa()
   optimizer = @optimizers.Adam()
 coca.CoCa:
-  image_size = 16
+  image_size = (16, 20)
   patch_size = 4
   text_vocab_size = 2048
   text_length = 16
@@ -147,7 +147,7 @@ coca.CoCa:
 
 
 def write_text_to_image(folder, codes=13, heads=2):
-    """Weights of noise, and a frozen tokenizer of 16 px; returns the run directory, as a str.
+    """Weights of noise, and a frozen tokenizer of 16 x 20 px; returns the run directory, as a str.
 
     With 16 codes and 4 heads the weights divide over four devices.
     """
@@ -157,8 +157,6 @@ def write_text_to_image(folder, codes=13, heads=2):
         head_dim=16 // heads,
         text_vocab_size=2048,
         text_length=16,
-        rows=4,
-        columns=4,
         encoder_layers=1,
         decoder_layers=1,
         decoder_inputs="row_start_above",
@@ -175,7 +173,7 @@ def write_text_to_image(folder, codes=13, heads=2):
 
 def write_coca(folder):
     """The same of a CoCa for those pictures."""
-    model = tiny_coca.coca(image_size=16, text_vocab_size=2048, text_length=16)
+    model = tiny_coca.coca(image_size=(16, 20), text_vocab_size=2048, text_length=16)
     return _write(folder / "coca", RECIPE + COCA, {"coca": tiny_coca.random_params(model)})
 
 

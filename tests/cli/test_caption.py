@@ -28,7 +28,7 @@ def test_a_folder_and_a_file(coca, tmp_path, capsys):
     assert "skipped 1 files: 1 not an image (notes.txt)" in said.err
 
     opened = open_run(coca)
-    picture = read_framed(folder / "1.png", 16)
+    picture = read_framed(folder / "1.png", (16, 20))
     (tokens,) = opened.reranker().caption(picture[None])
     caption = opened.vocabulary.decode([int(token) for token in tokens if token])
     assert lines[1][1] == caption

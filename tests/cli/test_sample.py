@@ -127,18 +127,18 @@ def test_a_picture_to_start_from(run, tmp_path, capsys):
         return drawing._start(argparse.Namespace(**(defaults | settings)), opened)
 
     given, redraw = start(rows=3)
-    np.testing.assert_array_equal(given, tokens[:, :12])
+    np.testing.assert_array_equal(given, tokens[:, :15])
     assert redraw == ()
     given, redraw = start(redraw="4,4,8,5")
     np.testing.assert_array_equal(given, tokens)
-    assert redraw == (5, 6, 9, 10)
+    assert redraw == (6, 7, 11, 12)
 
     arguments = ("--checkpoint", run, "--output", tmp_path)
     for wrong, says in (
         (("--rows=0",), "--rows is 0; give a whole number, 1 or more"),
         (("--rows=4",), "give 1 to 3"),
         (("--redraw=1,2,3",), "give LEFT,TOP,WIDTH,HEIGHT"),
-        (("--redraw=0,0,17,2",), "not inside the picture of 16 x 16 px"),
+        (("--redraw=0,0,21,2",), "not inside the picture of 20 x 16 px"),
         (("--redraw=0,0,4,4", "--rows=1"), "needs one of --rows and --redraw"),
         ((), "needs one of --rows and --redraw"),
     ):

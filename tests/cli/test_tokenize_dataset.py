@@ -18,14 +18,14 @@ from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources import records, token_set
 from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
-from babeldraw.training.keeping.checkpoints import load_tokenizer
+from babeldraw.training.keeping.checkpoints import TrainedTokenizer, load_tokenizer
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.cli import runs
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
-LENGTHS = {"text": 6, "image": 16}
+LENGTHS = {"text": 6, "image": (16, 20)}
 COUNT = 45  # 36 to train on, 9 to evaluate
 
 
@@ -147,11 +147,25 @@ def test_training_refuses_tokens_of_another_tokenizer(run, task, output):
         built.check_dataset(of_tokens(output), constants)
     with pytest.raises(UserError, match="brings pictures, and TOKENS_BEFOREHAND is True"):
         beforehand.check_dataset(of_pictures(task), constants)
+    turned = {
+        "tokenizer": tiny.tokenizer(image_size=(20, 16)),
+        "model": tiny.transformer(rows=5, columns=4),
+    }
+    with pytest.raises(UserError, match=r"16 px high and 20 px wide, and IMAGE_SIZE is \(20, 16\)"):
+        type(built)(**{**vars(beforehand), **turned}).check_dataset(of_tokens(output), constants)
+
+
+def test_a_tokenizer_of_pictures_turned_about_is_refused(run):
+    """All its weights have the shapes that the recipe describes."""
+    TrainedTokenizer(run)()
+    TrainedTokenizer(run, (16, 20))()
+    with pytest.raises(UserError, match=r"16 px high and 20 px wide, and IMAGE_SIZE is \(20, 16\)"):
+        TrainedTokenizer(run, (20, 16))()
 
 
 def test_damaged_tokens_do_not_reach_the_model():
     built = tiny_runs.text_to_image()
-    batch = {"text_tokens": np.zeros((2, 6), np.int32), "image_tokens": np.full((2, 16), 13)}
+    batch = {"text_tokens": np.zeros((2, 6), np.int32), "image_tokens": np.full((2, 20), 13)}
     with pytest.raises(UserError, match="have token 13, and the model knows 13"):
         built.check_batch(batch)
 

@@ -23,7 +23,7 @@ def test_pictures_without_captions(tmp_path, monkeypatch):
     source = tasks.find_task(f"tokens:{output}", "train").source
     assert source.num_input_examples("train") == 8
     (output / "vocabulary.model").write_bytes(vocabulary.EMOJI_VOCABULARY.read_bytes())
-    dataset = pipeline.Dataset(f"tokens:{output}", {"text": 6, "image": 16}, batch_size=2)
+    dataset = pipeline.Dataset(f"tokens:{output}", {"text": 6, "image": (16, 20)}, batch_size=2)
     with pytest.raises(UserError, match="has no picture that can be read"):
         dataset.examples()
     assert len(source.skipped.kinds["no caption"]) == 8

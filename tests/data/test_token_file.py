@@ -28,14 +28,15 @@ def write(path, **changes):
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
-def test_round_trip(tmp_path):
+@pytest.mark.parametrize("grid", [2, (1, 4)])
+def test_round_trip(tmp_path, grid):
     path = tmp_path / "new" / "tokens.npz"
-    TokenFile(tokens(), np.array(NAMES), 2, "abc").write(path)
+    TokenFile(tokens(), np.array(NAMES), grid, "abc").write(path)
     read = TokenFile.read(path)
     np.testing.assert_array_equal(read.tokens, tokens())
     assert read.tokens.dtype == np.uint16
     assert read.names.tolist() == NAMES
-    assert (read.grid, read.tokenizer) == (2, "abc")
+    assert (read.grid, read.tokenizer) == (grid, "abc")
     assert [entry.name for entry in path.parent.iterdir()] == ["tokens.npz"]
 
 
@@ -49,7 +50,9 @@ def test_round_trip(tmp_path):
         {"names": np.arange(3)},
         {"names": np.array([{"a": 1}, None, "c"], object)},  # would be unpickled
         {"grid": np.int32(3)},
-        {"grid": np.array([2, 2])},
+        {"grid": np.array([2, 3])},
+        {"grid": np.array([-1, -4])},
+        {"grid": np.array([1, 2, 2])},
         {"tokenizer": np.int32(1)},
         {"tokenizer": None},
     ],

@@ -81,7 +81,7 @@ def test_codebook_and_speed():
 
 def test_samples_are_input_reconstruction_and_difference():
     samples = results().samples
-    assert samples.shape == (7, 3, 16, 16, 3)
+    assert samples.shape == (7, 3, tiny.HEIGHT, tiny.WIDTH, 3)
     np.testing.assert_array_equal(samples[:, 0], IMAGES)
     np.testing.assert_array_equal(samples[:, 1], decoded())
     difference = np.abs(IMAGES.astype(int) - decoded())

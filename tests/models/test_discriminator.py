@@ -6,16 +6,18 @@ import pytest
 from babeldraw.errors import UserError
 from babeldraw.models.discriminator import Discriminator, blur, minibatch_deviation
 from babeldraw.parallel.rules import TRAINING_RULES, is_box, logical_axes, unbox
+from babeldraw.sizes import height_and_width
 from tests.models import tiny
 
-TINY = Discriminator(16, channel_base=64, max_channels=8, dtype=jnp.float32)  # 4, 8, 8 channels.
+# 4, 8, 8 channels.
+TINY = Discriminator((16, 24), channel_base=64, max_channels=8, dtype=jnp.float32)
 SMALLEST = Discriminator(8, channel_base=32, max_channels=4, dtype=jnp.float32)
 BATCH = 8
 
 
 def abstract(network):
-    size = network.image_size
-    return jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, size, size, 3)))["params"]
+    sides = height_and_width(network.image_size)
+    return jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *sides, 3)))["params"]
 
 
 def random_params(network, seed=0):
@@ -27,7 +29,7 @@ def random_params(network, seed=0):
 
 def images(count=BATCH, size=TINY.image_size):
     rng = np.random.default_rng(1)
-    return jnp.asarray(rng.uniform(size=(count, size, size, 3)), jnp.float32)
+    return jnp.asarray(rng.uniform(size=(count, *height_and_width(size), 3)), jnp.float32)
 
 
 def logits_of(network, params, pictures):
@@ -82,14 +84,14 @@ def torch_logits(torch, params, x):
         return x @ layer["kernel"] * layer["kernel"].shape[0] ** -0.5 + layer["bias"]
 
     x = convolve(x.permute(0, 3, 1, 2) * 2 - 1, params["from_rgb"])
-    while x.shape[-1] > 4:
-        block = params[f"block_{x.shape[-1] // 2}"]
+    while x.shape[-2] > 4:
+        block = params[f"block_{x.shape[-2] // 2}"]
         skip = convolve(filtered(x, 1), block["skip"], stride=2, activate=False)
         x = convolve(x, block["first"], padding=1)
         x = (convolve(filtered(x, 2), block["second"], stride=2) + skip) / 2**0.5
     groups = x.reshape(-1, 4, *x.shape[1:])
     deviation = (groups.var(dim=1, unbiased=False, keepdim=True) + 1e-8).sqrt().mean((2, 3, 4))
-    channel = deviation.expand(-1, 4).reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    channel = deviation.expand(-1, 4).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
     x = convolve(torch.cat([x, channel], dim=1), params["last_conv"], padding=1)
     x = dense(x.permute(0, 2, 3, 1).flatten(1), params["last_dense"])
     return dense(functional.leaky_relu(x, 0.2) * 2**0.5, params["logit"])[:, 0]
@@ -174,7 +176,18 @@ def test_a_group_divides_any_batch(batch, group):
     np.testing.assert_allclose(channel[:, 0, 0], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("size", [4, 24, 100])
-def test_a_size_that_cannot_be_halved_to_four(size):
-    with pytest.raises(UserError, match=f"image_size {size} is not a power of two from 8"):
+@pytest.mark.parametrize(
+    ("size", "halvings", "last"), [(8, 1, (4, 4)), (56, 3, (7, 7)), ((256, 192), 5, (8, 6))]
+)
+def test_pictures_are_halved_while_the_shorter_side_has_eight_pixels(size, halvings, last):
+    network = Discriminator(size, channel_base=64, max_channels=2)
+    assert network.halvings == halvings
+    params = unbox(abstract(network))
+    assert sum(name.startswith("block_") for name in params) == halvings
+    assert params["last_dense"]["kernel"].shape[0] == last[0] * last[1] * 2
+
+
+@pytest.mark.parametrize(("size", "multiple"), [(4, 2), (100, 16), ((16, 18), 4), ((32, 6), 2)])
+def test_sides_that_do_not_halve_are_refused(size, multiple):
+    with pytest.raises(UserError, match=f"multiples of {multiple}, 8 at least"):
         abstract(Discriminator(size))

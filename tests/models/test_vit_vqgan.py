@@ -84,7 +84,7 @@ def as_float(pictures):
 def test_gradient_passes_straight_through_the_codes():
     model, params = model_and_params()
     pictures = as_float(tiny.images(2))
-    weights = np.random.default_rng(0).normal(size=(2, 16, 16, 6)).astype(np.float32)
+    weights = np.random.default_rng(0).normal(size=(2, 16, 20, 6)).astype(np.float32)
 
     def reconstruction(params):
         output, *_ = model.apply({"params": params}, pictures)
@@ -124,7 +124,7 @@ def test_output_vectors_codes_and_tokens_belong_together():
     model, params = model_and_params()
     pictures = as_float(tiny.images(3))
     output, z, codes, tokens = tiny.jit(model.apply)({"params": params}, pictures)
-    assert output.shape == (3, 16, 16, 6)
+    assert output.shape == (3, 16, 20, 6)
     assert z.shape == codes.shape == (3, model.num_tokens, 4)
     np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(codes, axis=-1), 1, atol=1e-5)
@@ -149,12 +149,12 @@ def test_a_token_stands_for_its_own_patch():
     model, params = model_and_params()
     params = without_blocks(params, "encoder")
     pictures = as_float(tiny.images(1))
-    # Row 1, column 2 of the 4 x 4 patches of 4 pixels.
+    # Row 1, column 2 of the 4 x 5 patches of 4 pixels.
     pair = np.concatenate([pictures, pictures])
     pair[1, 4:8, 8:12] += 0.3
     encode = tiny.jit(functools.partial(model.apply, method="encode_to_codes"))
     before, after = np.asarray(encode({"params": params}, pair))
-    assert np.nonzero((before != after).any(-1))[0].tolist() == [6]
+    assert np.nonzero((before != after).any(-1))[0].tolist() == [7]
 
 
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
@@ -186,7 +186,7 @@ def test_a_code_is_drawn_where_its_token_stands():
     params = without_blocks(params, "decoder")
     tokens = tiny.pictures_tokens(1, model)
     pair = np.concatenate([tokens, tokens])
-    pair[1, 6] = (pair[0, 6] + 1) % tiny.CODES
+    pair[1, 7] = (pair[0, 7] + 1) % tiny.CODES
 
     def decode(module, tokens):
         return module.decode_codes(module.quantizer.lookup(tokens))
@@ -196,7 +196,7 @@ def test_a_code_is_drawn_where_its_token_stands():
     )
     changed = after != before
     rows, columns = np.nonzero(changed.any(-1))
-    # Token 6 of a 4 x 4 grid: row 1, column 2, patches of 4 pixels.
+    # Token 7 of a grid of 4 rows and 5 columns: row 1, column 2, patches of 4 pixels.
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 7, 8, 11)
 
 
@@ -215,7 +215,7 @@ def test_raw_rgb_is_the_picture_without_a_sigmoid(kind, channels):
     model, params = model_and_params(output=kind)
     output, *_ = tiny.jit(model.apply)({"params": params}, as_float(tiny.images(1)))
     output = np.asarray(output)
-    assert output.shape == (1, 16, 16, channels) and model.output_channels == channels
+    assert output.shape == (1, 16, 20, channels) and model.output_channels == channels
     assert output.min() < 0 and output.max() > 1  # as no sigmoid's
     np.testing.assert_array_equal(model.to_image(jnp.asarray(output)), output[..., :3])
 

@@ -9,9 +9,11 @@ import numpy as np
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.rules import unbox
+from babeldraw.sizes import height_and_width
 
 VOCAB, CODES, TEXT = 20, 13, 6
 ROWS, COLUMNS = 4, 5
+HEIGHT, WIDTH = 16, 20
 CONVENTIONS = ("raster", "row_start", "row_start_above")
 
 
@@ -36,9 +38,9 @@ def transformer(**settings):
 
 
 def tokenizer(**settings):
-    """16 px, patches of 4: 16 tokens."""
+    """Patches of 4 px: the grid of `transformer`."""
     defaults = {
-        "image_size": 16,
+        "image_size": (HEIGHT, WIDTH),
         "patch_size": 4,
         "codebook_size": CODES,
         "code_dim": 4,
@@ -57,7 +59,7 @@ def tokenizer(**settings):
 def inputs(model):
     """What `model` is initialised with."""
     if isinstance(model, ViTVQGAN):
-        return (jnp.zeros((1, model.image_size, model.image_size, 3)),)
+        return (jnp.zeros((1, *height_and_width(model.image_size), 3)),)
     return jnp.zeros((1, model.text_length), jnp.int32), jnp.zeros((1, model.num_tokens), jnp.int32)
 
 
@@ -98,10 +100,10 @@ def pictures_tokens(count, model, seed=0):
     return jnp.asarray(rng.integers(0, model.codebook_size, size=shape), jnp.int32)
 
 
-def images(count, size=16, seed=0):
+def images(count, size=(HEIGHT, WIDTH), seed=0):
     """uint8 noise, so that patches differ from each other."""
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, size=(count, size, size, 3), dtype=np.uint8)
+    return rng.integers(0, 256, size=(count, *height_and_width(size), 3), dtype=np.uint8)
 
 
 def jit(function):

@@ -6,9 +6,10 @@ import numpy as np
 
 from babeldraw.models.coca import CoCa
 from babeldraw.parallel.rules import unbox
+from babeldraw.sizes import height_and_width
 from tests.models import tiny
 
-SIZE = 8
+SIZE = (8, 12)
 
 
 def coca(**settings):
@@ -31,7 +32,7 @@ def coca(**settings):
 
 def random_params(model, seed=0, scale=0.4):
     """Normal noise in every weight, as `tiny.random_params`."""
-    images = jnp.zeros((1, model.image_size, model.image_size, 3))
+    images = jnp.zeros((1, *height_and_width(model.image_size), 3))
     text = jnp.zeros((1, model.text_length), jnp.int32)
     boxed = jax.eval_shape(model.init, jax.random.key(0), images, text)["params"]
     rng = np.random.default_rng(seed)

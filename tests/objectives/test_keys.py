@@ -62,7 +62,7 @@ def captioner():
 @pytest.mark.parametrize("make", [text_to_image, captioner])
 def test_every_draw_of_a_loss_has_its_own_key(make, used):
     objective, params, draws_an_example = make()
-    size = objective.batch_shapes(1)["image"].shape[1]
+    size = objective.batch_shapes(1)["image"].shape[1:3]
     batch = {"text_tokens": tiny.prompts(EXAMPLES), "image": jnp.asarray(tiny.images(3, size))}
 
     @tiny.jit

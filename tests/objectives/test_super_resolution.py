@@ -20,7 +20,8 @@ from tests.models import tiny
 from tests.objectives import tiny_runs
 
 KEY = jax.random.key(0)
-TOKENIZER = tiny.tokenizer(image_size=4, patch_size=2)
+TOKENIZER = tiny.tokenizer(image_size=(4, 6), patch_size=2)
+SIZE = (8, 12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ PERCEPTUAL = Perceptual(
     network=Channels(), params=lambda: {"weights": np.asarray([1, 2, 3], "f4")}, weight=0.3
 )
 ADVERSARY = Adversary(
-    discriminator=Discriminator(8, channel_base=64, max_channels=4, dtype=jnp.float32),
+    discriminator=Discriminator(SIZE, channel_base=64, max_channels=4, dtype=jnp.float32),
     optimizer=tiny_runs.ADAM,
     weight=0.2,
 )
@@ -52,7 +53,7 @@ def objective(**settings):
 
 
 def batch(count=2, seed=0):
-    return {"image": jnp.asarray(tiny.images(count, 8, seed))}
+    return {"image": jnp.asarray(tiny.images(count, SIZE, seed))}
 
 
 def random_params(made):
@@ -66,7 +67,7 @@ def random_params(made):
 def test_reconstruction_is_the_tokenizers_of_box_means():
     made = objective()
     pictures = batch(3)["image"]
-    small = np.asarray(pictures, np.float32).reshape(3, 4, 2, 4, 2, 3).mean((2, 4)) / 255
+    small = np.asarray(pictures, np.float32).reshape(3, 4, 2, 6, 2, 3).mean((2, 4)) / 255
 
     def expect(params, small):
         tokens = made.tokenizer.apply({"params": params}, small, method="encode")
@@ -138,7 +139,7 @@ def test_a_step_moves_both_players_and_evaluation_starts_at_bilinear():
     error = np.square(enlarge(small, 2) - batch()["image"] / 255).mean()
     assert values["bilinear_psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-3)
     sheet = sheets["enlargements"]
-    assert sheet.shape == (2, 4, 8, 8, 3)
+    assert sheet.shape == (2, 4, *SIZE, 3)
     np.testing.assert_array_equal(sheet[:, 0], batch()["image"])
     np.testing.assert_array_equal(sheet[:, 1], sheet[:, 2])
 

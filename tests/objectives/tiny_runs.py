@@ -21,7 +21,7 @@ def frozen_tokenizer():
 
 
 def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=ADAM, **settings):
-    model = tiny.transformer(rows=4, columns=4, **({"dropout_rate": 0.1} | settings))
+    model = tiny.transformer(**({"dropout_rate": 0.1} | settings))
     return TextToImage(
         model=model,
         tokenizer=TOKENIZER,

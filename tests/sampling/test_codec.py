@@ -53,18 +53,20 @@ def test_batch_size_and_company_change_nothing():
 
 
 def test_no_pictures():
-    assert codec().encode(IMAGES[:0]).shape == (0, 16)
-    assert codec().reconstruct(IMAGES[:0]).shape == (0, 16, 16, 3)
+    assert codec().encode(IMAGES[:0]).shape == (0, 20)
+    assert codec().reconstruct(IMAGES[:0]).shape == (0, 16, 20, 3)
 
 
 def test_refuses_what_does_not_fit():
-    with pytest.raises(UserError, match="8 x 8 px"):
-        codec().encode(tiny.images(1, size=8))
+    with pytest.raises(
+        UserError, match="are 20 px high and 16 px wide, and this .* 16 px high and 20"
+    ):
+        codec().encode(tiny.images(1, size=(20, 16)))
     with pytest.raises(UserError, match="9 tokens a picture"):
         codec().decode(np.zeros((1, 9), np.int32))
     for token in (-1, MODEL.codebook_size):
         with pytest.raises(UserError, match="from 0 to 12"):
-            codec().decode(np.full((1, 16), token, np.int32))
+            codec().decode(np.full((1, 20), token, np.int32))
 
 
 def test_identity_is_of_encoder_and_codebook_alone():

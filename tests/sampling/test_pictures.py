@@ -11,7 +11,7 @@ from babeldraw.sampling.pictures import Sampler
 from tests.models import tiny
 
 TOKENIZER = tiny.tokenizer()
-MODEL = tiny.transformer(rows=4, columns=4)
+MODEL = tiny.transformer()
 TEXT = np.asarray(tiny.prompts(3))
 
 
@@ -32,7 +32,7 @@ def pictures():
 
 
 def test_shape_and_variety():
-    assert pictures().shape == (3, 2, 16, 16, 3)
+    assert pictures().shape == (3, 2, 16, 20, 3)
     assert pictures().dtype == np.uint8
     assert len({picture.tobytes() for picture in pictures().reshape(6, -1)}) == 6
 

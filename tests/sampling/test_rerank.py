@@ -10,12 +10,12 @@ MODEL = tiny_coca.coca()
 PARAMS = tiny_coca.random_params(MODEL)
 RERANKER = Reranker(MODEL, PARAMS, batch_size=4)
 TEXT = np.asarray(tiny.prompts(2))
-IMAGES = tiny.images(6, tiny_coca.SIZE).reshape(2, 3, 8, 8, 3)
+IMAGES = tiny.images(6, tiny_coca.SIZE).reshape(2, 3, *tiny_coca.SIZE, 3)
 
 
 def test_each_picture_is_compared_with_its_own_prompt():
     found = RERANKER(TEXT, IMAGES)  # in batches of 4, the last one filled up
-    images = jnp.float32(IMAGES.reshape(6, 8, 8, 3)) / 255
+    images = jnp.float32(IMAGES.reshape(6, *tiny_coca.SIZE, 3)) / 255
     texts = jnp.repeat(jnp.asarray(TEXT), 3, axis=0)
     apply = tiny.jit(lambda *inputs: MODEL.apply({"params": PARAMS}, *inputs))
     of_image, of_text, _ = apply(images, texts)
@@ -40,5 +40,7 @@ def test_captions_take_the_most_probable_token_until_the_end():
 
 
 def test_pictures_of_another_size_are_refused():
-    with pytest.raises(UserError, match="16 px a side and this CoCa was trained on 8 px"):
-        RERANKER.embed_images(tiny.images(1, 16))
+    with pytest.raises(
+        UserError, match="are 12 px high and 8 px wide and this CoCa was trained on"
+    ):
+        RERANKER.embed_images(tiny.images(1, tiny_coca.SIZE[::-1]))

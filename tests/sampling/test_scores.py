@@ -59,15 +59,15 @@ def test_redrawing_what_is_not_given_is_refused():
 
 @pytest.mark.slow
 def test_a_sampler_gives_pictures_with_their_tokens_and_scores():
-    tokenizer, model = tiny.tokenizer(), tiny.transformer(rows=4, columns=4)
+    tokenizer, model = tiny.tokenizer(), tiny.transformer()
     params, of_tokenizer = tiny.random_params(model), tiny.random_params(tokenizer, seed=1)
     text = np.asarray(tiny.prompts(2))
     samples = Sampler(model, params, tokenizer, of_tokenizer).generate(text, num_samples=2)
-    assert samples.images.shape == (2, 2, 16, 16, 3)
-    tokens = jnp.asarray(samples.tokens.reshape(4, 16))
+    assert samples.images.shape == (2, 2, 16, 20, 3)
+    tokens = jnp.asarray(samples.tokens.reshape(4, 20))
     decode = tiny.jit(lambda params, t: tokenizer.apply({"params": params}, t, method="decode"))
     pictures = np.asarray(decode(of_tokenizer, tokens)) * 255
-    assert np.abs(pictures - samples.images.reshape(4, 16, 16, 3)).max() <= 1
+    assert np.abs(pictures - samples.images.reshape(4, 16, 20, 3)).max() <= 1
     nats = jax.nn.log_softmax(full(model)(params, jnp.asarray(text).repeat(2, axis=0), tokens))
     picked = jnp.take_along_axis(nats, tokens[..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(samples.scores.reshape(4), picked.mean(axis=1), rtol=1e-5)

@@ -27,7 +27,7 @@ def shapes(**sizes):
             {"codebook_size": 512},
             r"tokenizer has a codebook of 512 codes, and the recipe 13: chang",
         ),
-        ({"image_size": 32}, r"tokenizer has 64 tokens a picture, and the recipe 16: change IMAGE"),
+        ({"image_size": 32}, r"tokenizer has 64 tokens a picture, and the recipe 20: change IMAGE"),
         (
             {"encoder_mlp_dim": 40},
             r"tokenizer's encoder/.* is \[.*40.*\], and the recipe describes",

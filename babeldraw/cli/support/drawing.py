@@ -195,8 +195,8 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
 
     codec = opened.codec(batch_size=1)
     tokenizer = codec.model
-    grid = tokenizer.grid
-    if args.rows is not None and not 0 < args.rows < grid:
+    rows, columns = tokenizer.grid
+    if args.rows is not None and not 0 < args.rows < rows:
         raise UserError(
             f"--rows is {args.rows}, and a picture has {grid} rows of tokens; give 1 to {grid - 1}."
         )
@@ -208,7 +208,7 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
                 f"--redraw is {args.redraw!r}; give LEFT,TOP,WIDTH,HEIGHT in pixels, as 0,16,32,8"
             )
         left, top, width, height = map(int, numbers)
-        redraw = positions_of_box((left, top, width, height), grid, tokenizer.patch_size)
+        redraw = positions_of_box((left, top, width, height), (rows, columns), tokenizer.patch_size)
     picture = read_framed(args.start, tokenizer.image_size, opened.view)
     tokens = codec.encode(picture[None])
-    return tokens if args.rows is None else tokens[:, : args.rows * grid], redraw
+    return tokens if args.rows is None else tokens[:, : args.rows * columns], redraw

@@ -27,9 +27,13 @@ from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.objectives.average import averaged
 from babeldraw.objectives.base import Constants, Params
+from babeldraw.ranges import fit
+from babeldraw.sizes import Size, from_sides, height_and_width, in_words
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
 from babeldraw.training.keeping.manifest import NAME, hash_constants, read_manifest
+from babeldraw.training.keeping.settings import NAME as SETTINGS
+from babeldraw.training.keeping.settings import read_settings
 from babeldraw.training.keeping.steps import whole_steps
 from babeldraw.training.state import variable_name
 
@@ -164,9 +168,15 @@ def load_tokenizer(model_dir: str, step: int | None = None) -> Params:
 
 @dataclasses.dataclass(frozen=True)
 class TrainedTokenizer:
-    """Gives the tokenizer of the run in `model_dir` when it is called, as `load_tokenizer` does."""
+    """Gives the tokenizer of the run in `model_dir` when it is called, as `load_tokenizer` does.
+
+    Attributes:
+      image_size: what the recipe takes it for: that of pictures of 32 x 48 px has the same weights
+        as one of 48 x 32 px.
+    """
 
     model_dir: str
+    image_size: Size | None = None
 
     @property
     def origin(self) -> str:
@@ -174,7 +184,25 @@ class TrainedTokenizer:
         return self.model_dir
 
     def __call__(self) -> Params:
-        return load_tokenizer(self.model_dir)
+        params, size = load_tokenizer(self.model_dir), _tokenizer_size(self.model_dir)
+        wanted = size if self.image_size is None else height_and_width(self.image_size)
+        if size is not None and size != wanted:
+            raise UserError(
+                f"The tokenizer of {self.model_dir} reads pictures of {in_words(size)}, and "
+                f"IMAGE_SIZE is {self.image_size}: set it to {from_sides(*size)}, or give another "
+                "tokenizer."
+            )
+        return params
+
+
+def _tokenizer_size(model_dir: str) -> tuple[int, int] | None:
+    """Height and width; None of a run that does not say them."""
+    directory = files.path(model_dir)
+    if not (directory / SETTINGS).exists():
+        return None
+    objective = read_settings(directory).get("objective") or {}
+    network = objective.get("tokenizer") or objective.get("model") or {}
+    return height_and_width(fit(network["image_size"], Size)) if "image_size" in network else None
 
 
 def merge(first: Any, second: Any) -> Any:
