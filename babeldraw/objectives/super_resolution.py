@@ -27,6 +27,7 @@ from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
 from babeldraw.ranges import ShareBelowOne
 from babeldraw.sampling.upscale import Upscaler
+from babeldraw.sizes import height_and_width
 
 NAME = "super_resolution"
 """The player's name."""
@@ -153,9 +154,9 @@ class SuperResolution(PictureMaker):
         sheet = jnp.stack([images, plain, made, jnp.abs(images - made)], axis=1)
         return {"enlargements": jnp.round(sheet * 255).astype(jnp.uint8)}
 
-    def _enlarge(self, params: Params, small: Images) -> Float[Array, "batch height2 width2 3"]:
     def sheet_columns(self) -> Mapping[str, Sequence[str]]:
         return {"enlargements": ("real", "enlarged evenly", "enlarged", "difference")}
 
+    def _enlarge(self, params: Params, small: Images) -> Float[Array, "batch height2 width2 3"]:
         large: jax.Array = self.model.apply({"params": params}, small)
         return large

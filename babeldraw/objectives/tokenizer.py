@@ -211,10 +211,10 @@ class Tokenizer(PictureMaker):
         sheet = jnp.stack([images, made, jnp.abs(images - made)], axis=1)
         return {"reconstructions": jnp.round(sheet * 255).astype(jnp.uint8)}
 
-    def _terms(
     def sheet_columns(self) -> Mapping[str, Sequence[str]]:
         return {"reconstructions": ("real", "rebuilt", "difference")}
 
+    def _terms(
         self,
         images: Images,
         output: Float[Array, "batch height width channels"],

@@ -111,15 +111,7 @@ def test_the_text_to_image_recipe_has_the_published_numbers(size):
     assert gin.query_parameter("%TRAIN_STEPS") == 450_000
 
 
-def test_emoji_tokenizer_recipe_builds():
-    built = objective(("runs/emoji_tokenizer_64",))
-    names = [player.name for player in built.players()]
-    assert names == ["discriminator", "code_share", "tokenizer", "tokenizer_ema"]
-    assert built.model.num_tokens == 256
-
-
-def test_decoder_finetune_recipe_builds():
-    files = ("runs/decoder_finetune", "tokenizers/small_large", "tasks/coco")
+PARTS = {  # of recipes that leave their sizes or data open
     "coca": ("models/coca_base", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
@@ -140,6 +132,15 @@ def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
     assert 0.0625 in (getattr(schedule, "final", 0), getattr(schedule, "final_ratio", 0) / 8)
 
 
+def test_emoji_tokenizer_recipe_builds():
+    built = objective(("runs/emoji_tokenizer_64",))
+    names = [player.name for player in built.players()]
+    assert names == ["discriminator", "code_share", "tokenizer", "tokenizer_ema"]
+    assert built.model.num_tokens == 256
+
+
+def test_decoder_finetune_recipe_builds():
+    files = ("runs/decoder_finetune", "tokenizers/small_large", "tasks/coco")
     built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "EMA_DECAY = 0.99")
     params = jax.eval_shape(built.init, jax.random.key(0))
     assert set(params) == {"tokenizer", "discriminator", "tokenizer_ema"}
@@ -207,6 +208,7 @@ def test_text_lengths_of_a_task_agree(task):
         ("MIXTURE_OR_TASK_NAME='emoji_quikstart_32'", "did you mean emoji_quickstart_32"),
         ("TASK_FEATURE_LENGTHS={'text':16,'image':64}", "asks for images of 64 x 64 px"),
         ("PATCH_SIZE=5", "not a multiple of PATCH_SIZE 5"),
+        ("IMAGE_SIZE=(32, 50)", "IMAGE_SIZE (32, 50) is not a multiple of PATCH_SIZE 4"),
         ("BATCH_SIZE=0", "BATCH_SIZE is 0: pipeline.Dataset.batch_size takes a whole number, 1 or"),
         ("TRAIN_STEPS=10", "raise TRAIN_STEPS"),
     ],
