@@ -27,7 +27,6 @@ from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
 from babeldraw.ranges import ShareBelowOne
 from babeldraw.sampling.upscale import Upscaler
-from babeldraw.sizes import height_and_width
 
 NAME = "super_resolution"
 """The player's name."""
@@ -55,17 +54,17 @@ class SuperResolution(PictureMaker):
     ema_decay: ShareBelowOne = 0.0
 
     @property
-    def sides(self) -> tuple[int, int]:
-        """Height and width of the batch's pictures, and of the enlarged ones."""
-        height, width = height_and_width(self.tokenizer.image_size)
-        return self.model.factor * height, self.model.factor * width
+    def image_size(self) -> int:
+        """Pixels a side of the batch's pictures, and of the enlarged ones."""
+        return self.model.factor * self.tokenizer.image_size
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        return {"image": jax.ShapeDtypeStruct((batch_size, *self.sides, 3), jnp.uint8)}
+        size = self.image_size
+        return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
 
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
-        sides = height_and_width(self.tokenizer.image_size)
-        network = self.model.init(key, jnp.zeros((1, *sides, 3)))["params"]
+        size = self.tokenizer.image_size
+        network = self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]
         params = {NAME: network, **self.init_adversary(key)}
         return with_average(params, NAME, self.ema_decay)
 
@@ -73,10 +72,10 @@ class SuperResolution(PictureMaker):
         return {**super().constants(), "tokenizer": self.tokenizer_params()}
 
     def abstract_constants(self) -> dict[str, Any]:
-        sides = height_and_width(self.tokenizer.image_size)
+        size = self.tokenizer.image_size
 
         def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
-            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, *sides, 3)))
+            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
         return {**super().abstract_constants(), "tokenizer": unbox(jax.eval_shape(init)["params"])}
 
