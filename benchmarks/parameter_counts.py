@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.discriminator import Discriminator
 from babeldraw.models.super_resolution import SuperResolver
+from babeldraw.sizes import height_and_width
 
 TEXT_TO_IMAGE = {
     "350m": (0.352e9, 0.387e9),
@@ -78,8 +79,8 @@ def tokenizer_model(size: str) -> nn.Module:
 def abstract_params(model: nn.Module) -> dict[str, Any]:
     """Its parameters as shapes, boxed with their logical axis names."""
     if not hasattr(model, "text_length"):
-        side = getattr(model, "image_size", 16)
-        inputs: tuple[Any, ...] = (jnp.zeros((1, side, side, 3)),)
+        sides = height_and_width(getattr(model, "image_size", 16))
+        inputs: tuple[Any, ...] = (jnp.zeros((1, *sides, 3)),)
     else:
         text, tokens = jnp.zeros((1, model.text_length), int), jnp.zeros((1, model.num_tokens), int)
         inputs = (text, tokens)

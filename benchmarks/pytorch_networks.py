@@ -188,12 +188,12 @@ class ViTVQGAN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """L2 + 0.1 logit-Laplace + VQ with commitment 0.25; `images [batch, H, W, 3]` in [0, 1]."""
-        g, p = self.grid, self.patch
+        (rows, columns), p = self.grid, self.patch
         patches = (
             (images * 2 - 1)
-            .reshape(-1, g, p, g, p, 3)
+            .reshape(-1, rows, p, columns, p, 3)
             .transpose(2, 3)
-            .reshape(-1, g * g, 3 * p * p)
+            .reshape(-1, rows * columns, 3 * p * p)
         )
         z = F.normalize(self.to_code(self.encoder(patches)), dim=-1)
         codebook = F.normalize(self.quantizer.codebook, dim=-1)
@@ -201,7 +201,8 @@ class ViTVQGAN(nn.Module):
             tokens = ((codebook * codebook).sum(-1) - 2 * z @ codebook.T).argmin(-1)
         codes = F.embedding(tokens, codebook)
         output = self.decoder(z + (codes - z).detach())
-        output = output.reshape(-1, g, g, p, p, 6).transpose(2, 3).reshape(-1, g * p, g * p, 6)
+        output = output.reshape(-1, rows, columns, p, p, 6).transpose(2, 3)
+        output = output.reshape(-1, rows * p, columns * p, 6)
         mu, log_scale = output.chunk(2, dim=-1)
         decoded = (torch.sigmoid(mu) - 0.1) / 0.8
         x = 0.8 * images + 0.1
