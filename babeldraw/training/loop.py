@@ -25,6 +25,7 @@ from babeldraw.training.keeping.prompts import keep_prompts
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.settings import keep_settings
+from babeldraw.training.keeping.starts import keep_start
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
@@ -172,6 +173,7 @@ def train(
 
         # 6. What is written, and when.
         write_run_files(directory, config_text, machine, variables, mesh, start)
+        keep_start(directory, start, seed, mesh)
         write, show = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
         window = MetricWindow(
             names,

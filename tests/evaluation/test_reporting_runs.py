@@ -79,11 +79,13 @@ def test_pictures_come_first_labelled_and_with_their_prompts(tmp_path):
         f"real: {HOSTILE}",
         f"drawn: {HOSTILE}",
     ]
-    assert alts[4:6] == ["real: a hat", "drawn: a hat"]
     # How it came to this: the real one and two steps of each held-out row.
-    assert alts[6:9] == ["real: a red bird", "step 100: a red bird", "step 200: a red bird"]
-    assert "Held out of training, at step 200." in markup.texts
-    assert "Seen in training, at step 200." in markup.texts
+    assert alts[4:7] == ["real: a red bird", "step 100: a red bird", "step 200: a red bird"]
+    assert alts[-2:] == ["real: a hat", "drawn: a hat"]
+    texts = markup.texts
+    held_out = texts.index("Held out of training, at step 200")
+    assert held_out < texts.index("Seen in training, at step 200")
+    assert texts.index("Seen in training, at step 200") < texts.index("Loss (lower is better)")
 
 
 def test_sheets_are_cut_into_the_very_pictures(tmp_path):

@@ -17,7 +17,8 @@ from babeldraw.evaluation.reporting.pictures import Shown, gallery
 from babeldraw.evaluation.reporting.reading import Run
 from babeldraw.evaluation.reporting.sheets import Sheet
 
-_SPLITS = {"eval": "Held out of training", "seen": "Seen in training"}
+_HELD_OUT = "eval"
+_SPLITS = {_HELD_OUT: "Held out of training", "seen": "Seen in training"}
 _REAL = "real"
 _MADE = ("drawn", "enlarged", "rebuilt")
 """Columns that show what a stage makes: the first of these that a sheet has."""
@@ -45,16 +46,16 @@ _GROWN = 4
 def section(runs: Sequence[Run]) -> Section:
     """The latest sheets: of several runs beside each other where they show the same pictures."""
     if len(runs) == 1:
-        return Section("Pictures", _of_run(runs[0]))
+        return _of_run(runs[0], "Pictures")
     together = _together(runs)
-    if together:
-        return Section("Pictures", together)
-    return Section("Pictures", parts=[Section(run.label, _of_run(run)) for run in runs])
+    parts = together or [_of_run(run, run.label) for run in runs]
+    return Section("Pictures", parts=parts)
 
 
-def _of_run(run: Run) -> Html:
+def _of_run(run: Run, heading: str) -> Section:
     found = [_sheet(run, name, at) for name, at in sheets.steps(run.directory).items()]
-    return join(*found) if found else paragraph(_no_pictures(run))
+    body = join(*(above for above, _ in found)) if found else paragraph(_no_pictures(run))
+    return Section(heading, body, [part for _, parts in found for part in parts])
 
 
 def _no_pictures(run: Run) -> str:
@@ -66,22 +67,32 @@ def _no_pictures(run: Run) -> str:
     return wait
 
 
-def _sheet(run: Run, name: str, at: Sequence[int]) -> Html:
+def _sheet(run: Run, name: str, at: Sequence[int]) -> tuple[Html, list[Section]]:
+    """What is said of it, and its pictures by split."""
     last = sheets.read(run.directory, name, at[-1])
     if last is None:
-        return paragraph(f"The sheet {name} of step {at[-1]:,} cannot be read as a picture.")
+        said = f"The sheet {name} of step {at[-1]:,} cannot be read as a picture."
+        return paragraph(said), []
     if last.whole is not None:
         columns = f": {_OLD_COLUMNS[name]}" if name in _OLD_COLUMNS else ""
         said = f"{name.capitalize()} at step {last.step:,}, a row a picture{columns}."
-        return join(paragraph(said), pictures.image(last.whole, said, as_it_is=True))
-    galleries = [_split(last, split, shown) for split, shown in last.shown.items()]
-    return join(paragraph(_meanings(last), "small"), *galleries, _grown(run, name, at))
+        return join(paragraph(said), pictures.image(last.whole, said, as_it_is=True)), []
+    return paragraph(_meanings(last), "small"), [
+        Section(
+            f"{_SPLITS.get(split, split)}, at step {last.step:,}",
+            join(
+                gallery(shown[:_MOST]),
+                _more(shown),
+                _grown(run, name, at) if split == _HELD_OUT else NOTHING,
+            ),
+        )
+        for split, shown in last.shown.items()
+    ]
 
 
-def _split(sheet: Sheet, split: str, shown: Sequence[Shown]) -> Html:
-    more = f" {len(shown) - _MOST} more are in the run." if len(shown) > _MOST else ""
-    said = f"{_SPLITS.get(split, split)}, at step {sheet.step:,}.{more}"
-    return join(paragraph(said), gallery(shown[:_MOST]))
+def _more(shown: Sequence[Shown]) -> Html:
+    left_out = len(shown) - _MOST
+    return paragraph(f"{left_out} more are in the run.", "small") if left_out > 0 else NOTHING
 
 
 def _meanings(sheet: Sheet) -> str:
@@ -97,35 +108,30 @@ def _grown(run: Run, name: str, at: Sequence[int]) -> Html:
     chosen = sorted({at[index * (len(at) - 1) // (_GROWN - 1)] for index in range(_GROWN)})
     read = [sheets.read(run.directory, name, step) for step in chosen]
     labelled = [(f"step {sheet.step:,}", sheet) for sheet in read if sheet is not None]
-    rows = _beside(labelled, "eval")[:_GROWN]
+    rows = _beside(labelled, _HELD_OUT)[:_GROWN]
     if len(labelled) < 2 or not rows:
         return NOTHING
     return details(f"How they came to this: {len(chosen)} of {len(at)} steps", gallery(rows))
 
 
-def _together(runs: Sequence[Run]) -> Html:
+def _together(runs: Sequence[Run]) -> list[Section]:
     """The runs' latest sheets of one name; nothing where they are not of the same pictures."""
     at = [sheets.steps(run.directory) for run in runs]
-    common = [name for name in at[0] if all(name in each for each in at)]
     parts = []
-    for name in common:
+    for name in (name for name in at[0] if all(name in each for each in at)):
         read = [
-            sheets.read(run.directory, name, each[name][-1])
+            (run.label, sheets.read(run.directory, name, each[name][-1]))
             for run, each in zip(runs, at, strict=True)
         ]
         labelled = [
-            (f"{run.label}, step {sheet.step:,}", sheet)
-            for run, sheet in zip(runs, read, strict=True)
-            if sheet is not None
+            (f"{label}, step {sheet.step:,}", sheet) for label, sheet in read if sheet is not None
         ]
-        if len(labelled) < len(runs):
-            return NOTHING
-        for split in labelled[0][1].shown:
-            rows = _beside(labelled, split)[:_MOST]
-            if not rows:
-                return NOTHING
-            parts += [paragraph(f"{_SPLITS.get(split, split)}."), gallery(rows)]
-    return join(*parts)
+        for split in labelled[0][1].shown if len(labelled) == len(runs) else ():
+            rows = _beside(labelled, split)
+            if rows:
+                gallery_and_more = join(gallery(rows[:_MOST]), _more(rows))
+                parts.append(Section(_SPLITS.get(split, split), gallery_and_more))
+    return parts
 
 
 def _beside(labelled: Sequence[tuple[str, Sheet]], split: str) -> list[Shown]:
