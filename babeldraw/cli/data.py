@@ -5,7 +5,7 @@ import pathlib
 import time
 from typing import Any
 
-from babeldraw.cli.support import outputs
+from babeldraw.cli.support import outputs, views
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count
@@ -40,8 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inspect", help="counts, sizes, faults, near-duplicates and a contact sheet of a task"
     )
     inspect.add_argument("task", help="a task or mixture, e.g. folder:/my/pictures or emoji_32")
-    inspect.add_argument("--split", default="train", help="split of the task")
-    inspect.add_argument("--limit", type=Numeric(Count), help="read at most so many pictures")
+    inspect.add_argument("--split", help="split of the task (default: all of them)")
+    inspect.add_argument(
+        "--limit",
+        type=Numeric(Count),
+        help="read at most so many pictures, at even distances (default: all)",
+    )
+    views.add_arguments(inspect, "as runs have it: crop, and white")
+    inspect.add_argument(
+        "--size",
+        type=views.size,
+        metavar="N|HxW",
+        help="show them as networks of this size do (default: larger)",
+    )
     inspect.add_argument(
         "--output", default="contact_sheet.png", help="PNG to write, with pictures and captions"
     )
@@ -173,26 +184,22 @@ def _inspect(args: argparse.Namespace) -> int:
     import logging
 
     from babeldraw.data import inspection
+    from babeldraw.data.picture_files.view import PLAIN
     from babeldraw.data.sources import pictures
     from babeldraw.files import written_whole
 
+    view = views.view_of(args, PLAIN)
     log = logging.getLogger(pictures.__name__)
     log.setLevel(logging.ERROR)  # All is said below.
     try:
-        found = inspection.inspect_task(args.task, args.split, args.limit)
+        found = inspection.inspect_task(
+            args.task, args.split, args.limit, view=view, size=args.size or inspection.TILE
+        )
     finally:
         log.setLevel(logging.NOTSET)
-    print(f"{args.task}, split {args.split}: {len(found.names)} pictures, ", end="")
-    print(f"{len(found.words)} captions")
-    print("shorter side, pixels:", *inspection.histogram(found.sides, inspection.SIDES), sep="\n")
-    print("words of a caption:", *inspection.histogram(found.words, inspection.WORDS), sep="\n")
-    faults = [line for skipped in found.skipped for line in pictures.named(skipped)]
-    print("left out:", *(faults or ["nothing"]), sep="\n  ")
-    copies = sum(len(group) - 1 for group in found.groups)
-    print(f"near-duplicates: {copies} pictures in {len(found.groups)} groups")
-    for group in found.groups[:10]:
-        print(f"  {', '.join(pictures.printable(name) for name in group[:6])}")
+    print(args.task)
+    print(*inspection.report(found, view), sep="\n")
     with written_whole(args.output) as file:
         inspection.contact_sheet(found.shown).save(file, "PNG")
-    print(f"wrote {len(found.shown)} pictures with captions to {args.output}")
+    print(f"wrote {len(found.shown)} pictures as they are seen to {args.output}")
     return 0

@@ -117,7 +117,7 @@ def _open_codec(args: argparse.Namespace, mesh: "Mesh | None") -> tuple["Codec",
     from babeldraw.data.picture_files.view import PLAIN
     from babeldraw.data.token_file import MAX_CODEBOOK
 
-    opened = open_run(args.checkpoint, mesh)
+    opened = open_run(args.checkpoint, mesh, "codec")
     codec = opened.codec(machines.pictures_at_once(args, mesh))
     model = codec.model
     if model.codebook_size > MAX_CODEBOOK:
@@ -133,11 +133,11 @@ def _agree_on_manifest(
     args: argparse.Namespace, codec: "Codec", seen: "View", folder: pathlib.Path
 ) -> "Manifest":
     """The manifest of `folder`: written by the first worker, compared by the others."""
-    from babeldraw.data import raw
+    from babeldraw.data import raw, tasks
     from babeldraw.data.sources import names, token_set
 
     pictures = {}
-    provider = _find_task(args.task, seen)
+    provider = tasks.find_pictures(args.task, "train", seen)
     for split in provider.splits:
         parts = raw.subtasks(provider, split)
         pictures[split] = sum(task.source.num_input_examples(split) for task in parts)
@@ -163,19 +163,6 @@ def _agree_on_manifest(
                 f"{_short(ours)}: give another --output, or what it was begun with."
             )
     return found
-
-
-def _find_task(name: str, seen: "View") -> Any:
-    """The task; of a set without a single caption, its pictures alone."""
-    from babeldraw.data import raw, tasks
-
-    try:
-        provider = tasks.find_task(name, "train", view=seen)
-        for task in raw.subtasks(provider, "train"):
-            task.source.num_input_examples("train")
-        return provider
-    except UserError:  # comes again below, if it is not for want of captions
-        return tasks.find_task(name, "train", captioned=False, view=seen)
 
 
 def _short(value: Any) -> str:
@@ -206,9 +193,10 @@ def _work(
     manifest: "Manifest",
     folder: pathlib.Path,
 ) -> None:
+    from babeldraw.data import tasks
     from babeldraw.data.sources import records
 
-    provider = _find_task(args.task, seen)
+    provider = tasks.find_pictures(args.task, "train", seen)
     for number, (split, index) in enumerate(manifest.all_shards()):
         shard = manifest.shard(folder, split, index)
         if number % args.workers != (args.worker or 0) or shard.exists():

@@ -1,7 +1,6 @@
-"""What is in a task: counts, sizes, caption lengths, near-duplicates, and pictures to look at."""
+"""What is in a task: counts, sizes, captions, copies, what a crop cuts, and pictures to look at."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,9 +10,14 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from babeldraw.data import duplicates, raw, tasks
+from babeldraw.data.picture_files import content
+from babeldraw.data.picture_files.content import MUCH, Content
+from babeldraw.data.picture_files.framing import frame
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.raw import RawExample
-from babeldraw.data.sources.pictures import Skipped
+from babeldraw.data.sources.pictures import Skipped, named, printable
 from babeldraw.errors import UserError
+from babeldraw.sizes import Size
 
 SIDES = (32, 64, 128, 256, 512, 1024)
 WORDS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -25,62 +29,137 @@ class Inspection:
     """What `inspect_task` found.
 
     Attributes:
+      listed: of each split, how many pictures it has, readable or not.
       names: of the pictures that were read, in order.
       sides: the shorter side of each, in pixels.
+      contents: what each shows, and what a crop would cut of it.
+      captioned: how many of them have captions.
       words: of each caption, the number of its words.
       skipped: what could not be used; of the whole source, where its captions are at fault.
       groups: names of pictures that are near-duplicates of each other.
-      shown: pictures for the contact sheet, with a caption each.
+      shown: pictures for the contact sheet as they are seen, with a caption each.
     """
 
+    listed: dict[str, int] = dataclasses.field(default_factory=dict)
     names: list[str] = dataclasses.field(default_factory=list)
     sides: list[int] = dataclasses.field(default_factory=list)
+    contents: list[Content] = dataclasses.field(default_factory=list)
+    captioned: int = 0
     words: list[int] = dataclasses.field(default_factory=list)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     groups: list[list[str]] = dataclasses.field(default_factory=list)
     shown: list[tuple[Image.Image, str]] = dataclasses.field(default_factory=list)
 
 
-def inspect_task(name: str, split: str, limit: int | None = None, shown: int = 36) -> Inspection:
-    """Reads a split (or its first `limit` pictures) once, as the files have it.
+def inspect_task(
+    name: str,
+    split: str | None = None,
+    limit: int | None = None,
+    shown: int = 36,
+    *,
+    view: View = PLAIN,
+    size: Size = TILE,
+) -> Inspection:
+    """Reads a task once, as the files have it.
 
     Args:
+      split: one of its splits; None: all.
+      limit: read at most so many pictures, at even distances.
       shown: pictures on the contact sheet, at even distances.
+      view, size: how these come.
 
     Raises:
       UserError: unknown task or split, or a source that cannot be read.
     """
-    provider = tasks.find_task(name, split)
-    sources = [task.source for task in raw.subtasks(provider, split)]
-    total = sum(source.num_input_examples(split) for source in sources)
-    total = total if limit is None else min(total, limit)
-    found = Inspection()
-    looks = duplicates.Looks()
-    for example in _read(sources, split, limit):
-        image, captions = example.image, example.captions
+    provider = tasks.find_pictures(name, split or "train", view=view)
+    parts = [
+        (part, task.source)
+        for part in ([split] if split else provider.splits)
+        for task in raw.subtasks(provider, part)
+    ]
+    counts = [source.num_input_examples(part) or 0 for part, source in parts]
+    every = -(-sum(counts) // limit) if limit else 1
+    found, looks = Inspection(), duplicates.Looks()
+    for (part, _), count in zip(parts, counts, strict=True):
+        found.listed[part] = found.listed.get(part, 0) + count
+    total = sum(-(-count // every) for count in counts)
+    for example in _read(parts, every):
         if len(found.shown) < shown and len(found.names) >= len(found.shown) * total / shown:
-            found.shown.append((_thumbnail(image), captions[0] if captions else ""))
+            caption = example.captions[0] if example.captions else ""
+            found.shown.append((_tile(frame(example.image, size, view)), caption))
         found.names.append(example.name)
-        found.sides.append(min(image.shape[:2]))
-        found.words += [len(caption.split()) for caption in captions]
-        looks.add(image)
+        found.sides.append(min(example.image.shape[:2]))
+        found.contents.append(content.measure(example.image, example.name, size))
+        found.captioned += bool(example.captions)
+        found.words += [len(caption.split()) for caption in example.captions]
+        looks.add(example.image)
     found.groups = [[found.names[index] for index in group] for group in looks.groups()]
+    sources = dict.fromkeys(source for _, source in parts)
     found.skipped = [source.skipped for source in sources if hasattr(source, "skipped")]
     return found
 
 
-def _read(
-    sources: Sequence[seqio.DataSource], split: str, limit: int | None
-) -> Iterator[RawExample]:
-    examples = (example for source in sources for example in raw.raw_examples(source, split))
-    for number, example in enumerate(itertools.islice(examples, limit)):
-        yield example if example.name else dataclasses.replace(example, name=f"#{number}")
+def _read(parts: Sequence[tuple[str, seqio.DataSource]], every: int) -> Iterator[RawExample]:
+    number = 0
+    for split, source in parts:
+        for example in raw.raw_examples(source, split, 0, every):
+            yield dataclasses.replace(example, name=example.name or f"{split}: #{number}")
+            number += 1
 
 
-def _thumbnail(image: UInt8[np.ndarray, "height width 3"]) -> Image.Image:
-    thumbnail = Image.fromarray(image)
-    thumbnail.thumbnail((TILE, TILE))
-    return thumbnail
+def _tile(image: UInt8[np.ndarray, "height width 3"]) -> Image.Image:
+    """As large as a tile has room; single pixels of small ones are seen."""
+    tile = Image.fromarray(image)
+    scale = TILE / max(tile.size)
+    width, height = (max(1, round(side * scale)) for side in tile.size)
+    method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return tile.resize((width, height), method)
+
+
+def report(found: Inspection, view: View = PLAIN) -> list[str]:
+    """What was found in lines for the terminal."""
+    listed = sum(found.listed.values())
+    splits = ", ".join(f"{count} {split}" for split, count in found.listed.items())
+    faults = [line for skipped in found.skipped for line in named(skipped)]
+    copies = sum(len(group) - 1 for group in found.groups)
+    read = f"{len(found.names)} pictures were read of {listed} ({splits})"
+    return [
+        f"{read}, {found.captioned} with a caption; {len(found.words)} captions",
+        "shorter side, pixels:",
+        *histogram(found.sides, SIDES),
+        "words of a caption:",
+        *histogram(found.words, WORDS),
+        "left out:",
+        *(f"  {line}" for line in faults or ["nothing"]),
+        f"near-duplicates: {copies} pictures in {len(found.groups)} groups",
+        *(f"  {', '.join(map(printable, group[:6]))}" for group in found.groups[:10]),
+        *_what_a_crop_cuts(found.contents),
+        *_advice(found.contents, view),
+    ]
+
+
+def _what_a_crop_cuts(contents: Sequence[Content]) -> Iterator[str]:
+    """And which pictures show nothing at all."""
+    losing = sorted((one for one in contents if one.lost > MUCH), key=lambda one: -one.lost)
+    yield (
+        f"a centre crop cuts more than {MUCH:.0%} of what is shown of {len(losing)} pictures of "
+        f"{len(contents)}{':' if losing else ''}"
+    )
+    yield from (f"  {one.lost:.0%} of {printable(one.name)}" for one in losing[:10])
+    if len(losing) > 10:
+        yield f"  and {len(losing) - 10} more"
+    if empty := [printable(one.name) for one in contents if not one.shown]:
+        more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
+        yield f"of one colour (on this BACKGROUND): {', '.join(empty[:10])}{more}"
+
+
+def _advice(contents: Sequence[Content], view: View) -> Iterator[str]:
+    if contents:
+        advice = content.recommended_fit(contents)
+        settings = f"--gin.FIT={advice.fit} --gin.BACKGROUND={advice.background}"
+        yield f"recommended: {settings}, as {advice.reason}"
+        if advice.fit != view.fit:
+            yield f"  (shown here is --fit={view.fit}; --fit={advice.fit} shows that)"
 
 
 def histogram(values: Sequence[int], borders: Sequence[int], width: int = 40) -> list[str]:

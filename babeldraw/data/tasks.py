@@ -124,6 +124,17 @@ def find_task(
     return provider
 
 
+def find_pictures(name: str, split: str, view: View = PLAIN) -> seqio.Task | seqio.Mixture:
+    """As `find_task`; of a set without a single caption, its pictures alone."""
+    try:
+        provider = find_task(name, split, view=view)
+        for task in getattr(provider, "tasks", [provider]):
+            task.source.num_input_examples(split)
+        return provider
+    except UserError:  # comes again below, if it is not for want of captions
+        return find_task(name, split, captioned=False, view=view)
+
+
 def _registered() -> list[str]:
     return sorted({*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()})
 

@@ -2,7 +2,10 @@
 
 import argparse
 import dataclasses
+import re
 from typing import TYPE_CHECKING
+
+from babeldraw.sizes import Size, from_sides
 
 if TYPE_CHECKING:
     from babeldraw.data.picture_files.view import View
@@ -20,6 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="COLOUR",
         help="of transparent and padded pictures, as white or #e0e0e0 (default: as --fit)",
     )
+
+
+def size(text: str) -> Size:
+    """Of --size: 64, or 48x64 for pictures that are 48 px high and 64 px wide."""
+    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; give pixels, as 64 or 48x64")
+    return from_sides(int(match[1]), int(match[2] or match[1]))
 
 
 def view_of(args: argparse.Namespace, view: "View") -> "View":
