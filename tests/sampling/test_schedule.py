@@ -67,15 +67,23 @@ def test_a_schedule_can_be_carried_out(rows, columns, kernel, convention, wrap, 
 
 
 @pytest.mark.parametrize(
-    ("size", "kernel", "steps", "lanes"),
-    [(32, 11, 187, 7), (32, 7, 125, 11), (32, 3, 63, 32), (16, 11, 91, 4), (8, 3, 15, 8)],
+    ("rows", "columns", "kernel", "steps", "lanes"),
+    [
+        (32, 32, 11, 187, 7),
+        (32, 32, 7, 125, 11),
+        (32, 32, 3, 63, 32),
+        (16, 16, 11, 91, 4),
+        (8, 8, 3, 15, 8),
+        (24, 32, 11, 147, 7),
+        (32, 24, 11, 179, 5),
+    ],
 )
-def test_steps_of_the_wavefront(size, kernel, steps, lanes):
+def test_steps_of_the_wavefront(rows, columns, kernel, steps, lanes):
     half = (kernel - 1) // 2
-    assert steps == size + half * (size - 1)
-    schedule = make_schedule(model_of(size, size, kernel))
+    assert steps == columns + half * (rows - 1)
+    schedule = make_schedule(model_of(rows, columns, kernel))
     assert schedule.positions.shape == (steps, lanes)
-    assert schedule.capacity < size * size
+    assert schedule.capacity < rows * columns
 
 
 @pytest.mark.parametrize("wrap", [False, True])

@@ -13,14 +13,15 @@ WEIGHT = 1.3
 
 
 @functools.cache
-def model_of(size, kernel, convention):
+def model_of(grid, kernel, convention):
+    rows, columns = grid
     return tiny.transformer(
-        rows=size, columns=size, attention_kernel=kernel, decoder_inputs=convention
+        rows=rows, columns=columns, attention_kernel=kernel, decoder_inputs=convention
     )
 
 
-def check(size, kernel, convention, orders):
-    model = model_of(size, kernel, convention)
+def check(grid, kernel, convention, orders):
+    model = model_of(grid, kernel, convention)
     params, text, keys = tiny.random_params(model), tiny.prompts(2), tiny.keys(2)
     found = {
         order: np.asarray(
@@ -40,28 +41,29 @@ def check(size, kernel, convention, orders):
 ALL = ("wavefront", "raster", "raster_full_cache")
 
 
-def test_8x8():
-    check(8, 3, "row_start_above", ALL[:2])
+@pytest.mark.parametrize("grid", [(6, 9), (9, 5)], ids=["wide", "high"])
+def test_rectangles(grid):
+    check(grid, 3, "row_start_above", ALL[:2])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("convention", ["row_start", "row_start_above"])
 @pytest.mark.parametrize("kernel", [3, 7, 11])
-@pytest.mark.parametrize("size", [8, 16, 32])
-def test_every_size(size, kernel, convention):
-    check(size, kernel, convention, ALL)
+@pytest.mark.parametrize("grid", [(8, 8), (12, 20), (20, 12), (32, 32)])
+def test_every_size(grid, kernel, convention):
+    check(grid, kernel, convention, ALL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", [3, 11])
 def test_the_ring_serves_raster_models(kernel):
-    check(16, kernel, "raster", ALL[1:])
+    check((16, 16), kernel, "raster", ALL[1:])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", [100, 128, 250])
 def test_a_prefix_under_the_wavefront(length):
-    model = model_of(16, 7, "row_start_above")
+    model = model_of((16, 16), 7, "row_start_above")
     params, text, keys = tiny.random_params(model), tiny.prompts(2), tiny.keys(2)
     prefix = tiny.pictures_tokens(2, model)[:, :length]
     wavefront, raster = (
