@@ -47,7 +47,7 @@ def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.parallel.processes import is_first
     from babeldraw.sampling.batches import batched
 
-    opened = open_run(args.checkpoint, mesh)
+    opened = open_run(args.checkpoint, mesh, "reranker")
     captioner = opened.reranker(machines.pictures_at_once(args, mesh))
     size = captioner.model.image_size
     vocabulary = opened.vocabulary

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from babeldraw.cli.support.runs import Run
     from babeldraw.data.picture_files.images import ImageFolder
     from babeldraw.evaluation.tokenizer import Features, Results
+    from babeldraw.sizes import Size
 
 SUMMARY = "Measure a trained tokenizer: reconstruction, codebook, speed."
 
@@ -27,7 +28,9 @@ FRECHET_FEATURES = "EfficientNet-Lite0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw evaluate` to `parser`."""
-    parser.add_argument("--objective", choices=["tokenizer"], default="tokenizer")
+    parser.add_argument(
+        "--objective", choices=["tokenizer"], default="tokenizer", help="what kind of run it is"
+    )
     parser.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="run directory of a tokenizer run"
     )
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", metavar="NAME", help="default: that of the run's evaluation")
     parser.add_argument(
-        "--limit", type=Numeric(Count), metavar="N", help="take the first N pictures"
+        "--limit", type=Numeric(Count), metavar="N", help="take the first N pictures (default: all)"
     )
     parser.add_argument(
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
@@ -65,7 +68,7 @@ def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.training.watching.pictures import write_grid
     from babeldraw.weights import feature_weights
 
-    opened = open_run(args.checkpoint, mesh)
+    opened = open_run(args.checkpoint, mesh, "codec")
     codec = opened.codec(machines.pictures_at_once(args, mesh))
     source, images, folder = _pictures(args, opened, codec.model.image_size)
     features, missing = _frechet_features()
@@ -82,11 +85,11 @@ def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     identity = codec.identity  # By all processes.
     if not is_first():
         return
-    output = path(args.output) if args.output else path(args.checkpoint) / "evaluation"
+    output = path(args.output) if args.output else path(opened.model_dir) / "evaluation"
     write_grid(output / "reconstructions.png", results.samples)
     skipped = {} if folder is None else folder.skipped
     report = _report(results) | {
-        "checkpoint": args.checkpoint,
+        "checkpoint": opened.model_dir,
         "step": opened.step,
         "source": source,
         "skipped": skipped,
@@ -94,7 +97,7 @@ def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
         "batch_size": codec.batch_size,
     }
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{args.checkpoint} at step {opened.step} on {results.images} pictures of {source}")
+    print(f"{opened.model_dir} at step {opened.step} on {results.images} pictures of {source}")
     print(table(results, codec.model.codebook_size, missing))
     if folder is not None:
         print(skipped_summary(skipped))
@@ -132,7 +135,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _pictures(
-    args: argparse.Namespace, opened: "Run", size: int
+    args: argparse.Namespace, opened: "Run", size: "Size"
 ) -> tuple[str, Iterable["np.ndarray"], "ImageFolder | None"]:
     """Where the pictures come from, in words; the pictures; the folder if they are in one."""
     from babeldraw.data.picture_files.images import ImageFolder

@@ -78,7 +78,7 @@ def test_a_folder(run, folder, tmp_path, light, capsys):
     assert report["frechet"] is None
     assert report["skipped"] == {"not an image": ["notes.txt"]}
     printed = capsys.readouterr().out
-    assert "on 5 pictures of" in printed and "skipped 1 files" in printed
+    assert "on 5 pictures of" in printed and "\nskipped 1 file: 1 of other kinds\n" in printed
     assert f"PSNR                                  {report['psnr']:.2f} dB" in printed
     assert "Frechet distance, EfficientNet-Lite0  not measured: The weights are not" in printed
     assert np.asarray(Image.open(tmp_path / "out" / "reconstructions.png")).shape[0] > 5 * 96

@@ -10,11 +10,12 @@ from PIL import Image
 from babeldraw.cli import sample as sample_command
 from babeldraw.cli.main import main
 from babeldraw.cli.support import drawing
-from babeldraw.cli.support.drawing import file_stems
+from babeldraw.cli.support.drawn_files import file_stems, in_rows
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.cli.support.runs import open_run
 from babeldraw.data.vocabulary import EMOJI_VOCABULARY
 from babeldraw.errors import UserError
+from babeldraw.files import OUTPUT_MARK
 from tests.cli import runs
 from tests.models import tiny
 
@@ -64,7 +65,7 @@ def drawn(run, coca, tmp_path_factory):
 def test_files_and_their_metadata(drawn, run):
     stems = ["a-red-apple", "تفاحة-حمراء"]
     expected = {f"{stem}-{number:02d}.png" for stem in stems for number in range(3)}
-    assert {path.name for path in drawn.iterdir()} == expected | {"grid.png"}
+    assert {path.name for path in drawn.iterdir()} == expected | {"grid.png", OUTPUT_MARK}
     for prompt, stem in zip(PROMPTS, stems, strict=True):
         texts = [metadata(drawn / f"{stem}-{number:02d}.png") for number in range(3)]
         assert {text["prompt"] for text in texts} == {prompt}
@@ -97,21 +98,7 @@ def test_a_coca_orders_the_samples(drawn):
 
 def test_an_upscaler_doubles_the_side(drawn):
     with Image.open(drawn / "a-red-apple-00.png") as picture:
-        assert picture.size == (32, 32)
-
-
-def test_prompts_from_the_terminal(run, tmp_path, monkeypatch, capsys):
-    """One mistake does not end it; the same prompt is drawn as it is without a conversation."""
-    said = ["a " * 300, "a cook", ""]
-    answers = iter(said)
-    monkeypatch.setattr("builtins.input", lambda _: next(answers))
-    arguments = ("--checkpoint", run, "--num_samples=1", "--output", tmp_path)
-    assert sample("--interactive", *arguments) == 0
-    error = capsys.readouterr().err
-    assert "text tokens; the model reads the first 15." in error
-    assert (tmp_path / "a-cook-00.png").is_file()
-    with pytest.raises(StopIteration):
-        next(answers)
+        assert picture.size == (40, 32)
 
 
 def test_a_picture_to_start_from(run, tmp_path, capsys):
@@ -244,10 +231,24 @@ def test_a_run_draws_without_its_data(tmp_path):
     assert tokens.shape == (1, opened.objective.model.text_length)
 
 
+def test_many_samples_are_more_rows_of_the_grid():
+    images = np.arange(2 * 11, dtype=np.uint8).reshape(2, 11, 1, 1, 1)
+    rows = in_rows(images)
+    assert rows.shape == (2, 2, 8, 1, 1, 1)
+    assert rows[1].ravel().tolist() == [*range(11, 22), *[255] * 5]
+    assert in_rows(images[:, :3]).shape == (2, 1, 3, 1, 1, 1)
+
+
 def test_prompts_that_look_alike_get_files_of_their_own():
     assert file_stems(["A cook!", "🍎", "a cook", "🍐"]) == [
         "a-cook",
         "prompt",
         "a-cook-2",
         "prompt-2",
+    ]
+    there = ["a-cook-00.png", "a-cook-2-grid.png", "grid.png", "a-cooker-00.png"]
+    assert file_stems(["a cook", "a grid", "a cooker"], there) == [
+        "a-cook-3",
+        "a-grid",
+        "a-cooker-2",
     ]

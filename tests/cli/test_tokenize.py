@@ -82,8 +82,8 @@ def test_says_what_was_skipped(run, folder, tmp_path, capsys):
     arguments = ["--images", str(folder), "--output", str(tmp_path / "t.npz"), "--batch_size=2"]
     assert main(["tokenize", "--checkpoint", run, *arguments]) == 0
     printed = capsys.readouterr()
-    assert "skipped 2 files: 1 empty (empty.png); 1 not an image (notes.txt)" in printed.out
-    assert "3/5 pictures" in printed.err
+    assert "skipped 2 files: 1 empty (empty.png); 1 of other kinds\n" in printed.out
+    assert "\r3 pictures | " in printed.err  # of five files
 
 
 def refused(capsys, *arguments):
@@ -155,4 +155,8 @@ def test_summary_cannot_steer_the_terminal():
     assert summary == (
         r"skipped 6 files: 5 damaged (0\x1b[2J.png, 1\x1b[2J.png, 2\x1b[2J.png and 2 more); "
         r"1 empty (é\udcff)"
+    )
+    beside = {"not an image": ["a.txt", "web.png", "b.txt"], "damaged": ["c.png"]}
+    assert skipped_summary(beside) == (
+        "skipped 4 files: 1 not an image (web.png); 1 damaged (c.png); 2 of other kinds"
     )

@@ -2,25 +2,25 @@
 
 import argparse
 import dataclasses
-import json
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.drawn_files import SETTINGS, file_stems, in_rows, metadata_of
+from babeldraw.cli.support.known_prompts import known_to, unknown_words
 from babeldraw.cli.support.machines import pictures_at_once
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.errors import UserError
-from babeldraw.files import path
+from babeldraw.files import mark_output, names_in, path
 from babeldraw.parallel.processes import is_first
 
 if TYPE_CHECKING:
     import numpy as np
     from jax.sharding import Mesh
-    from PIL.PngImagePlugin import PngInfo
 
     from babeldraw.cli.support.runs import Run
-
-SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
+    from babeldraw.sampling.pictures import Sampler
 
 
 class Drawing:
@@ -30,6 +30,8 @@ class Drawing:
         """Opens all runs before anything is drawn.
 
         Args:
+          args: of the command; those of `SETTINGS`, the seed and the number of samples may be set
+            anew between drawings.
           mesh: where the model lies and draws; other networks, which are small, lie whole on each
             of its devices. None: one device.
 
@@ -42,35 +44,36 @@ class Drawing:
 
         everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
-        self._run = open_run(args.checkpoint, mesh)
+        self._run = open_run(args.checkpoint, mesh, "sampler")
+        self._known = known_to(self._run)
         self._sampler = self._run.sampler()
         self._prefix, redraw = _start(args, self._run)
         if args.rerank:
-            self._judge = open_run(args.rerank, everywhere)
+            self._judge = open_run(args.rerank, everywhere, "reranker")
             self._rerank = self._judge.reranker()
             self._rerank.check_size(self._sampler.tokenizer.image_size)
-        self._upscale = open_run(args.upscale, everywhere).upscaler() if args.upscale else None
+        self._upscale = None
+        if args.upscale:
+            self._upscale = open_run(args.upscale, everywhere, "upscaler").upscaler()
         self._sampler = dataclasses.replace(
-            self._sampler,
-            guidance_weight=(args.guidance_weight, *(weight for _, weight in args.terms)),
-            temperature=args.temperature,
-            cutoff=args.cutoff,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            redraw=redraw,
-            batch_size=pictures_at_once(args, mesh),
+            self._sampler, redraw=redraw, batch_size=pictures_at_once(args, mesh)
         )
         self._writes = is_first()
         try:
             if self._writes:
-                path(args.output).mkdir(parents=True, exist_ok=True)
+                mark_output(path(args.output))
         except OSError as error:
             raise UserError(
                 f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
             ) from error
 
-    def draw(self, prompts: Sequence[str]) -> None:
+    def draw(self, prompts: Sequence[str], *, keep: bool = False) -> None:
         """Writes the pictures of `prompts` and a grid of them.
+
+        Words that the model never met are named on stderr.
+
+        Args:
+          keep: overwrite no file that is there; the grid is called after the first prompt.
 
         Raises:
           UserError: see `encode_prompts`.
@@ -81,6 +84,10 @@ class Drawing:
 
         args = self._args
         text = self._encode(prompts)
+        if self._writes and self._known is not None:
+            further = [further for further, _ in args.terms]
+            if said := unknown_words([*prompts, *further], self._known):
+                print(f"warning: {said}", file=sys.stderr)
         judged = None
         if args.rerank:
             judged = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
@@ -88,7 +95,7 @@ class Drawing:
         progress = Progress(total)
         progress(0)
         prefix = self._prefix
-        samples = self._sampler.generate(
+        samples = self._configured().generate(
             text,
             num_samples=args.num_samples,
             seed=args.seed,
@@ -108,7 +115,16 @@ class Drawing:
             images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
 
         if self._writes:
-            self._write(prompts, images, order, samples.scores, found)
+            self._write(prompts, images, order, samples.scores, found, keep)
+
+    def _configured(self) -> "Sampler":
+        """The sampler with the settings as they are now; the same one while they stay."""
+        args = self._args
+        settings = {name: getattr(args, name) for name in SETTINGS}
+        settings["guidance_weight"] = (args.guidance_weight, *(weight for _, weight in args.terms))
+        if any(getattr(self._sampler, name) != value for name, value in settings.items()):
+            self._sampler = dataclasses.replace(self._sampler, **settings)
+        return self._sampler
 
     def _write(
         self,
@@ -117,18 +133,23 @@ class Drawing:
         order: "np.ndarray",
         scores: "np.ndarray",
         found: "np.ndarray | None",
+        keep: bool,
     ) -> None:
         """`images` stand in `order`; `scores` and `found` by the samples' own numbers."""
         from PIL import Image
 
-        from babeldraw.training.watching.pictures import write_grid
+        from babeldraw.training.watching.captioned import write_captioned
 
         output = path(self._args.output)
-        for row, stem in enumerate(file_stems(prompts)):
+        there = set(names_in(output) or ())
+        stems = file_stems(prompts, there if keep else ())
+        replaced = 0
+        for row, stem in enumerate(stems):
             for rank, number in enumerate(order[row]):
                 target = output / f"{stem}-{rank:02d}.png"
+                replaced += target.name in there
                 score = float(scores[row, number])
-                metadata = self._metadata(prompts[row], int(number), score)
+                metadata = metadata_of(self._args, self._run, prompts[row], int(number), score)
                 line = f"{target.name}  score {score:.3f}"
                 if found is not None:
                     similarity = float(found[row, number])
@@ -137,8 +158,10 @@ class Drawing:
                 with target.open("wb") as file:
                     Image.fromarray(images[row, rank]).save(file, "PNG", pnginfo=metadata)
                 print(line)
-        write_grid(output / "grid.png", images)
-        print(f"{order.size} pictures and grid.png are in {self._args.output}")
+        grid = f"{stems[0]}-grid.png" if keep else "grid.png"
+        write_captioned(output / grid, in_rows(images), prompts)
+        said = f", where they replaced {replaced} of the same names" if replaced else ""
+        print(f"{order.size} pictures and {grid} are in {self._args.output}{said}")
 
     def _encode(self, prompts: Sequence[str]) -> "np.ndarray":
         """`[prompts, texts, text_length]`: each prompt with the further texts."""
@@ -148,42 +171,6 @@ class Drawing:
         tokens = encode_prompts(texts, self._run.vocabulary, self._sampler.model)
         further = tokens[len(prompts) :]
         return np.stack([np.stack([row, *further]) for row in tokens[: len(prompts)]])
-
-    def _metadata(self, prompt: str, number: int, score: float) -> "PngInfo":
-        """What makes the picture again; `number` is its own among the prompt's samples."""
-        from PIL.PngImagePlugin import PngInfo
-
-        args = self._args
-        settings = {name: getattr(args, name) for name in SETTINGS}
-        settings |= {"and": args.terms or None, "start": args.start}
-        settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
-        given = {name: value for name, value in settings.items() if value is not None}
-        entries = {
-            "prompt": prompt,
-            "seed": str(args.seed),
-            "sample": str(number),
-            "model": args.checkpoint,
-            "step": str(self._run.step),
-            "score": f"{score:.4f}",
-            "settings": json.dumps(given),
-        }
-        metadata = PngInfo()
-        for name, value in entries.items():
-            metadata.add_itxt(name, value)
-        return metadata
-
-
-def file_stems(prompts: Iterable[str]) -> list[str]:
-    """A file name for each prompt, all different: lower case, cut to 60, a number if taken."""
-    stems: list[str] = []
-    for prompt in prompts:
-        stem = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:60] or "prompt"
-        candidate, number = stem, 1
-        while candidate in stems:
-            number += 1
-            candidate = f"{stem}-{number}"
-        stems.append(candidate)
-    return stems
 
 
 def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None", tuple[int, ...]]:
@@ -198,7 +185,7 @@ def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None"
     rows, columns = tokenizer.grid
     if args.rows is not None and not 0 < args.rows < rows:
         raise UserError(
-            f"--rows is {args.rows}, and a picture has {grid} rows of tokens; give 1 to {grid - 1}."
+            f"--rows is {args.rows}, and a picture has {rows} rows of tokens; give 1 to {rows - 1}."
         )
     redraw: tuple[int, ...] = ()
     if args.redraw is not None:

@@ -11,11 +11,26 @@ from babeldraw.errors import UserError
 from babeldraw.ranges import Kind, Unfit, fit
 
 
+class Help(argparse.HelpFormatter):
+    """Says of each option what it is by default, or that it is required."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if not action.option_strings or "default" in text or action.dest in ("help", "version"):
+            return text
+        if action.required:
+            return f"{text} (required)"
+        if action.nargs == 0:
+            return f"{text} (off by default)"
+        none = action.default in (None, "", [])
+        return f"{text} (default: {'none' if none else '%(default)s'})"
+
+
 class Parser(argparse.ArgumentParser):
     """Raises `UserError` where argparse prints its usage and ends the process."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, **settings)
+        super().__init__(allow_abbrev=False, **{"formatter_class": Help, **settings})
 
     def error(self, message: str) -> NoReturn:
         def name(found: re.Match[str]) -> str:

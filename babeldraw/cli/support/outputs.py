@@ -3,6 +3,7 @@
 import contextlib
 import os
 
+from babeldraw.cli.support import run_folders
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote, path
 
@@ -42,16 +43,12 @@ def check_file(name: str, flag: str) -> None:
 
 
 def check_run(name: str) -> None:
-    """Whether there is a run directory to read, asked before what reads it is imported.
+    """Whether there is a run directory to read, or one inside, before what reads it is imported.
 
     Raises:
       UserError: there is none.
     """
-    if not any((path(name) / file).exists() for file in ("settings.json", "config.gin")):
-        raise UserError(
-            f"{name} is not a run directory (it has no settings.json); give the --model_dir of a "
-            "`babeldraw train` run."
-        )
+    run_folders.require_run(name)
 
 
 def _probe(name: str) -> None:

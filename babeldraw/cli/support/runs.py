@@ -3,11 +3,14 @@
 import contextlib
 import dataclasses
 import functools
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
+from babeldraw.cli.support import run_folders
 from babeldraw.errors import UserError
+from babeldraw.parallel.processes import is_first
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -126,22 +129,49 @@ class Run:
             ) from error
 
 
-def open_run(model_dir: str, mesh: "Mesh | None" = None) -> Run:
+def open_run(model_dir: str, mesh: "Mesh | None" = None, wanted: str = "") -> Run:
     """Opens a run directory by its settings; runs nothing of what stands in it.
 
     Args:
+      model_dir: the run directory, or a folder with runs of which one fits.
       mesh: see `Run`.
+      wanted: the method of `Objective` that the run is to offer, such as "sampler".
 
     Raises:
-      UserError: it is no run directory, or its settings are not what Babeldraw writes.
+      UserError: it is no run directory, its settings are not what Babeldraw writes, or of several
+        runs none or more than one fits.
     """
     from babeldraw.training.keeping.settings import read_settings
 
+    model_dir = _choose(model_dir, wanted)
     settings = read_settings(files.path(model_dir))
     objective = _part(model_dir, settings, "objective")
     if objective is None:
         raise UserError(f"{model_dir} has no objective in its settings; give another run.")
     return Run(model_dir, objective, settings, mesh)
+
+
+def _choose(model_dir: str, wanted: str) -> str:
+    """`model_dir`, or the one run inside that offers what is wanted, which is then said."""
+    found = run_folders.runs_in(model_dir)
+    fit = found if len(found) == 1 else [run for run in found if _offers(run, wanted)]
+    if len(found) > 1 and len(fit) != 1:
+        many = f"{len(fit)} runs that fit" if fit else "no run that fits"
+        raise UserError(
+            f"{model_dir} holds {many}; name one of those inside: {run_folders.named(fit or found)}"
+        )
+    chosen = fit[0] if fit else model_dir
+    if chosen != model_dir and is_first():
+        print(f"the run is {chosen}", file=sys.stderr)
+    return chosen
+
+
+def _offers(run: str, wanted: str) -> bool:
+    from babeldraw.cli.support.known_classes import known_classes
+    from babeldraw.objectives.base import Objective
+
+    cls = known_classes().get(run_folders.objective_of(run))
+    return cls is not None and getattr(cls, wanted, None) is not getattr(Objective, wanted, None)
 
 
 def _part(model_dir: str, settings: Mapping[str, Any], name: str) -> Any:

@@ -24,7 +24,8 @@ class Progress:
         self._write(done, "")
 
     def close(self, done: int) -> None:
-        """Shows the end and leaves the line."""
+        """Shows the end and leaves the line: files that were none are no pictures to come."""
+        self._total = None
         self._write(done, "\n")
 
     def _write(self, done: int, end: str) -> None:
@@ -38,15 +39,29 @@ class Progress:
 
 
 def skipped_summary(skipped: Mapping[str, Sequence[str]]) -> str:
-    """One line: how many files of each kind were left out, with the first of their names."""
+    """One line: how many files of each kind were left out, with the first of their names.
+
+    Files that are not meant to be pictures, such as captions beside them, are counted alone.
+    """
+    from babeldraw.data.sources.readers import is_picture
+
     if not skipped:
         return "skipped no file"
     kinds = []
+    others = 0
     for kind, names in skipped.items():
+        if kind == "not an image":
+            others = sum(not is_picture(name) for name in names)
+            names = [name for name in names if is_picture(name)]
+        if not names:
+            continue
         shown = ", ".join(map(printable, names[:NAMES_SHOWN]))
         more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         kinds.append(f"{len(names)} {kind} ({shown}{more})")
-    return f"skipped {sum(map(len, skipped.values()))} files: {'; '.join(kinds)}"
+    if others:
+        kinds.append(f"{others} of other kinds")
+    count = sum(map(len, skipped.values()))
+    return f"skipped {count} file{'s' if count > 1 else ''}: {'; '.join(kinds)}"
 
 
 def printable(name: str) -> str:

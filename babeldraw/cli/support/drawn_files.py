@@ -1,0 +1,71 @@
+"""Files of drawn pictures: their names, what they say of themselves, the grid of them."""
+
+import argparse
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.PngImagePlugin import PngInfo
+
+    from babeldraw.cli.support.runs import Run
+
+SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
+
+ACROSS = 8
+"""Pictures in a row of the grid."""
+
+
+def file_stems(prompts: Iterable[str], there: Collection[str] = ()) -> list[str]:
+    """A file name for each prompt, all different: lower case, cut to 60, a number if taken.
+
+    Args:
+      there: files, such as a-cook-00.png, of which no name may be used again.
+    """
+    taken = {re.sub(r"-(\d{2,}|grid)\.png$", "", name) for name in there}
+    stems: list[str] = []
+    for prompt in prompts:
+        stem = re.sub(r"\W+", "-", prompt.lower()).strip("-")[:60] or "prompt"
+        candidate, number = stem, 1
+        while candidate in stems or candidate in taken:
+            number += 1
+            candidate = f"{stem}-{number}"
+        stems.append(candidate)
+    return stems
+
+
+def in_rows(images: "np.ndarray") -> "np.ndarray":
+    """`[prompts, samples, ...]` as `[prompts, rows, columns, ...]`, filled up with white."""
+    import numpy as np
+
+    prompts, samples, *shape = images.shape
+    across = min(ACROSS, samples)
+    blank = [(0, 0), (0, -samples % across), *[(0, 0)] * len(shape)]
+    return np.pad(images, blank, constant_values=255).reshape(prompts, -1, across, *shape)
+
+
+def metadata_of(
+    args: argparse.Namespace, run: "Run", prompt: str, number: int, score: float
+) -> "PngInfo":
+    """What makes the picture again; `number` is its own among the prompt's samples."""
+    from PIL.PngImagePlugin import PngInfo
+
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    settings |= {"and": args.terms or None, "start": args.start}
+    settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
+    given = {name: value for name, value in settings.items() if value is not None}
+    entries = {
+        "prompt": prompt,
+        "seed": str(args.seed),
+        "sample": str(number),
+        "model": run.model_dir,
+        "step": str(run.step),
+        "score": f"{score:.4f}",
+        "settings": json.dumps(given),
+    }
+    metadata = PngInfo()
+    for name, value in entries.items():
+        metadata.add_itxt(name, value)
+    return metadata
