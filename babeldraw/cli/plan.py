@@ -94,7 +94,7 @@ def _plan(args: argparse.Namespace, config: Any, terminal: TextIO) -> tuple[str,
         text += "\n" + suggest.table(trials)
     elif not plan.fits:
         text += "\n" + suggest.advice(plan)
-    return text, plan.fits
+    return f"{text.rstrip()}\n\n{report.verdict(plan)}", plan.fits
 
 
 def draw_schedule(objective: "Objective", path: str) -> None:

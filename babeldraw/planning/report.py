@@ -124,6 +124,20 @@ def text_report(plan: Plan) -> str:
     return "\n".join([*lines, info])
 
 
+def verdict(plan: Plan) -> str:
+    """The last line: whether it fits, and by how much."""
+    room = plan.hbm_available_gib
+    peaks = [("training", plan.peak_hbm_gib)]
+    if plan.sampling is not None:
+        peaks.append(("sampling", plan.sampling.peak_hbm_gib))
+    said = ", ".join(f"{name} takes {peak:.2f}" for name, peak in peaks)
+    where = f"{plan.topology.name} with batch {plan.batch_size:,}"
+    return (
+        f"verdict: {'FITS' if plan.fits else 'DOES NOT FIT'} on {where}: of {room:.2f} GiB a chip, "
+        f"{said}\n"
+    )
+
+
 def _mesh(sizes: dict[str, int]) -> str:
     return " x ".join(f"{axis} {size}" for axis, size in sizes.items())
 

@@ -33,7 +33,7 @@ def machine(tmp_path):
 @pytest.fixture
 def fake_plans(monkeypatch):
     """Records what would be compiled; says that it fits unless the batch is odd."""
-    from babeldraw.planning import plan, report
+    from babeldraw.planning import plan, report, suggest
 
     calls = []
 
@@ -50,6 +50,8 @@ def fake_plans(monkeypatch):
     monkeypatch.setattr(plan, "make_plan", make_plan)
     monkeypatch.setattr(report, "to_json", lambda plan, trials: {"fits": plan.fits})
     monkeypatch.setattr(report, "text_report", lambda plan: "the report\n")
+    monkeypatch.setattr(report, "verdict", lambda plan: f"verdict: {plan.fits}\n")
+    monkeypatch.setattr(suggest, "advice", lambda plan: "try another\n")
     return calls
 
 
@@ -80,6 +82,13 @@ def test_topology_of_the_command_line_wins_and_what_does_not_fit_exits_1(fake_pl
     line = [*RECIPE, machine, "--json", "--topology=v4:2x2x1", "--gin.BATCH_SIZE=7"]
     assert cli.main(line) == 1
     assert fake_plans[0][3].name == "v4:2x2x1"
+
+
+def test_the_verdict_is_the_last_line(fake_plans, machine, capsys):
+    assert cli.main([*RECIPE, machine]) == 0
+    assert capsys.readouterr().out == "the report\n\nverdict: True\n"
+    assert cli.main([*RECIPE, machine, "--gin.BATCH_SIZE=7"]) == 1
+    assert capsys.readouterr().out == "the report\n\ntry another\n\nverdict: False\n"
 
 
 @pytest.mark.parametrize(

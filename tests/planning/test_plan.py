@@ -100,6 +100,12 @@ def test_text_names_every_figure(plan):
         assert words in text
 
 
+def test_the_verdict_says_both_programs(plan):
+    said = report.verdict(plan)
+    assert said.startswith("verdict: FITS on v5e:2x2 with batch 8: of 15.75 GiB a chip, training")
+    assert said.endswith(f"sampling takes {plan.sampling.peak_hbm_gib:.2f}\n")
+
+
 def refused():
     """A program of 512 GiB, as the compiler answers it."""
     devices = topology_devices(TOPOLOGY)
@@ -119,6 +125,7 @@ def test_too_much_memory_is_a_figure_and_advice(plan, monkeypatch):
     assert (large.estimated_step_seconds, large.collectives) == (None, [])
     assert f"DOES NOT FIT, {large.peak_hbm_gib - 15.75:.2f} too much" in report.text_report(large)
     assert "GiB too much on each chip" in suggest.advice(large)
+    assert report.verdict(large).startswith("verdict: DOES NOT FIT on v5e:2x2 with batch 8: of")
 
 
 def test_mesh_that_is_not_the_slice_is_told_with_its_arithmetic():
