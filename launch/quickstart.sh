@@ -3,4 +3,6 @@
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 "$BASH" "$root/launch/setup.sh"
-exec "${BABELDRAW_VENV:-$root/.venv}/bin/babeldraw" quickstart "$@"
+venv="${BABELDRAW_VENV:-$root/.venv}"
+echo "For what comes afterwards, once in your shell: source $venv/bin/activate"
+exec "$venv/bin/babeldraw" quickstart "$@"

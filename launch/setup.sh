@@ -35,4 +35,4 @@ echo "Setting up $venv ($("$python" --version)); once, 4.6 GB on disk."
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,eval,pictures,plan]' --constraint constraints.txt
 printf '%s\n' "$want" >"$stamp"
-echo "Ready: $venv/bin/babeldraw --help"
+echo "Ready. In your shell, once: source $venv/bin/activate. Then: babeldraw --help"

@@ -1,16 +1,17 @@
 """The page and the sheet that show what the quickstart learned."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from babeldraw.evaluation.quickstart import Drawn, Results
+from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results
 from babeldraw.evaluation.reporting import document, reading, sections
 from babeldraw.evaluation.reporting.document import Section, join, listing, paragraph
 from babeldraw.evaluation.reporting.pictures import Shown, gallery
-from babeldraw.training.watching.pictures import write_grid
+from babeldraw.training.watching.captioned import write_captioned
 
 SHOWN_HELDOUT, SHOWN_SEEN = 48, 24
 
