@@ -63,7 +63,7 @@ def _no_pictures(run: Run) -> str:
         return "This stage draws no pictures: it says which caption belongs to which."
     wait = "No picture has been drawn while it trained, or this version draws none."
     if run.kind == "text_to_image":
-        wait += " `babeldraw sample --checkpoint RUN --prompts 'a red bird'` draws some."
+        wait += " `babeldraw sample 'a red bird' --checkpoint RUN` draws some."
     return wait
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from babeldraw.evaluation.reporting import reading, sections, sheets
 from babeldraw.objectives.alarms import Alarm
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
@@ -113,6 +114,22 @@ def test_the_same_held_out_and_seen_rows_are_drawn_with_the_same_noise(looked_at
         expected = np.repeat(grey.astype(np.uint8), cell["height"] // WIDTH)
         np.testing.assert_array_equal(shown(row, 1)[:, 0, 0], expected)
     assert shown(0, 0).std() > 50
+
+
+def test_a_report_reads_what_a_run_leaves(looked_at):
+    directory = looked_at(4)
+    run = reading.read(str(directory))
+    assert (run.step, len(run.starts)) == (4, 1)
+    assert [(alarm.kind, alarm.first, alarm.last) for alarm in run.alarms] == [
+        ("data", 0, 0),
+        ("always", 2, 4),
+    ]
+    shown = sheets.read(str(directory), "samples", 4).shown
+    assert {split: len(rows) for split, rows in shown.items()} == {"eval": SHOWN, "seen": SHOWN}
+    assert shown["seen"][1].caption == "1-2"
+    assert [label for label, _ in shown["seen"][1].pictures] == ["noise", "rows"]
+    page = sections.report([run])
+    assert 'alt="noise: 100-1"' in page and "Alarm at step 2 to 4: 2 evaluations of 4" in page
 
 
 def test_seen_pictures_are_evaluated_as_held_out_ones(looked_at):
