@@ -20,7 +20,7 @@ LEAST_GAP = 0.05
 WORSE = 0.02
 """A held-out figure that is worse than its best by this share is so by no chance."""
 
-MANY_PASSES = 100
+MANY_PASSES = 50
 MANY_PARAMETERS = 10
 """A set is too small where each picture is trained on more often than this, by a model of more
 parameters than this for each token to predict."""
@@ -54,12 +54,19 @@ class Plan:
         return step <= EARLY * self.train_steps
 
 
+def _points(history: History, figure: str, split: str) -> Sequence[tuple[int, float]]:
+    """None where no value was finite."""
+    return history.get(figure, {}).get(split, ())
+
+
 def prompts_unread(history: History, plan: Plan) -> list[Alarm]:
     """The prompt gap of held-out pictures is near 0 although the run is well under way."""
-    step, gap = history["prompt_gap"]["eval"][-1]
+    points = [_points(history, "prompt_gap", split) for split in ("eval", "seen")]
+    if not all(points):
+        return []
+    (step, gap), (_, seen) = (each[-1] for each in points)
     if plan.is_early(step) or gap >= LEAST_GAP:
         return []
-    _, seen = history["prompt_gap"]["seen"][-1]
     said = (
         f"the prompt is worth {gap:.3f} nats a token on held-out pictures and {seen:.3f} on seen "
         f"ones (alarm below {LEAST_GAP} on held-out ones)"
@@ -83,7 +90,7 @@ def codes_unused(
     history: History, plan: Plan, least: float, codebook_size: int, revive_every: int
 ) -> list[Alarm]:
     """A smaller share than `least` of the codes is in use although the run is well under way."""
-    step, usage = history["codebook_usage"]["eval"][-1]
+    *_, (step, usage) = (0, 1.0), *_points(history, "codebook_usage", "eval")
     if plan.is_early(step) or usage >= least:
         return []
     fixes = ["lower CODEBOOK_SIZE, code_dim or the learning rate"]
@@ -106,8 +113,8 @@ def memorised(history: History, figure: str, *, rises: bool) -> list[Alarm]:
       rises: whether the better value is the larger one.
     """
     sign = 1 if rises else -1
-    held_out = [(step, sign * value) for step, value in history.get(figure, {}).get("eval", ())]
-    seen = {step: sign * value for step, value in history.get(figure, {}).get("seen", ())}
+    held_out = [(step, sign * value) for step, value in _points(history, figure, "eval")]
+    seen = {step: sign * value for step, value in _points(history, figure, "seen")}
     if not held_out or held_out[-1][0] not in seen:
         return []
     best_step, best = max(held_out, key=lambda point: point[1])

@@ -102,6 +102,7 @@ def test_the_text_to_image_recipe_has_the_published_numbers(size):
     assert gin.query_parameter("%TRAIN_STEPS") == 450_000
 
 
+PARTS = {  # of recipes that leave their sizes or data open
     "coca": ("models/coca_base", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),

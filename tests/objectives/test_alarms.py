@@ -82,16 +82,22 @@ def test_figures_that_rise_turn_downwards():
     assert alarms.memorised(rose, "psnr", rises=True) == []
 
 
+def test_figures_that_were_never_finite_raise_nothing():
+    """Steps that are not finite have an end of their own."""
+    assert tiny_runs.text_to_image().alarms({}, PLAN) == []
+    assert tiny_runs.tokenizer().alarms({"psnr": {"eval": []}}, PLAN) == []
+
+
 def test_a_set_that_is_too_small_by_the_stated_rule():
     few = Plan(train_steps=1000, batch_size=16, pictures=80)  # 200 passes
     (alarm,) = alarms.set_too_small(few, parameters=1_000_000, tokens=64)
     assert alarm.message == (
         "80 pictures are few for 1,000,000 parameters and 1,000 steps: 195 parameters for each "
-        "token to learn (alarm above 10), each picture 200 times (alarm above 100); take more "
-        "pictures, a smaller model, or TRAIN_STEPS of about 500"
+        "token to learn (alarm above 10), each picture 200 times (alarm above 50); take more "
+        "pictures, a smaller model, or TRAIN_STEPS of about 250"
     )
     assert alarms.set_too_small(few, parameters=10 * 80 * 64, tokens=64) == []
-    assert alarms.set_too_small(Plan(500, 16, 80), 1_000_000, 64) == []
+    assert alarms.set_too_small(Plan(250, 16, 80), 1_000_000, 64) == []
     assert alarms.set_too_small(Plan(1000, 16, None), 1_000_000, 64) == []
 
 
