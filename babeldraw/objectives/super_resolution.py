@@ -27,6 +27,7 @@ from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import unbox
 from babeldraw.ranges import ShareBelowOne
 from babeldraw.sampling.upscale import Upscaler
+from babeldraw.sizes import height_and_width
 
 NAME = "super_resolution"
 """The player's name."""
@@ -54,17 +55,17 @@ class SuperResolution(PictureMaker):
     ema_decay: ShareBelowOne = 0.0
 
     @property
-    def image_size(self) -> int:
-        """Pixels a side of the batch's pictures, and of the enlarged ones."""
-        return self.model.factor * self.tokenizer.image_size
+    def sides(self) -> tuple[int, int]:
+        """Height and width of the batch's pictures, and of the enlarged ones."""
+        height, width = height_and_width(self.tokenizer.image_size)
+        return self.model.factor * height, self.model.factor * width
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        size = self.image_size
-        return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
+        return {"image": jax.ShapeDtypeStruct((batch_size, *self.sides, 3), jnp.uint8)}
 
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
-        size = self.tokenizer.image_size
-        network = self.model.init(key, jnp.zeros((1, size, size, 3)))["params"]
+        sides = height_and_width(self.tokenizer.image_size)
+        network = self.model.init(key, jnp.zeros((1, *sides, 3)))["params"]
         params = {NAME: network, **self.init_adversary(key)}
         return with_average(params, NAME, self.ema_decay)
 
@@ -72,10 +73,10 @@ class SuperResolution(PictureMaker):
         return {**super().constants(), "tokenizer": self.tokenizer_params()}
 
     def abstract_constants(self) -> dict[str, Any]:
-        size = self.tokenizer.image_size
+        sides = height_and_width(self.tokenizer.image_size)
 
         def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
-            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))
+            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, *sides, 3)))
 
         return {**super().abstract_constants(), "tokenizer": unbox(jax.eval_shape(init)["params"])}
 

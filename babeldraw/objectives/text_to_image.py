@@ -36,6 +36,7 @@ from babeldraw.ranges import Share, ShareBelowOne
 from babeldraw.sampling.codec import Codec, decode_pictures
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
+from babeldraw.sizes import height_and_width, in_words
 
 NAME = "text_to_image"
 """The player's name."""
@@ -71,6 +72,16 @@ class TextToImage(Objective):
     ema_decay: ShareBelowOne = 0.0
     tokens_beforehand: bool = False
 
+    def __post_init__(self) -> None:
+        drawn, given = (self.model.rows, self.model.columns), self.tokenizer.grid
+        if drawn != given:
+            rows, columns = given
+            raise UserError(
+                f"The tokenizer has {rows} rows and {columns} columns of tokens, and the "
+                f"Transformer {drawn[0]} and {drawn[1]}: set EncoderDecoder.rows and columns to "
+                "the tokenizer's, as gin/runs/text_to_image.gin does."
+            )
+
     @property
     def network(self) -> EncoderDecoder:
         """The model, executed as the machine file says."""
@@ -81,10 +92,10 @@ class TextToImage(Objective):
         return {"tokenizer": self.tokenizer_params()}
 
     def abstract_constants(self) -> dict[str, Any]:
-        size = self.tokenizer.image_size
+        sides = height_and_width(self.tokenizer.image_size)
 
         def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
-            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))
+            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, *sides, 3)))
 
         boxes = jax.eval_shape(init)
         return {"tokenizer": unbox(boxes["params"])}
@@ -94,8 +105,8 @@ class TextToImage(Objective):
         if self.tokens_beforehand:
             tokens = jax.ShapeDtypeStruct((batch_size, self.model.num_tokens), jnp.int32)
             return {"text_tokens": text, "image_tokens": tokens}
-        size = self.tokenizer.image_size
-        image = jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)
+        sides = height_and_width(self.tokenizer.image_size)
+        image = jax.ShapeDtypeStruct((batch_size, *sides, 3), jnp.uint8)
         return {"text_tokens": text, "image": image}
 
     def check_dataset(self, dataset: Any, constants: Constants) -> None:
@@ -114,6 +125,12 @@ class TextToImage(Objective):
                 "The dataset's tokens were made by another tokenizer (its encoder and codebook are "
                 f"{made_by[:12]}, those of this run {own[:12]}): tokenize the pictures with this "
                 "run's, or start a run with the other."
+            )
+        size = dataset.task_feature_lengths["image"]
+        if height_and_width(size) != height_and_width(self.tokenizer.image_size):
+            raise UserError(
+                f"The dataset's tokens are of pictures of {in_words(size)}, and IMAGE_SIZE is "
+                f"{self.tokenizer.image_size}: set it to {size}."
             )
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:

@@ -28,6 +28,7 @@ from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, d
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.ranges import Share, ShareBelowOne, Weight, Whole
 from babeldraw.sampling.codec import Codec
+from babeldraw.sizes import height_and_width
 
 NAME, SHARE_NAME = "tokenizer", "code_share"
 """Players: the network, and the moving average of the use of its codes."""
@@ -74,13 +75,13 @@ class Tokenizer(PictureMaker):
         return network
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        size = self.model.image_size
-        return {"image": jax.ShapeDtypeStruct((batch_size, size, size, 3), jnp.uint8)}
+        sides = height_and_width(self.model.image_size)
+        return {"image": jax.ShapeDtypeStruct((batch_size, *sides, 3), jnp.uint8)}
 
     def init_network(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of the whole ViT-VQGAN, boxed."""
-        size = self.model.image_size
-        return self.network.init(key, jnp.zeros((1, size, size, 3)))["params"]
+        sides = height_and_width(self.model.image_size)
+        return self.network.init(key, jnp.zeros((1, *sides, 3)))["params"]
 
     def init_trained(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters of what this stage trains of it."""

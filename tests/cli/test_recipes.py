@@ -47,6 +47,15 @@ def test_every_model_fits_every_tokenizer_and_task(size, tokenizer, task):
     assert built.players()[0].name == "text_to_image"
 
 
+def test_pictures_may_be_rectangles():
+    """Their size is said once."""
+    files = ("runs/text_to_image", "models/tiny", "tokenizers/tiny", "tasks/emoji")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "IMAGE_SIZE = (32, 48)")
+    assert (built.model.rows, built.model.columns) == built.tokenizer.grid == (8, 12)
+    assert built.batch_shapes(2)["image"].shape == (2, 32, 48, 3)
+    assert built.tokenizer_params.image_size == (32, 48)
+
+
 def test_tokens_beforehand_take_the_place_of_pictures():
     files = ("runs/text_to_image", "models/tiny", "tokenizers/tiny", "tasks/tokens")
     built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'")
@@ -197,8 +206,9 @@ def test_text_lengths_of_a_task_agree(task):
         ("TRAIN_STEP=5", "did you mean TRAIN_STEPS?"),
         ("tokenizer.Tokenizer.l2_wieght=1.0", "did you mean l2_weight?"),
         ("MIXTURE_OR_TASK_NAME='emoji_quikstart_32'", "did you mean emoji_quickstart_32"),
-        ("TASK_FEATURE_LENGTHS={'text':16,'image':64}", "asks for images of 64 px"),
+        ("TASK_FEATURE_LENGTHS={'text':16,'image':64}", "asks for images of 64 x 64 px"),
         ("PATCH_SIZE=5", "not a multiple of PATCH_SIZE 5"),
+        ("IMAGE_SIZE=(32, 50)", "IMAGE_SIZE (32, 50) is not a multiple of PATCH_SIZE 4"),
         ("BATCH_SIZE=0", "BATCH_SIZE is 0: pipeline.Dataset.batch_size takes a whole number, 1 or"),
         ("TRAIN_STEPS=10", "raise TRAIN_STEPS"),
     ],

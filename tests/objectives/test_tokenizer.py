@@ -94,7 +94,7 @@ def test_pictures_show_input_reconstruction_and_difference():
     images = tiny.images(2)
     draw = tiny.jit(lambda params, batch: objective.pictures(params, {}, batch, KEY))
     sheet = np.asarray(draw(params, {"image": images})["reconstructions"])
-    assert sheet.shape == (2, 3, 16, 16, 3)
+    assert sheet.shape == (2, 3, tiny.HEIGHT, tiny.WIDTH, 3)
     assert sheet.dtype == np.uint8
     np.testing.assert_array_equal(sheet[:, 0], images)
     difference = np.abs(sheet[:, 0].astype(int) - sheet[:, 1])
@@ -105,7 +105,9 @@ def all_terms(**settings):
     """With a discriminator, an average, revival and a perceptual network of one layer."""
     return tiny_runs.tokenizer(
         adversary=Adversary(
-            discriminator=Discriminator(16, channel_base=64, dtype=jnp.float32),
+            discriminator=Discriminator(
+                (tiny.HEIGHT, tiny.WIDTH), channel_base=64, dtype=jnp.float32
+            ),
             optimizer=tiny_runs.ADAM,
             weight=0.3,
         ),
