@@ -37,7 +37,7 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
     from babeldraw.cli.support.machines import load_machine_file, set_environment
     from babeldraw.cli.support.recipes import train_recipe
     from babeldraw.evaluation.quickstart import evaluate
-    from babeldraw.evaluation.report import read_metrics
+    from babeldraw.evaluation.reporting import reading
     from benchmarks.quickstart_run import open_quickstart
 
     machine = load_machine_file("configs/cpu.py")
@@ -55,7 +55,7 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
     results = evaluate(
         opened.sampler(cutoff=CUTOFF), run.codec(48), opened.train, opened.heldout, seed
     )
-    evals = [record["loss"] for record in read_metrics(model_dir) if record["split"] == "eval"]
+    evals = [loss for _, loss in reading.read(str(model_dir)).series["loss"]["eval"]]
     return {
         "heldout_loss": results.heldout_loss,
         "least_heldout_loss": min(evals),
