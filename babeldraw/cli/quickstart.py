@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from babeldraw.cli.support.machines import load_machine_file, set_environment
 from babeldraw.cli.support.recipes import train_recipe
 from babeldraw.cli.support.stage_recipes import StageRecipe
 from babeldraw.errors import UserError
-from babeldraw.files import written_whole
+from babeldraw.files import mark_output, path, written_whole
 from babeldraw.ranges import Count, Positive, Seed
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "Train both stages on your pictures, or on emoji, in some minutes; write report.html."
 
-REQUEST = "quickstart.json"
+REQUEST, COMPILED = "quickstart.json", "compiled"
+"""In the output: what was asked for, and programs until all is done."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     config, accelerated = _machine(args.config)
     chosen = choosing.choose(args, output, accelerated)
     print("\n".join(chosen.sentences), flush=True)
+    if chosen.seconds:
+        pace.compile_once(output / COMPILED)
 
     seconds = {}
     for number, recipe in enumerate(chosen.recipes):
@@ -91,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began
     _report(args, output, chosen, results, seconds)
+    shutil.rmtree(output / COMPILED, ignore_errors=True)
     return 0
 
 
@@ -121,7 +126,7 @@ def _check_request(args: argparse.Namespace, output: Path) -> None:
                 f"{output} was begun with {said}: give the same, or another --output to begin anew."
             )
         return
-    output.mkdir(parents=True, exist_ok=True)
+    mark_output(path(output), ours=True)
     with written_whole(file) as written:
         written.write(json.dumps(asked).encode())
 

@@ -61,11 +61,19 @@ def test_the_run_directories_explain_themselves(output):
 
 
 @pytest.mark.slow
+def test_report_has_the_prompt_gaps(output):
+    report = json.loads((output / "report.json").read_text())
+    losses, right = report["text_to_image"], report["retrieval"]
+    assert losses["prompt_gap"] > -0.1 and losses["heldout_prompt_gap"] > -0.1
+    assert right["heldout_prompts_of_seen_words"] == right["heldout_prompts"] == 72
+
+
+@pytest.mark.slow
 def test_sampling_from_the_finished_run(output, tmp_path, capsys):
     prompts = ["woman firefighter, dark skin tone, noto style", "../a cook"]
     arguments = ["sample", *prompts, "--checkpoint", str(output / "text_to_image")]
     assert main([*arguments, "--num_samples=2", "--output", str(tmp_path)]) == 0
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
     assert names == [
         "a-cook-00.png",
         "a-cook-01.png",

@@ -1,11 +1,11 @@
 """How many steps fit into some minutes: a short trial of the recipe on this machine tells.
 
 The rule: the first `TRIAL_STEPS` steps are taken in a folder that is thrown away, with an
-evaluation every `WINDOW` steps. The first window holds what is slow once, and is left out; the
-others give the seconds of a step and of an evaluation. A run of n steps with `LOOKS` evaluations is
-then expected to take: what the trial took to start and compile, n steps, and the evaluations. n is
-the largest number, rounded down to two digits, for which that and the trial itself are within the
-time, and is at least `LEAST_STEPS`. It is fixed before the run's first step.
+evaluation every `WINDOW` steps. The second and third window give the seconds of a step, and what is
+between them those of an evaluation. A run of n steps is then expected to take as long to start and
+compile its step as the trial took, n steps, and `LOOKS` evaluations. n is the largest number,
+rounded down to two digits, for which that and the trial itself are within the time, and is at least
+`LEAST_STEPS`. It is fixed before the run's first step.
 """
 
 import dataclasses
@@ -27,12 +27,24 @@ LOOKS = 8
 LEAST_STEPS = 100
 
 
+def compile_once(folder: Path) -> None:
+    """From now on compiled programs are kept there, unless they are kept elsewhere already.
+
+    Of the trial's, the run needs all but the step, whose learning rate knows the number of steps.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Pace:
     """What a recipe takes on a machine, in seconds.
 
     Attributes:
-      start: from nothing to the first step, and what the first evaluation compiles.
+      start: from nothing to the first step, which is compiled.
       step: one step.
       look: one evaluation, with its pictures.
       trial: finding this out.
@@ -89,5 +101,5 @@ def _pace(records: Sequence[dict[str, Any]], began: float, trial: float) -> Pace
     step = (windows[20]["seconds_per_step"] + windows[30]["seconds_per_step"]) / 2
     between = windows[30]["time"] - windows[20]["time"]
     look = max(between - WINDOW * windows[30]["seconds_per_step"], 0.0)
-    start = windows[30]["time"] - began - TRIAL_STEPS * step - 2 * look
+    start = windows[10]["time"] - began - WINDOW * step
     return Pace(max(start, 0.0), step, look, trial)
