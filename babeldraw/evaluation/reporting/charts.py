@@ -84,6 +84,8 @@ def _spread(points: Points) -> list[int]:
 
 def _legend(runs: Sequence[Run], drawn: Sequence[Panel]) -> Html:
     plain = any(line.plain for panel in drawn for line in panel.lines)
+    seen = any(line.split == "seen" for panel in drawn for line in panel.lines)
+    dotted = " Dotted: pictures that were trained on." if seen else ""
     dashed = " Dashed: held out, without the prompt or without a network." if plain else ""
     items = "".join(
         f'<li><b style="color:var(--{chart.colour_of_run(index)})"></b>{text(run.label)}</li>'
@@ -91,7 +93,9 @@ def _legend(runs: Sequence[Run], drawn: Sequence[Panel]) -> Html:
     )
     return join(
         Html(f'<ul class="legend" role="list">{items}</ul>'),
-        paragraph(f"Thin and pale: training. With dots: held-out pictures.{dashed}", "small"),
+        paragraph(
+            f"Thin and pale: training. With dots: held-out pictures.{dotted}{dashed}", "small"
+        ),
     )
 
 

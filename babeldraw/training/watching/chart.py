@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from babeldraw.training.watching.panels import Line, Panel, Points
 
-WIDTH, HEIGHT = 380, 250
+WIDTH, HEIGHT = 320, 220
 
 FONT = 12
 """Size of words."""
 LETTER = 0.56 * FONT
 """Width of a letter, on average: of a legend's entries the places are told before their font."""
 
-_OF_SPLITS = ("c0", "c1", "c2", "c4", "c3")
+_OF_SPLITS = ("c0", "c1", "c6", "c4", "c3")
 _OF_RUNS = ("c0", "c1", "c2", "c4", "c5", "c6")
 _MOST_POINTS = 300
 _TICKS = 5
@@ -137,7 +137,7 @@ def _curve(line: Line, x: Axis, y: Axis, several: bool) -> list[Mark]:
     colour = _colour(line, several)
     places = [(x(step), y(value)) for step, value in line.points]
     thin = several and line.split == "train"
-    dash = (5.0, 4.0) if line.plain else None
+    dash = _dash(line)
     stroke = Stroke(places, colour, 1.2 if thin else 2.0, dash, 0.6 if thin else 1.0)
     return [stroke] if line.split == "train" else [stroke, Dots(places, colour, 2.4)]
 
@@ -151,12 +151,16 @@ def _legend(lines: Sequence[Line]) -> list[Mark]:
         if left > 10 and left + width > WIDTH:
             left, baseline = 10.0, baseline + 1.5 * FONT
         middle = baseline - FONT / 3
-        dash = (5.0, 4.0) if line.plain else None
         places = [(left, middle), (left + 18, middle)]
-        found.append(Stroke(places, _colour(line, False), 2.0, dash))
+        found.append(Stroke(places, _colour(line, False), 2.0, _dash(line)))
         found.append(Words((left + 24, baseline), line.label, "ink"))
         left += width + 16
     return found
+
+
+def _dash(line: Line) -> tuple[float, float] | None:
+    """Curves are told apart without their colours, too."""
+    return (5.0, 4.0) if line.plain else (1.5, 2.5) if line.split == "seen" else None
 
 
 def colour_of_run(index: int) -> str:

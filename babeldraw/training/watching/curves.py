@@ -28,7 +28,7 @@ COLOURS = {
     "c5": "#a3195b",
     "c6": "#00707a",
 }
-"""Name -> colour on a light page. Of one run c0 is training, c1 held out, c2 seen."""
+"""Name -> colour on a light page. Of one run c0 is training, c1 held out, c6 seen."""
 
 _COLUMNS = 3
 _FINE = 3
