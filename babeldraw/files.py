@@ -50,11 +50,15 @@ OUTPUT_MARK = ".babeldraw-output"
 """File in a folder that Babeldraw made for what it draws or trains: no data for a later run."""
 
 
-def mark_output(folder: epath.Path) -> None:
-    """Makes the folder where it is missing, and marks it if there is nothing in it yet."""
-    empty = not names_in(folder)
+def mark_output(folder: epath.Path, *, ours: bool = False) -> None:
+    """Makes the folder where it is missing, and marks it if there is nothing in it yet.
+
+    Args:
+      ours: whether it is marked whatever is in it, as a run directory is.
+    """
+    marked = ours or not names_in(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if empty:
+    if marked:
         (folder / OUTPUT_MARK).write_text("Made by Babeldraw. As a part of other data, left out.\n")
 
 

@@ -54,7 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show them as networks of this size do (default: larger)",
     )
     inspect.add_argument(
-        "--output", default="contact_sheet.png", help="PNG to write, with pictures and captions"
+        "--output",
+        default="runs/contact_sheet.png",
+        metavar="FILE",
+        help="PNG to write, with pictures and captions",
     )
 
     dedup = commands.add_parser(
@@ -186,7 +189,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from babeldraw.data import inspection
     from babeldraw.data.picture_files.view import PLAIN
     from babeldraw.data.sources import pictures
-    from babeldraw.files import written_whole
+    from babeldraw.files import mark_output, path, written_whole
 
     view = views.view_of(args, PLAIN)
     log = logging.getLogger(pictures.__name__)
@@ -199,6 +202,7 @@ def _inspect(args: argparse.Namespace) -> int:
         log.setLevel(logging.NOTSET)
     print(args.task)
     print(*inspection.report(found, view), sep="\n")
+    mark_output(path(args.output).parent)
     with written_whole(args.output) as file:
         inspection.contact_sheet(found.shown).save(file, "PNG")
     print(f"wrote {len(found.shown)} pictures as they are seen to {args.output}")

@@ -49,3 +49,5 @@ def test_a_folder_with_something_in_it_is_nobodys_output(folder):
     (folder / "runs").mkdir()
     mark_output(path(folder / "runs"))  # made by a check of its rights, say
     assert (folder / "runs" / OUTPUT_MARK).exists()
+    mark_output(path(folder), ours=True)  # a run directory
+    assert (folder / OUTPUT_MARK).exists()

@@ -77,8 +77,9 @@ def test_two_processes_draw_as_one(tmp_path, machine):
     line = ["--num_samples=3", "--guidance_weight=1.5", "a red apple"]
     assert main(["sample", f"--checkpoint={model_dir}", f"--output={tmp_path}/one", *line]) == 0
     on_two("sample", model_dir, machine, f"--output={tmp_path}/two", *line)
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "two").iterdir()) and len(names) == 4
+    names = sorted(path.name for path in (tmp_path / "one").glob("*.png"))
+    assert names == sorted(path.name for path in (tmp_path / "two").glob("*.png"))
+    assert len(names) == 4
     for name in names:
         np.testing.assert_array_equal(
             pixels(tmp_path / "one" / name), pixels(tmp_path / "two" / name)

@@ -6,6 +6,7 @@ from etils import epath
 from jax.sharding import Mesh
 from jaxtyping import UInt8
 
+from babeldraw import files
 from babeldraw.training.keeping.model_info import model_info
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable
@@ -26,7 +27,7 @@ def write_run_files(
     The recipe of the steps before `start_step` is kept where it was another one.
     """
     if jax.process_index() == 0:
-        directory.mkdir(parents=True, exist_ok=True)
+        files.mark_output(directory, ours=True)
         if start_step:
             _keep_other_recipe(directory, config_text, start_step)
         (directory / "config.gin").write_text(config_text)
