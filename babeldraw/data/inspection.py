@@ -156,8 +156,8 @@ def _what_a_crop_cuts(contents: Sequence[Content]) -> Iterator[str]:
 def _advice(contents: Sequence[Content], view: View) -> Iterator[str]:
     if contents:
         advice = content.recommended_fit(contents)
-        settings = f"--gin.FIT={advice.fit} --gin.BACKGROUND={advice.background}"
-        yield f"recommended: {settings}, as {advice.reason}"
+        background = f" --gin.BACKGROUND={advice.background}" if advice.fit == "pad" else ""
+        yield f"recommended: --gin.FIT={advice.fit}{background}, as {advice.reason}"
         if advice.fit != view.fit:
             yield f"  (shown here is --fit={view.fit}; --fit={advice.fit} shows that)"
 

@@ -64,7 +64,7 @@ def test_a_mixture_without_a_vocabulary(folder):
     name = f"{names[0]}:0.5+{names[1]}:0.5"
     dataset = pipeline.Dataset(name, LENGTHS, batch_size=4, captioned=False)
     assert next(dataset.batches())["image"].shape == (4, 16, 16, 3)
-    with pytest.raises(UserError, match="need one vocabulary"):
+    with pytest.raises(UserError, match="has no picture with a caption"):
         next(pipeline.Dataset(name, LENGTHS).batches())
 
 

@@ -95,15 +95,11 @@ def recommended_fit(contents: Sequence[Content]) -> Advice:
     fill their frames, as photographs do, are cropped all the same, unless it cuts more than `FRAME`
     of them on average: of padded ones the network learns the bars as well.
     """
-    background = _common_ground(contents)
     losing = [content for content in contents if content.lost > MUCH]
     if len(losing) <= FEW * len(contents):
-        return Advice(
-            "crop",
-            background,
-            f"a centre crop cuts more than {MUCH:.0%} of what they show of {len(losing)} of "
-            f"{len(contents)} pictures alone",
-        )
+        which = f"all but {len(losing)} of {len(contents)} pictures show" if losing else "any shows"
+        return _crop(f"a centre crop cuts at most {MUCH:.0%} of what {which}")
+    background = _common_ground(contents)
     cut = f"a centre crop would cut more than {MUCH:.0%} of what {len(losing)} of {len(contents)} "
     average = statistics.fmean(content.lost for content in losing)
     if sum(content.ground is not None for content in losing) >= len(losing) / 2:
@@ -117,12 +113,14 @@ def recommended_fit(contents: Sequence[Content]) -> Advice:
         return Advice(
             "pad", background, f"{cut}pictures show, {average:.0%} of it on average of these"
         )
-    return Advice(
-        "crop",
-        background,
+    return _crop(
         f"{cut}pictures show, {average:.0%} on average of these, but they fill their frames, and "
-        "of padded ones the bars are learned as well",
+        "of padded ones the bars are learned as well"
     )
+
+
+def _crop(reason: str) -> Advice:
+    return Advice("crop", PLAIN.background, reason)
 
 
 def _common_ground(contents: Sequence[Content]) -> str:

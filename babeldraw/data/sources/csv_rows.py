@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def read_rows(
-    file: TextIO, is_picture: Callable[[str], bool]
+    file: TextIO, is_picture: Callable[[str], bool], separator: str = ","
 ) -> Iterator[tuple[int, list[str] | None]]:
     """The number of each row's first line, and the row; None where it is broken.
 
@@ -28,27 +28,29 @@ def read_rows(
         taken.clear()
         row: list[str] | None = None
         try:
-            row = next(csv.reader(take(), strict=True))
+            row = next(csv.reader(take(), strict=True, delimiter=separator))
         except StopIteration:
             return
         except csv.Error:  # an unclosed quote, or a field beyond the limit of the module
             if len(taken) == 1:
-                row = _lenient(taken[0][1])
+                row = _lenient(taken[0][1], separator)
         more = taken[1:]
-        if more and (row is None or any(_begins_row(line, is_picture) for _, line in more)):
+        if more and (
+            row is None or any(_begins_row(line, is_picture, separator) for _, line in more)
+        ):
             row = None
             again.extendleft(reversed(more))
         yield taken[0][0], row
 
 
-def _lenient(line: str) -> list[str] | None:
+def _lenient(line: str, separator: str) -> list[str] | None:
     """The line alone as a row, whatever follows its quotes."""
     try:
-        return next(csv.reader([line]), None)
+        return next(csv.reader([line], delimiter=separator), None)
     except csv.Error:
         return None
 
 
-def _begins_row(line: str, is_picture: Callable[[str], bool]) -> bool:
-    row = _lenient(line)
+def _begins_row(line: str, is_picture: Callable[[str], bool], separator: str) -> bool:
+    row = _lenient(line, separator)
     return row is not None and len(row) > 1 and is_picture(row[0])

@@ -38,7 +38,6 @@ from babeldraw.files import cache_dir
 
 VOCABULARY_VARIABLE = "BABELDRAW_VOCABULARY"
 VOCABULARY_NAME = "vocabulary.model"
-DROPPED_NAME = "dropped.json"
 
 _FOLDERS: dict[str, Callable[..., Any]] = {
     "folder": folders.read_folder,
@@ -97,9 +96,9 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
     else:
         reader, path = _reader(name)
         if path.is_dir():
-            home, dropped = path, path / DROPPED_NAME
+            home, dropped = path, path / folders.DROPPED_NAME
         else:  # of several captions files, perhaps, in one folder
-            home, dropped = path.parent, path.with_suffix(f".{DROPPED_NAME}")
+            home, dropped = path.parent, path.with_suffix(f".{folders.DROPPED_NAME}")
         source = PictureSource(reader, name, dropped, captioned=captioned, background=view.colour)
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
     if files.is_remote(vocabulary) and files.path(vocabulary).exists():

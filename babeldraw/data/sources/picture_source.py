@@ -27,6 +27,8 @@ from babeldraw.errors import UserError
 class PictureSource(IndexedSource):
     """Splits ``train`` and ``validation`` of what a reader lists, in order of the names.
 
+    Where folders say so (`split_pictures`), ``test`` as well.
+
     Examples are ``image uint8[height, width, 3]``, ``captions {text: string[n]}``, ``name`` and
     ``augment``, true in training.
 
@@ -53,6 +55,15 @@ class PictureSource(IndexedSource):
         self._reader, self._description, self.dropped_file = reader, description, dropped_file
         self._captioned, self._background = captioned, background
         self.skipped = Skipped()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Read from the list of the pictures.
+
+        Raises:
+          UserError: as `pictures`.
+        """
+        return tuple(self._pictures)
 
     @functools.cached_property
     def _pictures(self) -> dict[str, list[Picture]]:

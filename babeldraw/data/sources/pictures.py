@@ -42,9 +42,9 @@ class Skipped:
     Attributes:
       kinds: names by kind, in the order in which they were met, each once. Kinds are those of
         `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
-        `missing picture`, `ending not read`, `caption file not read`, `path outside the folder`,
-        `missing shard`, `damaged shard`, `damaged record`, `failed download`, `name taken` (by
-        another picture), `in an evaluation set`.
+        `missing picture`, `caption without a picture`, `ending not read`, `caption file not read`,
+        `path outside the folder`, `missing shard`, `damaged shard`, `damaged record`, `failed
+        download`, `name taken` (by another picture), `in an evaluation set`.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,34 @@ def collect(entries: Iterable[Entry], skipped: Skipped, *, captioned: bool = Tru
     return [Picture(name, tuple(found[name][1]), found[name][0]) for name in sorted(found)]
 
 
+SPLIT_FOLDERS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Names of folders, as Hugging Face's imagefolder knows them, and the splits that they hold."""
+
+
 def split_pictures(pictures: list[Picture]) -> dict[str, list[Picture]]:
+    """Those of the folders that hold them, if all are in such; else by the hashes of their names.
+
+    All of them are when each name begins with one of `SPLIT_FOLDERS`, some with one of training and
+    some with another. Without one of validation, that is taken out of training by hashes.
+    """
+    folders: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        split = SPLIT_FOLDERS.get(picture.name.partition("/")[0].lower())
+        if split is None:
+            return _split_by_hash(pictures)
+        folders.setdefault(split, []).append(picture)
+    if "train" not in folders or len(folders) == 1:
+        return _split_by_hash(pictures)
+    if "validation" not in folders:
+        folders |= _split_by_hash(folders["train"])
+    return {split: folders[split] for split in ("train", "validation", "test") if split in folders}
+
+
+def _split_by_hash(pictures: list[Picture]) -> dict[str, list[Picture]]:
     """`VALIDATION_SHARE` of them for validation, in small sets `SMALLEST_VALIDATION` pictures.
 
     Those with the smallest hashes. Where `SMALLEST_VALIDATION` of them are below the share anyway,

@@ -106,17 +106,26 @@ class Finder:
         return None
 
 
+CONTACT_SHEET = "contact_sheet.png"
+"""What `babeldraw data inspect` writes."""
+
+
 def list_files(folder: pathlib.Path, skipped: Skipped) -> Iterator[str]:
     """Relative paths of the files that are not hidden, in order; follows no folder's link.
 
-    What Babeldraw drew or trained in a subfolder is left out, and counted.
+    What Babeldraw drew or trained in a subfolder is left out, and counted; so are contact sheets.
     """
     names = []
     for parent, subfolders, files in os.walk(folder):
         relative = pathlib.Path(parent).relative_to(folder)
         for drawn in take_outputs(parent, subfolders):
             skipped.add(OUTPUT, (relative / drawn).as_posix())
-        names += [(relative / file).as_posix() for file in files if not file.startswith(".")]
+        for file in files:
+            name = (relative / file).as_posix()
+            if file == CONTACT_SHEET:
+                skipped.add(OUTPUT, name)
+            elif not file.startswith("."):
+                names.append(name)
     return iter(sorted(names))
 
 

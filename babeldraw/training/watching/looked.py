@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from jax.sharding import Mesh
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Batch, Constants, Objective
+from babeldraw.parallel.processes import is_first
 from babeldraw.parallel.rules import replicated
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
 from babeldraw.training.watching.hooks import BatchSource
@@ -38,22 +40,25 @@ class FixedBatches:
     @functools.cached_property
     def on_host(self) -> list[HostBatch]:
         """This process's rows of them."""
-        batches: list[HostBatch] = []
-        source = self.dataset.batches(
-            process_index=self.layout.share.index,
-            process_count=self.layout.share.count,
-            num_epochs=self.num_epochs,
-        )
-        for batch in source:
-            batches.append(batch)
-            if len(batches) == self.limit:
-                break
+        batches = self._read(self.limit, self.num_epochs)
+        if not batches and self.num_epochs is not None:
+            batches = self._read(1, None)  # of a small set some rows come again
+            if batches and is_first():
+                print("what is evaluated has less than one batch: some of it counts twice or more")
         if not batches:
             raise UserError(
                 "The evaluation dataset has less than one batch: lower its batch_size or use "
                 "another split."
             )
         return batches
+
+    def _read(self, limit: int, num_epochs: int | None) -> list[HostBatch]:
+        source = self.dataset.batches(
+            process_index=self.layout.share.index,
+            process_count=self.layout.share.count,
+            num_epochs=num_epochs,
+        )
+        return list(itertools.islice(source, limit))
 
     def __getitem__(self, index: int) -> Batch:
         return self.layout.to_global(self.on_host[index])

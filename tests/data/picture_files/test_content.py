@@ -41,14 +41,19 @@ def contents(*kinds):
 @pytest.mark.parametrize(
     ("found", "fit", "background", "reason"),
     [
-        ([(96, WHITE, 0.02), (4, WHITE, 0.6)], "crop", "white", "of 4 of 100 pictures alone"),
+        (
+            [(96, WHITE, 0.02), (4, WHITE, 0.6)],
+            "crop",
+            "white",
+            "10% of what all but 4 of 100 pictures show",
+        ),
         ([(60, WHITE, 0.02), (40, WHITE, 0.3)], "pad", "white", "plain ground"),
         ([(60, (0, 0, 0), 0.0), (40, (2, 0, 0), 0.3)], "pad", "black", "what 40 of 100 pictures"),
         ([(9, (16, 32, 255), 0.3)], "pad", "#1020ff", "plain ground"),
         ([(5, WHITE, 0.3), (5, (0, 0, 0), 0.3)], "pad", "white", "plain ground"),
         ([(50, None, 0.25)], "crop", "white", "fill their frames"),
         ([(50, None, 0.44)], "pad", "white", "44% of it on average"),
-        ([], "crop", "white", "of 0 of 0"),
+        ([], "crop", "white", "at most 10% of what any shows"),
     ],
 )
 def test_recommended(found, fit, background, reason):

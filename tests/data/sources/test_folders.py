@@ -3,7 +3,9 @@
 import csv
 import json
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from babeldraw.data.picture_files.images import NO_HEIF
 from babeldraw.data.sources import csv_rows, folders, pictures
@@ -47,11 +49,122 @@ def test_csv(folder, file, key):
     assert read(folder) == (ALL, {})
 
 
-@pytest.mark.parametrize("ending", [".txt", ".caption"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_of_spreadsheets(folder, separator):
+    lines = [("file_name", "caption"), *((name, f"thing {name}") for name in NAMES)]
+    rows = [separator.join(line) + "\r\n" for line in lines]
+    (folder / "captions.csv").write_text("\ufeff" + "".join(rows), newline="")
+    assert read(folder) == (ALL, {})
+
+
+def test_parquet(folder):
+    names = pa.array([*NAMES, None, "gone.png"])
+    texts = pa.array([*(f"thing {name}" for name in NAMES), "words", "words"])
+    parquet.write_table(pa.table({"file_name": names, "text": texts}), folder / "metadata.parquet")
+    skipped = {"malformed line": ["metadata.parquet: row 4"], "missing picture": ["gone.png"]}
+    assert read(folder) == (ALL, skipped)
+    (folder / "metadata.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(UserError, match="cannot be read as Parquet"):
+        read(folder)
+
+
+@pytest.mark.parametrize("file", ["metadata.jsonl", "metadata.csv", "metadata.parquet"])
+def test_the_folders_of_imagefolder(tmp_path, file):
+    for split in ("train", "test"):
+        for index in range(12 if split == "train" else 3):
+            picture = tmp_path / split / "deep" / f"{index}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            picture.write_bytes(made_pictures.picture(index))
+        rows = [(f"deep/{index}.png", f"thing {index}") for index in range(12)]
+        if split == "test":
+            rows = [*rows[:3], ("../train/deep/0.png", "again"), ("../../x.png", "outside")]
+        write_table(tmp_path / split / file, rows)
+    source = PictureSource(lambda skipped: folders.read_folder(tmp_path, skipped), "mine")
+    assert source.splits == ("train", "validation", "test")
+    names = {split: [p.name for p in source.pictures(split)] for split in source.splits}
+    assert names["test"] == [f"test/deep/{index}.png" for index in range(3)]
+    assert len(names["train"]) == 10 and len(names["validation"]) == 2
+    found = {p.name: p.captions for split in source.splits for p in source.pictures(split)}
+    assert found["test/deep/1.png"] == ("thing 1",)
+    assert found["train/deep/0.png"] == ("again", "thing 0")
+    assert source.skipped.kinds == {"path outside the folder": {"test/../../x.png": None}}
+
+
+def write_table(path, rows):
+    rows = [dict(zip(("file_name", "text"), row, strict=True)) for row in rows]
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["file_name", "text"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+@pytest.mark.parametrize(
+    ("where", "splits"),
+    [
+        ({"train": 9, "validation": 2, "test": 1}, {"train": 9, "validation": 2, "test": 1}),
+        ({"Train": 9, "val": 2}, {"train": 9, "validation": 2}),
+        ({"train": 10}, {"train": 8, "validation": 2}),
+        ({"train": 9, "bus": 1}, {"train": 8, "validation": 2}),  # of trains
+        ({"train": 8, "test": 1, ".": 1}, {"train": 8, "validation": 2}),
+        ({"validation": 5, "test": 5}, {"train": 8, "validation": 2}),
+    ],
+)
+def test_splits_by_folders(where, splits):
+    some = [
+        pictures.Picture(f"{folder}/{index}.png".removeprefix("./"), ("a",), pictures.Place("x"))
+        for folder, count in where.items()
+        for index in range(count)
+    ]
+    found = pictures.split_pictures(some)
+    assert {split: len(members) for split, members in found.items()} == splits
+
+
+@pytest.mark.parametrize("ending", [".txt", ".caption", ".TXT"])
 def test_sidecars(folder, ending):
     for name in NAMES:
         (folder / name).with_suffix(ending).write_text(f"thing {name}\n")
     assert read(folder) == (ALL, {})
+
+
+def test_sidecars_named_after_the_whole_file(folder):
+    for name in NAMES:
+        (folder / f"{name}.txt").write_text(f"thing {name}")
+    assert read(folder) == (ALL, {})
+
+
+def test_what_else_stands_beside_pictures_is_counted(folder):
+    for name in NAMES:
+        (folder / name).with_suffix(".txt").write_text(f"thing {name}")
+    for name in ("0.caption", "notes.txt", "dropped.json", "contact_sheet.png"):
+        (folder / name).write_text("[]")
+    assert read(folder) == (
+        ALL,
+        {
+            "output of Babeldraw": ["contact_sheet.png"],
+            "caption file not read": ["0.caption"],
+            "caption without a picture": ["notes.txt"],
+        },
+    )
+
+
+def test_one_file_for_all_and_others_beside(folder):
+    (folder / "captions.jsonl").write_text('{"file_name": "1.png", "caption": "one"}')
+    (folder / "metadata.csv").write_text("file_name,caption\n2.png,two")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "metadata.jsonl").write_text("{}")
+    (folder / "1.txt").write_text("no")
+    (folder / "3.txt").write_text("three")
+    found, kinds = read(folder)
+    assert found == {"1.png": ("one",), "3.png": ("three",)}
+    assert kinds == {
+        "caption file not read": ["metadata.csv", "sub/metadata.jsonl"],
+        "no caption": ["0.png", "2.png"],
+    }
 
 
 def test_pictures_that_the_captions_file_does_not_name(folder):
@@ -63,9 +176,7 @@ def test_pictures_that_the_captions_file_does_not_name(folder):
 
 
 OTHER_FORMS = {
-    "0.png.txt": ["0.png.txt"],
     "0.json": ["0.json"],
-    "train/metadata.jsonl": ["train/metadata.jsonl"],
     "captions.tsv": ["captions.tsv"],
 }
 
@@ -80,9 +191,9 @@ def test_captions_of_another_form_are_named(folder, file):
         source.pictures("train")
 
 
-def test_columns_of_a_csv_are_separated_by_commas(folder):
-    (folder / "captions.csv").write_text("file_name;caption\n0.png;a thing\n")
-    with pytest.raises(UserError, match="with a comma between, but is 'file_name;caption'"):
+def test_columns_of_a_csv_have_names(folder):
+    (folder / "captions.csv").write_text("picture,caption\n0.png,a thing\n")
+    with pytest.raises(UserError, match=r"must be file_name and caption.* are 'picture, caption'"):
         read(folder)
 
 
@@ -94,7 +205,10 @@ def test_endings_beside_a_caption(folder):
     (folder / "notes.pdf").touch()
     found, kinds = read(folder)
     assert [*found] == [*NAMES, "b.jfif"]
-    assert kinds == {"ending not read": ["a.jxl", "c.psd", "c.xmp"]}
+    assert kinds == {
+        "ending not read": ["a.jxl", "c.psd", "c.xmp"],
+        "caption without a picture": ["nothing.txt"],
+    }
 
 
 def test_heic_is_named_with_what_reads_it():

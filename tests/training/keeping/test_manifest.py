@@ -109,6 +109,8 @@ def test_other_data_are_refused_unless_asked_for(run, tmp_path, capsys):
     # A folder that has moved is the same.
     go_on(3, names="13", task="folder:/b")
     assert "task: folder:/a before, folder:/b now" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"\(fit: the default before, pad now\)"):
+        go_on(4, names="13", task="folder:/b", fit="pad")
     # Without names, another task may be anything.
     go_on(4, names=None, allow_other_data=True)
     with pytest.raises(UserError, match="task: folder:/a before, folder:/c now"):
