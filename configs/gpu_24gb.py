@@ -8,7 +8,7 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "name": "gpu_24gb",
-            "mesh": {"data": 1, "stage": 1, "model": 1},
+            "mesh": {"data": -1, "stage": 1, "model": 1},
             "remat": "full",  # a larger batch is worth more than the second forward pass
             "unroll": False,  # one compiled layer in a loop: compile time does not grow with depth
             "xla_flags": "",  # one GPU sends nothing that could be hidden

@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     config, accelerated = _machine(args.config)
     chosen = choosing.choose(args, output, accelerated)
-    print("\n".join(chosen.sentences), flush=True)
+    for sentence in chosen.sentences:
+        print(sentence, flush=True)
     if chosen.seconds:
         pace.compile_once(output / COMPILED)
 

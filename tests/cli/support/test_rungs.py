@@ -21,6 +21,7 @@ from babeldraw.parallel.rules import unbox
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import init_state
 from babeldraw.training.step import make_train_step
+from benchmarks.rungs import recipes
 
 MILLIONS = {
     "cpu": (0.60, 2.23),
@@ -28,7 +29,7 @@ MILLIONS = {
     "gpu_hour": (9.30, 22.64),
     "gpu_day": (57.69, 111.48),
 }
-"""Parameters of the networks of both stages, embeddings included; docs/rungs.md has them, too."""
+"""Parameters of the networks of both stages, embeddings included."""
 
 TOKENS = {"cpu": 256, "evening": 256, "gpu_hour": 256, "gpu_day": 256}
 
@@ -77,6 +78,11 @@ def test_a_day_has_32_by_32_tokens_too():
     for stage in STAGES:
         built = objective([f"gin/rungs/gpu_day_{stage}.gin", "gin/rungs/32x32.gin"])
         assert built.model.num_tokens == 1024
+
+
+def test_the_page_has_the_recipes_as_they_are():
+    """`python -m benchmarks.rungs` writes it again."""
+    assert recipes() in Path("docs/rungs.md").read_text()
 
 
 def test_every_file_is_a_rungs():
