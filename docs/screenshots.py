@@ -31,6 +31,8 @@ def main() -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         parser.error("there is no Chromium here: apt-get install chromium")
+    if not args.page.is_file():
+        parser.error(f"there is no page {args.page}")
     args.output.mkdir(parents=True, exist_ok=True)
     for name, (width, more) in LOOKS.items():
         target = args.output / f"{name}.png"

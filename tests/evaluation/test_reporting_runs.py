@@ -192,10 +192,11 @@ def test_changes_of_the_recipe_are_told_and_marked(tmp_path):
 def test_what_started_it_is_told(tmp_path):
     run = write_run(tmp_path / "a", "tokenizer")
     first = {"command": "old", "devices": 1, "device": "cpu", "cores": 2}
-    last = {**first, "command": "babeldraw train --x", "babeldraw": "0.2", "commit": "abc-dirty"}
-    write_records(run / "starts.jsonl", [first, last])
+    last = {**first, "command": "babeldraw train --x='a  b' --y=1", "babeldraw": "0.2"}
+    write_records(run / "starts.jsonl", [first, {**last, "commit": "abc-dirty"}])
     _, markup = page_of(run)
-    assert {"babeldraw train --x", "Babeldraw 0.2, commit abc-dirty"} <= set(markup.texts)
+    assert "babeldraw train \\\n    '--x=a  b' \\\n    --y=1" in markup.texts
+    assert "Babeldraw 0.2, commit abc-dirty" in markup.texts
     assert "cpu with 2 cores, machine file cpu" in markup.texts
 
 

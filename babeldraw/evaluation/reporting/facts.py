@@ -1,6 +1,7 @@
 """Where, when and with what a run was made, and what it cost."""
 
 import datetime
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,8 +30,16 @@ def rows(run: Run) -> list[tuple[str, str]]:
 
 
 def command(run: Run) -> str:
-    """The latest one that the run was started with, if it is known."""
-    return _said(run, "command")
+    """The latest one that the run was started with, if it is known: a line an option."""
+    said = _said(run, "command")
+    try:
+        words = shlex.split(said)
+    except ValueError:  # a quote that nobody closes
+        return said
+    return " ".join(
+        f"\\\n    {shlex.quote(word)}" if word.startswith("-") else shlex.quote(word)
+        for word in words
+    )
 
 
 def seconds(run: Run) -> float:
