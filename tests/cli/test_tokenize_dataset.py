@@ -242,8 +242,8 @@ def test_a_folder_is_of_one_tokenizer_and_task(run, task, output, tmp_path, caps
 def test_what_cannot_be_read(task, output, tmp_path):
     with pytest.raises(UserError, match=r"no readable manifest\.json"):
         of_tokens(tmp_path).batches()
-    wrong = pipeline.Dataset(f"tokens:{output}", {"text": 6, "image": 32})
-    with pytest.raises(UserError, match="pictures of 16 px: set 'image' to 16"):
+    wrong = pipeline.Dataset(f"tokens:{output}", {"text": 6, "image": (20, 16)})
+    with pytest.raises(UserError, match=r"high and 20 px wide: set 'image' to \(16, 20\)"):
         wrong.batches()
     with pytest.raises(UserError, match="must all have pictures, or all have tokens"):
         of_pictures(f"tokens:{output}:1+{task}:1").batches()
