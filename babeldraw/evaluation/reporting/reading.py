@@ -5,7 +5,6 @@ Nothing is run, no settings class is made, and no file outside the directory is 
 
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from etils import epath
 from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.evaluation.reporting.files_of_run import json_of, lines_of, text_of
-from babeldraw.training.watching.panels import Series, parse_records, parse_series
+from babeldraw.training.watching.panels import Series, parse_records, series_of
 
 KINDS = {
     "Tokenizer": "tokenizer",
@@ -84,7 +83,7 @@ class Run:
     @functools.cached_property
     def series(self) -> Series:
         """Metric -> split -> points."""
-        return parse_series("\n".join(json.dumps(record) for record in self.records))
+        return series_of(self.records)
 
     @property
     def step(self) -> int:

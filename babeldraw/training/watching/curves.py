@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from babeldraw.training.watching import chart
 from babeldraw.training.watching.chart import Dots, Mark, Place, Stroke, Words
-from babeldraw.training.watching.panels import Panel, Series, panels, parse_series
+from babeldraw.training.watching.panels import Panel, Series, panels, parse_records, series_of
 
 COLOURS = {
     "ink": "#1f2328",
@@ -59,8 +59,8 @@ def write_curves(metrics: epath.Path, path: epath.Path) -> None:
 
 
 def read_series(metrics: epath.Path) -> Series:
-    """Metric -> split -> points, see `panels.parse_series`."""
-    return parse_series(metrics.read_text())
+    """Metric -> split -> points, see `panels.series_of`."""
+    return series_of(parse_records(metrics.read_text()))
 
 
 def to_svg(panel: Panel, label: str, *, several: bool = False, changes: Iterable[int] = ()) -> str:

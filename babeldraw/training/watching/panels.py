@@ -89,13 +89,10 @@ class Panel(NamedTuple):
     """Whether it tells how the machine did, not what was learned."""
 
 
-def parse_series(text: str) -> Series:
-    """Of a metrics.jsonl. Values that are not finite are null there and missing here.
-
-    A line that is none of ours, such as one that a kill cut short, is passed over.
-    """
+def series_of(records: Iterable[Mapping[str, Any]]) -> Series:
+    """Of `parse_records`. Values that are not finite are null there and missing here."""
     series: Series = {}
-    for record in parse_records(text):
+    for record in records:
         for name, value in record.items():
             if name not in ("step", "time") and _is_finite(value):
                 points = series.setdefault(name, {}).setdefault(str(record["split"]), [])
@@ -109,7 +106,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def parse_records(text: str) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl that are whole."""
+    """The lines of a metrics.jsonl that are ours: a kill may have cut one short."""
     records = []
     for line in text.splitlines():
         try:
