@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--output", type=Path, default=Path("screenshots"), metavar="DIR")
     parser.add_argument("--height", type=int, default=8000, help="the most that is shown, pixels")
+    parser.add_argument("--begin", type=int, default=0, help="what is above is cut off, pixels")
     args = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -36,8 +37,8 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     for name, (width, more) in LOOKS.items():
         target = args.output / f"{name}.png"
-        shoot(browser, args.page, target, (width, args.height), more)
-        crop(target)
+        shoot(browser, args.page, target, (width, args.begin + args.height), more)
+        crop(target, args.begin)
         print(target)
 
 
@@ -56,14 +57,14 @@ def shoot(browser: str, page: Path, target: Path, size: tuple[int, int], more: l
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
-def crop(target: Path) -> None:
-    """Cuts off what is empty below the page, and keeps 256 colours: a third of the bytes."""
+def crop(target: Path, begin: int) -> None:
+    """Cuts off what is above, and empty below; and keeps 256 colours: a third of the bytes."""
     with Image.open(target) as opened:
         image = opened.convert("RGB")
     empty = Image.new("RGB", image.size, image.getpixel((0, image.height - 1)))
     box = ImageChops.difference(image, empty).getbbox()
     bottom = min(box[3] + 40, image.height) if box else image.height
-    image = image.crop((0, 0, image.width, bottom))
+    image = image.crop((0, begin, image.width, bottom))
     image.quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
