@@ -72,10 +72,11 @@ def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
     output = Path(args.output or _default_output(args.data))
     outputs.check_local(str(output), "--output")
-    _check_request(args, output)
+    _check_request(args, output / REQUEST)
     began = time.perf_counter()
     config, accelerated = _machine(args.config)
     chosen = choosing.choose(args, output, accelerated)
+    _keep_request(args, output / REQUEST)
     for sentence in chosen.sentences:
         print(sentence, flush=True)
     if chosen.seconds:
@@ -107,29 +108,39 @@ def _default_output(data: str | None) -> str:
     return f"runs/quickstart-{name or 'pictures'}"
 
 
-def _check_request(args: argparse.Namespace, output: Path) -> None:
-    """Whether the folder is of the same command; the first time, what that is is kept there.
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    """What a folder is of."""
+    return {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
+
+
+def _check_request(args: argparse.Namespace, file: Path) -> None:
+    """Whether the folder of the file is of the same command, or of none yet.
 
     Raises:
       UserError: it is of another one.
     """
-    asked = {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
-    file = output / REQUEST
-    if file.exists():
-        try:
-            before = json.loads(file.read_bytes())
-        except ValueError as error:
-            raise UserError(f"{file} is damaged ({error}): give another --output.") from error
-        differing = [name for name in asked if asked[name] != before.get(name)]
-        if differing:
-            said = ", ".join(f"--{name} {before.get(name)}" for name in differing)
-            raise UserError(
-                f"{output} was begun with {said}: give the same, or another --output to begin anew."
-            )
+    if not file.exists():
         return
-    mark_output(path(output), ours=True)
+    try:
+        before = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}): give another --output.") from error
+    differing = [name for name, value in _request(args).items() if value != before.get(name)]
+    if differing:
+        said = ", ".join(
+            f"--{name} {before[name]}" if before.get(name) is not None else f"no --{name}"
+            for name in differing
+        )
+        raise UserError(
+            f"{file.parent} was begun with {said}: give the same, or another --output to begin "
+            "anew."
+        )
+
+
+def _keep_request(args: argparse.Namespace, file: Path) -> None:
+    mark_output(path(file.parent), ours=True)
     with written_whole(file) as written:
-        written.write(json.dumps(asked).encode())
+        written.write(json.dumps(_request(args)).encode())
 
 
 def _machine(name: str | None) -> tuple[Any, bool]:
@@ -152,8 +163,9 @@ def _fix(args: argparse.Namespace, recipe: StageRecipe, seconds: float | None, c
     settings = dict(recipe.settings)
     if seconds is not None:
         if given:
-            steps = int(given[-1].partition("=")[2])
+            steps = int(float(given[-1].partition("=")[2]))  # gin takes 1e3, too
         else:
+            print(f"a trial of {pace.TRIAL_STEPS} steps, which is thrown away:", flush=True)
             measured = pace.measure(recipe, config)
             steps = measured.steps_in(seconds)
             notes.append(measured.sentence(steps, seconds))

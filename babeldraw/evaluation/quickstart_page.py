@@ -30,7 +30,7 @@ def page(
       model_dirs: the runs, in the order of the stages.
       chosen: sentences on what was chosen, and why.
     """
-    lead = f"Trained, drawn and scored in {summary['wall_seconds'] / 60:.1f} minutes."
+    lead = f"The last call of the command took {summary['wall_seconds'] / 60:.1f} minutes."
     found = []
     if results.spoken is not None:
         found = [

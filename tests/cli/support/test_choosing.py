@@ -114,12 +114,15 @@ def test_the_emoji_are_the_recipes_of_before(tmp_path, monkeypatch):
 def test_a_folder_is_of_one_command(tmp_path):
     def check(*words):
         _, args = parse(["quickstart", *words])
-        quickstart._check_request(args, tmp_path)
+        quickstart._check_request(args, tmp_path / "request.json")
+        quickstart._keep_request(args, tmp_path / "request.json")
 
     check(*OWN, "--minutes=5")
     check(*OWN, "--minutes=5", "--gin.LOG_EVERY=10")
     with pytest.raises(UserError, match=r"was begun with --minutes 5.0: give the same"):
         check(*OWN, "--minutes=6")
+    with pytest.raises(UserError, match=r"was begun with no --size: give the same"):
+        check(*OWN, "--minutes=5", "--size=64")
 
 
 def test_each_set_has_a_folder_of_its_own():

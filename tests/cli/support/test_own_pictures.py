@@ -43,6 +43,16 @@ def test_registered_tasks_are_seen_too():
     assert seen.side == 32
 
 
+def test_mixtures_are_seen_too(tmp_path):
+    first = write(tmp_path / "a", 60, lambda index: f"thing {index}")
+    second = write(tmp_path / "b", 40, lambda index: f"other {index}")
+    seen = own_pictures.look(f"{first}:0.5+{second}:0.5")
+    assert seen.train + seen.held_out == 100
+    assert len(seen.captions) == seen.captioned == seen.train
+    _, _, made = own_pictures.find_vocabulary(seen, tmp_path / "vocabulary.model")
+    assert made
+
+
 def test_without_captions_there_is_nothing_to_draw_from(tmp_path):
     seen = own_pictures.look(write(tmp_path / "a", 60, lambda _: None))
     assert not seen.captions
