@@ -10,7 +10,7 @@ from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count
 
-SUMMARY = "build a set, inspect a task, drop copies of evaluation pictures, pack pictures"
+SUMMARY = "Build a set, inspect a task, drop copies of evaluation pictures, pack pictures."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,16 +6,21 @@ from babeldraw.cli.support import outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.ranges import Count
 
-SUMMARY = "train a text vocabulary on a task's captions"
+SUMMARY = "Train a text vocabulary on a task's captions."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", required=True, help="task or mixture whose captions to use")
-    parser.add_argument("--split", default="train", help="split of the task (default: train)")
     parser.add_argument(
-        "--size", type=Numeric(Count), default=16_000, help="number of ids (default: 16000)"
+        "--task",
+        required=True,
+        metavar="NAME",
+        help="task or mixture whose captions to use, as folder:/my/pictures",
     )
-    parser.add_argument("--output", required=True, help="model file to write")
+    parser.add_argument("--split", default="train", metavar="NAME", help="split of the task")
+    parser.add_argument(
+        "--size", type=Numeric(Count), default=16_000, metavar="N", help="number of ids"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="model file to write")
     parser.add_argument(
         "--keep_case", action="store_true", help="tell upper from lower case (default: fold it)"
     )

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
@@ -163,6 +161,8 @@ def _make_vocabulary(captions: Sequence[str], file: Path) -> None:
 
 def text_length(captions: Sequence[str], vocabulary_file: Path) -> int:
     """The least of `TEXT_LENGTHS` that holds 99 of 100 captions with their end."""
+    import numpy as np
+
     from babeldraw.data.vocabulary import load_vocabulary
 
     vocabulary = load_vocabulary(vocabulary_file)
