@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.evaluation.reporting import reading, sections, sheets
+from babeldraw.evaluation.reporting import findings, reading, sections, sheets
 from tests.evaluation.run_files import (
     CLASSES,
     noise,
@@ -239,6 +239,22 @@ def test_damaged_files_take_nothing_but_what_they_told(tmp_path, junk):
         file.write(f"{junk}\n" + '{"step": 300, "split": "eval", "psnr": NaN, "l2": 1e999}\n')
         file.write('{"step": "300", "split": "eval", "psnr": 1.0}\n')
     assert "PSNR in dB" in page_of(run)[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("folder:/home/me/my cats", "folder:my cats (400 pictures)"),
+        ("folder:gs://bucket/cats", "folder:gs://bucket/cats (400 pictures)"),
+        ("emoji_32", "emoji_32 (400 pictures)"),
+    ],
+)
+def test_data_are_named_without_the_folders_of_a_machine(tmp_path, task, said):
+    run = write_run(tmp_path / "a", "tokenizer")
+    settings = json.loads((run / "settings.json").read_text())
+    settings["train_dataset"]["mixture_or_task_name"] = task
+    write_json(run / "settings.json", settings)
+    assert findings.dataset(reading.read(str(run))) == said
 
 
 def test_what_is_no_run_is_one_sentence(tmp_path):

@@ -179,5 +179,5 @@ def dataset(run: Run) -> str:
     task = task or run.macros.get("MIXTURE_OR_TASK_NAME", "").strip("'\"")
     data = run.manifest.get("data")
     pictures = whole(data.get("pictures")) if isinstance(data, Mapping) else 0
-    task = re.sub(r"(?<=[:@])/\S*/(?=[^/])", "", task)  # a folder's name without where it lies
+    task = re.sub(r"(?<=[:@])/(?!/)\S*/(?=[^/])", "", task)  # a folder's name without where it lies
     return f"{task} ({pictures:,} pictures)" if task and pictures else task
