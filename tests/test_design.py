@@ -77,5 +77,5 @@ def test_they_run(tmp_path):
         pixels = np.random.default_rng(len(name)).integers(0, 256, (40, 40, 3), np.uint8)
         Image.fromarray(pixels).save(pictures / f"{name}.png")
     code, printed, errors = babeldraw("data", "inspect", f"named:{pictures}")
-    # The other one is the split `validation`.
-    assert code == 0 and "1 pictures, 1 captions" in printed, errors
+    said = "2 pictures were read of 2 (1 train, 1 validation)"
+    assert code == 0 and said in printed, errors
