@@ -1,6 +1,8 @@
 """Contract: folder -> tokens -> folder, by the tokenizer that made them, and nowhere else."""
 
+import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from babeldraw.cli.main import main
 from babeldraw.cli.support.runs import open_run
 from babeldraw.cli.support.terminal import skipped_summary
 from babeldraw.cli.tokenize import output_paths
+from babeldraw.data.picture_files.framing import frame
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.token_file import TokenFile
 from babeldraw.errors import UserError
 from tests.cli import runs
@@ -52,6 +56,25 @@ def test_tokens_are_the_runs(run, encoded):
     assert file.names.tolist() == NAMES
     assert (file.grid, file.tokenizer) == ((4, 5), codec(run).identity)
     np.testing.assert_array_equal(file.tokens, codec(run).encode(tiny.images(3)))
+
+
+def test_pictures_come_as_the_tokenizer_was_trained(run, tmp_path):
+    padding = shutil.copytree(run, tmp_path / "run")
+    settings = json.loads((padding / "settings.json").read_text())
+    settings["train_dataset"] |= {"fit": "pad", "background": "#10a0ff", "zoom": 2.0}
+    (padding / "settings.json").write_text(json.dumps(settings))
+    assert open_run(run).view == PLAIN
+    wide = np.random.default_rng(0).integers(0, 256, (10, 40, 3), np.uint8)
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(wide).save(tmp_path / "pictures" / "wide.png")
+    tokens = tmp_path / "tokens.npz"
+    arguments = ["--images", str(tmp_path / "pictures"), "--output", str(tokens), "--batch_size=2"]
+    assert main(["tokenize", "--checkpoint", str(padding), *arguments]) == 0
+    seen = frame(wide, (16, 20), View("pad", "#10a0ff"))
+    assert (seen[:5] == (16, 160, 255)).all() and (seen[6:10] != (16, 160, 255)).any()
+    found = TokenFile.read(tokens).tokens
+    np.testing.assert_array_equal(found, codec(run).encode(seen[np.newaxis]))
+    assert (found != codec(run).encode(frame(wide, (16, 20))[np.newaxis])).any()
 
 
 def test_decoded_pictures_have_their_names(run, encoded, tmp_path, capsys):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from babeldraw.cli import tokenize_dataset
 from babeldraw.cli.main import main
+from babeldraw.cli.support import views
 from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sources import records, token_set
 from babeldraw.data.streams import pipeline
@@ -42,7 +43,8 @@ def one_codec():
     def open_once(args, mesh):
         if args.checkpoint not in opened:
             opened[args.checkpoint] = open_codec(args, mesh)
-        return opened[args.checkpoint]
+        codec, seen = opened[args.checkpoint]
+        return codec, views.view_of(args, seen)
 
     open_codec = tokenize_dataset._open_codec
     with pytest.MonkeyPatch.context() as patch:
@@ -230,10 +232,15 @@ def refused(capsys, *command):
 
 def test_a_folder_is_of_one_tokenizer_and_task(run, task, output, tmp_path, capsys):
     manifest = json.loads((output / "manifest.json").read_text())
-    for name, value in (("tokenizer", "0" * 64), ("task", "folder:/other"), ("crops", 2)):
+    others = {"tokenizer": "0" * 64, "task": "folder:/other", "crops": 2, "fit": "pad"}
+    for name, value in others.items():
         (tmp_path / "manifest.json").write_text(json.dumps(manifest | {name: value}))
         message = refused(capsys, *arguments(run, task, tmp_path))
         assert f"was begun with {name} {value if name != 'tokenizer' else '0000'}" in message
+    message = refused(capsys, *arguments(run, task, tmp_path, "--fit=stretch"))
+    assert "was begun with fit pad, and this is stretch" in message
+    message = refused(capsys, *arguments(run, task, tmp_path, "--fit=pad", "--background=black"))
+    assert "was begun with background white, and this is black" in message
     (tmp_path / "manifest.json").write_text("{}")
     assert "is damaged" in refused(capsys, *arguments(run, task, tmp_path))
     assert not shards(tmp_path)
