@@ -148,3 +148,9 @@ def test_both_palettes_have_all_colours():
     assert style.LIGHT.keys() == style.DARK.keys()
     used = set(re.findall(r"var\(--([\w-]+)", style.STYLE)) - {"wide"}
     assert used <= style.LIGHT.keys()
+
+
+def test_many_pictures_of_a_prompt_wrap_on_a_phone_and_few_do_not():
+    for count, kind in ((4, "row"), (5, "row many")):
+        shown = Shown("a", [(str(number), picture()) for number in range(count)])
+        assert f'<div class="{kind}">' in pictures.gallery([shown])

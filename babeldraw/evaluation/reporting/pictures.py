@@ -15,6 +15,8 @@ SIDE = 128
 """Pixels of the page that a small picture is given, or the next whole multiple of its own."""
 LARGEST = 256
 """Pixels of the page that a large picture is given."""
+_MANY = 4
+"""More pictures than these have rows of their own on a phone, and do not become smaller."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,4 +76,5 @@ def _figure(shown: Shown, number: int) -> str:
     caption = f'<span dir="auto">{text(shown.caption)}</span>' if shown.caption else ""
     mark = f'<span class="mark">{text(shown.mark)}</span>' if shown.mark else ""
     below = f"<figcaption>{caption}{mark}</figcaption>" if caption or mark else ""
-    return f'<li><figure><div class="row">{row}</div>{below}</figure></li>'
+    kind = "row many" if len(shown.pictures) > _MANY else "row"
+    return f'<li><figure><div class="{kind}">{row}</div>{below}</figure></li>'

@@ -70,7 +70,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; pa
   border-radius: 12px; padding: .8rem; min-width: 0 }
 figure { margin: 0 } figcaption { margin-top: .55rem; line-height: 1.35; overflow-wrap: anywhere }
 img { max-width: 100%; height: auto }
-.row { display: flex; gap: .5rem } .row > div { flex: 0 1 auto; min-width: 0 }
+.row { display: flex; gap: .5rem } .many { flex-wrap: wrap }
+.row > div { flex: 0 1 auto; min-width: 0 }
 .row img { display: block; border-radius: 6px; background: #fff }
 img.crisp { image-rendering: pixelated }
 .row span { display: block; margin-top: .25rem; font-size: .8rem; line-height: 1.25;
