@@ -213,7 +213,9 @@ def _report(
     directories = [recipe.directory for recipe in chosen.recipes]
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     title = f"Babeldraw quickstart{f': {args.data}' if args.data else ''}"
-    page = quickstart_page.page(title, report, results, directories, chosen.sentences)
+    notes = [f"{recipe.stage}: {note}" for recipe in chosen.recipes for note in recipe.notes()]
+    said = [*chosen.sentences, *notes]
+    page = quickstart_page.page(title, report, results, directories, said)
     document.write(output / "report.html", page)
     print(json.dumps(report, indent=2))
     shown = [output / "report.html"]

@@ -41,6 +41,7 @@ class Drawn:
       concept_top1, cell_top1: see `retrieval.top1`; one's own pictures have captions in the place
         of concepts, and no styles.
       known: prompts whose words all stand in captions of training.
+      repeated: prompts that are captions of training, word for word.
     """
 
     columns: Columns
@@ -48,6 +49,7 @@ class Drawn:
     concept_top1: np.ndarray
     cell_top1: np.ndarray
     known: np.ndarray
+    repeated: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ def evaluate(
         np.concatenate([_concepts(train), _concepts(heldout)]),
         np.concatenate([_styles(train), _styles(heldout)]),
     )
-    words = set(itertools.chain.from_iterable(map(_words, captions)))
+    texts = {tuple(_words(caption)) for caption in captions}
     loss, gap = loss_and_gap(sampler, train["text_tokens"], tokenized.tokens)
     heldout_loss, heldout_gap = loss_and_gap(
         sampler, heldout["text_tokens"], tokenized.heldout_tokens
@@ -135,8 +137,8 @@ def evaluate(
         heldout_loss,
         gap,
         heldout_gap,
-        seen=_draw(sampler, train, chosen, chosen, gallery, words, seed),
-        heldout=_draw(sampler, heldout, asked, len(train["image"]) + asked, gallery, words, seed),
+        seen=_draw(sampler, train, chosen, chosen, gallery, texts, seed),
+        heldout=_draw(sampler, heldout, asked, len(train["image"]) + asked, gallery, texts, seed),
         parameters=_count(sampler.params),
     )
     return Results(tokenized, spoken)
@@ -229,6 +231,7 @@ def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
         "train_prompts": len(spoken.seen.samples),
         "heldout_prompts": len(spoken.heldout.samples),
         "heldout_prompts_of_seen_words": int(known.sum()),
+        "heldout_prompts_word_for_word_in_training": int(spoken.heldout.repeated.sum()),
     }
     if known.any():
         of_seen_words = _mean(spoken.heldout.concept_top1[known])
@@ -247,14 +250,17 @@ def _draw(
     rows: np.ndarray,
     gallery_rows: np.ndarray,
     gallery: Gallery,
-    words: Set[str],
+    texts: Set[tuple[str, ...]],
     seed: int,
 ) -> Drawn:
     """One sample of each prompt in `rows` of a split; `gallery_rows` are their real pictures."""
     columns = {name: column[rows] for name, column in split.items()}
     samples = sampler(columns["text_tokens"], seed=seed)[:, 0]
-    known = np.array([words >= set(_words(caption)) for caption in columns["caption"]])
-    return Drawn(columns, samples, *top1(samples, gallery_rows, gallery), known)
+    words = set(itertools.chain.from_iterable(texts))
+    asked = [tuple(_words(caption)) for caption in columns["caption"]]
+    known = np.array([words.issuperset(text) for text in asked])
+    repeated = np.array([text in texts for text in asked])
+    return Drawn(columns, samples, *top1(samples, gallery_rows, gallery), known, repeated)
 
 
 def _parts(array: np.ndarray, size: int = 64) -> list[np.ndarray]:

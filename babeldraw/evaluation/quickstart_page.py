@@ -34,10 +34,8 @@ def page(
     found = []
     if results.spoken is not None:
         found = [
-            Section(
-                "Prompts never seen in training", _drawn(results.spoken.heldout, SHOWN_HELDOUT)
-            ),
-            Section("Prompts seen in training", _drawn(results.spoken.seen, SHOWN_SEEN)),
+            Section("Captions of held-out pictures", _drawn(results.spoken.heldout, SHOWN_HELDOUT)),
+            Section("Captions of pictures trained on", _drawn(results.spoken.seen, SHOWN_SEEN)),
         ]
     rebuilt = [
         Shown("", [("real", real), ("rebuilt", made)])
@@ -74,6 +72,11 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         said.append(
             f"{right['heldout_prompts_of_seen_words']} of the held-out prompts have only words "
             f"that training had, too: of these {right['heldout_top1_of_seen_words']:.0%} are right."
+        )
+    if right["heldout_prompts_word_for_word_in_training"]:
+        said.append(
+            f"{right['heldout_prompts_word_for_word_in_training']} of the held-out pictures have a "
+            "caption that a picture of training has, too, word for word."
         )
     return said
 

@@ -104,8 +104,10 @@ def test_prompts_of_seen_words_are_counted_apart(splits):
     sampler = Sampler(*reversed(splits), instead={2: 5})
     results = scored(*splits, sampler)
     assert results.spoken.heldout.known.tolist() == [True, True, False]
+    assert results.spoken.heldout.repeated.tolist() == [True, True, False]
     right = summary(results, SECONDS)["retrieval"]
     assert right["heldout_prompts_of_seen_words"] == 2
+    assert right["heldout_prompts_word_for_word_in_training"] == 2
     assert right["heldout_top1_of_seen_words"] == 1.0
     assert right["heldout_top1"] == pytest.approx(2 / 3, abs=1e-3)
 

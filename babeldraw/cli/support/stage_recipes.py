@@ -46,6 +46,11 @@ class StageRecipe:
         lines += [with_quotes(override) for override in self.overrides]
         return "\n".join(lines) + "\n"
 
+    def notes(self) -> list[str]:
+        """Those on top of the file."""
+        lines = self.file.read_text().splitlines()[1:]
+        return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+
     def write(self, file: Path, command: str, notes: Sequence[str] = ()) -> None:
         """Whole or not at all."""
         file.parent.mkdir(parents=True, exist_ok=True)
