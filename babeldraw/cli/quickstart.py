@@ -195,7 +195,7 @@ def _evaluate(recipes: Sequence[StageRecipe], seed: int) -> Any:
     opened: Run = open_run(str(recipes[-1].directory))
     assert opened.eval_dataset is not None, "every recipe of the quickstart has one"
     datasets = opened.train_dataset, opened.eval_dataset
-    train, heldout = (data.examples(evaluation.SCORED) for data in datasets)
+    train, heldout = (data.examples(evaluation.COMPARED) for data in datasets)
     draws = recipes[-1].stage == TEXT_TO_IMAGE
     sampler = opened.sampler(cutoff=evaluation.CUTOFF, batch_size=48) if draws else None
     captions = opened.train_dataset.captions() if draws else ()

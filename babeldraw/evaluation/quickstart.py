@@ -27,8 +27,11 @@ SEEN_PROMPTS = 192
 HELDOUT_PROMPTS = 192
 """How many held-out prompts are drawn at most."""
 
-SCORED = 4096
-"""Pictures of a split that are scored at most, the first ones."""
+COMPARED = 4096
+"""Pictures of a split that samples are compared with at most, the first ones."""
+
+SCORED = 1024
+"""Of these, as many go through the tokenizer and have their loss taken at most, the first ones."""
 
 Columns = Mapping[str, np.ndarray]
 
@@ -115,8 +118,8 @@ def evaluate(
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train["image"]))[:SEEN_PROMPTS]
-    shown = rng.permutation(len(heldout["image"]))[:12]
-    tokenized = _tokenized(codec, train["image"], heldout["image"], shown)
+    shown = rng.permutation(len(heldout["image"][:SCORED]))[:12]
+    tokenized = _tokenized(codec, train["image"][:SCORED], heldout["image"][:SCORED], shown)
     if sampler is None:
         return Results(tokenized, None)
     gallery = Gallery(
@@ -125,9 +128,9 @@ def evaluate(
         np.concatenate([_styles(train), _styles(heldout)]),
     )
     texts = {tuple(_words(caption)) for caption in captions}
-    loss, gap = loss_and_gap(sampler, train["text_tokens"], tokenized.tokens)
+    loss, gap = loss_and_gap(sampler, train["text_tokens"][:SCORED], tokenized.tokens)
     heldout_loss, heldout_gap = loss_and_gap(
-        sampler, heldout["text_tokens"], tokenized.heldout_tokens
+        sampler, heldout["text_tokens"][:SCORED], tokenized.heldout_tokens
     )
     asked = np.arange(len(heldout["image"]))
     if len(asked) > HELDOUT_PROMPTS:

@@ -150,9 +150,11 @@ def test_the_page_says_the_scores(splits):
 
 def test_large_splits_are_drawn_from(splits, monkeypatch):
     monkeypatch.setattr(quickstart, "HELDOUT_PROMPTS", 2)
+    monkeypatch.setattr(quickstart, "SCORED", 5)
     found = scored(*splits, Sampler(*reversed(splits)))
     assert len(found.spoken.heldout.samples) == 2
-    assert found.spoken.heldout.concept_top1.all()
+    assert found.spoken.heldout.concept_top1.all()  # among all pictures, not the first five
+    assert len(found.tokenized.tokens) == 5 and len(found.spoken.seen.samples) == 12
 
 
 def test_a_sheet_of_few_prompts(splits, tmp_path):
