@@ -1,7 +1,7 @@
 """Which alarms healthy and sick runs raise: `python -m benchmarks.alarms DIR [--seeds 5]`.
 
 Trains the quickstart's two stages with each seed (healthy), and, after the first one's tokenizer,
-sick ones: captions that belong to other pictures, few pictures for many steps, one caption for all,
+sick ones: captions that belong to other pictures, one caption for all, few pictures for many steps,
 and a tokenizer of far more codes than it can use. Prints for each which alarms it raised, and when,
 beside the figures by which they go. A run that is in DIR is not made again. `--save FILE` writes
 the figures, which tests/objectives/alarm_histories.json are.
@@ -84,18 +84,20 @@ def runs(seeds: int) -> dict[str, tuple[str, list[str]]]:
     for seed in range(seeds):
         found[f"tokenizer, seed {seed}"] = (TOKENIZER, [f"SEED = {seed}"])
         found[f"text to image, seed {seed}"] = (TEXT_TO_IMAGE, [f"SEED = {seed}"])
-    for name, captions, pictures in (
-        ("captions of other pictures", "others", 0),
-        ("one caption for all", "same", 0),
-        ("36 pictures", "own", 36),
+    for name, captions, pictures, batch_size, steps in (
+        ("captions of other pictures", "others", 0, 16, 400),
+        ("one caption for all", "same", 0, 16, 60),
+        ("36 pictures", "own", 36, 8, 300),
     ):
         altered = [f"CAPTIONS = {captions!r}", f"PICTURES = {pictures}"]
-        found[name] = (TEXT_TO_IMAGE, [*altered, "SEED = 0"])
-    found["8,192 codes"] = (TOKENIZER, ["CODEBOOK_SIZE = 8192", "SEED = 0"])
+        size = [f"BATCH_SIZE = {batch_size}", f"TRAIN_STEPS = {steps}"]
+        found[name] = (TEXT_TO_IMAGE, [*altered, *size, "SEED = 0"])
+    codes = ["CODEBOOK_SIZE = 8192", "TRAIN_STEPS = 500", "SEED = 0"]
+    found["8,192 codes"] = (TOKENIZER, codes)
     return found
 
 
-def train(directory: Path, name: str, recipe: str, bindings: list[str], steps: int) -> Path:
+def train(directory: Path, name: str, recipe: str, bindings: list[str]) -> Path:
     """Makes the run where it is not there; returns its directory."""
     from babeldraw.cli.support.machines import load_machine_file, set_environment
     from babeldraw.cli.support.recipes import train_recipe
@@ -111,8 +113,6 @@ def train(directory: Path, name: str, recipe: str, bindings: list[str], steps: i
     ]
     if recipe == TEXT_TO_IMAGE:
         settings.append(f"TOKENIZER_CHECKPOINT = {str(directory / f'tokenizer_seed_{seed}')!r}")
-    if steps:
-        settings.append(f"TRAIN_STEPS = {steps}")
     files = [recipe]
     if any(binding.startswith("PICTURES") for binding in bindings):
         directory.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def history(run: Path) -> dict[str, dict[str, list[list[float]]]]:
     for line in (run / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
         for name in FIGURES:
-            if record["split"] != "train" and name in record:
+            if record["split"] != "train" and record.get(name) is not None:
                 points = found.setdefault(name, {}).setdefault(record["split"], [])
                 points.append([record["step"], round(record[name], 4)])
     return found
@@ -160,17 +160,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seeds", type=int, default=5, help="healthy runs of each stage")
-    parser.add_argument("--steps", type=int, default=0, help="of each run (default: the recipe's)")
     parser.add_argument("--save", type=Path, help="write the histories here, as JSON")
     args = parser.parse_args()
     rows, kept = ["| run | last figures, held out / seen | alarms |", "|---|---|---|"], {}
     for name, (recipe, bindings) in runs(args.seeds).items():
-        run = train(args.directory, name, recipe, bindings, args.steps)
+        run = train(args.directory, name, recipe, bindings)
         figures, alarms = history(run), raised(run)
         manifest = json.loads((run / "manifest.json").read_text())
-        steps = next(iter(figures.values()))["eval"][-1][0]
-        kept[name] = {"pictures": manifest["data"]["pictures"], "train_steps": steps}
-        kept[name] |= {"alarms": alarms, "history": figures}
+        settings = json.loads((run / "settings.json").read_text())
+        kept[name] = {
+            "pictures": manifest["data"]["pictures"],
+            "batch_size": settings["train_dataset"]["batch_size"],
+            "train_steps": next(iter(figures.values()))["eval"][-1][0],
+            "alarms": alarms,
+            "history": figures,
+        }
         rows.append(row(name, alarms, figures))
     if args.save:
         args.save.write_text(json.dumps(kept) + "\n")

@@ -1,10 +1,21 @@
 """Contract: sick runs are told from healthy ones by their figures."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from babeldraw.objectives import alarms
 from babeldraw.objectives.alarms import Plan
 from tests.objectives import tiny_runs
+
+HISTORIES = json.loads(Path(__file__).with_name("alarm_histories.json").read_text())
+SICK = {
+    "captions of other pictures": {"prompt_gap"},
+    "36 pictures": {"small_set", "memorising", "prompt_gap"},
+    "8,192 codes": {"codebook"},
+}
+OF_DATA = {"small_set", "captions_alike"}
 
 PLAN = Plan(train_steps=1000, batch_size=16, pictures=400)
 
@@ -119,6 +130,29 @@ def test_objectives_raise_the_alarms_of_their_figures():
     history |= turning([20.0, 22.0, 18.0, 18.0], [20.0, 22.0, 23.0, 24.0], "psnr")
     assert kinds(tokenizer.alarms(history, PLAN)) == ["codebook", "memorising"]
     assert tokenizer.alarms_of_data(few, []) == []
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_recorded_runs_raise_what_they_raised_and_healthy_ones_nothing(name):
+    """Figures and alarms of what `python -m benchmarks.alarms` trained."""
+    run = HISTORIES[name]
+    plan = Plan(run["train_steps"], run["batch_size"], run["pictures"])
+    is_tokenizer = "psnr" in run["history"]
+    objective = tiny_runs.tokenizer() if is_tokenizer else tiny_runs.text_to_image()
+    found = {}
+    for step, _ in next(iter(run["history"].values()))["eval"]:
+        until = {
+            figure: {
+                split: [point for point in points if point[0] <= step]
+                for split, points in splits.items()
+            }
+            for figure, splits in run["history"].items()
+        }
+        for kind in kinds(objective.alarms(until, plan)):
+            found.setdefault(kind, []).append(step)
+    raised = {kind: steps for kind, steps in run["alarms"].items() if kind not in OF_DATA}
+    assert found == raised
+    assert set(run["alarms"]) == SICK.get(name, set())
 
 
 def kinds(said):

@@ -62,8 +62,9 @@ def hang_in_c(*_):
 
 class Data(ToyDataset):
     def batches(self, *, start_step=0, **where):
+        late = hangs == "data" and "num_epochs" not in where  # and not where it is looked at
         for batch in super().batches(start_step=start_step, **where):
-            if hangs == "data" and batch["index"][0] == 5 or hangs == "re-reading" and start_step:
+            if late and batch["index"][0] == 5 or hangs == "re-reading" and start_step:
                 hang()
             yield batch
 
