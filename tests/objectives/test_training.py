@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import in_sequence, placing, replicated
+from babeldraw.training.batches import batch_layout
 from babeldraw.training.keeping.checkpoints import load_params
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
+from babeldraw.training.state import abstract_state, describe_state, init_state
 from tests.objectives import tiny_runs
 
 pytestmark = pytest.mark.slow  # compiling; tests/training has the same of small objectives
@@ -89,13 +93,29 @@ def samples(model_dir, step):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_draws_the_same_samples(layout, tmp_path):
-    for name, machine in (("one", {}), ("there", {"devices": 8} | LAYOUTS[layout])):
-        run(tiny_runs.text_to_image(**DEEP), tmp_path / name, 1, pictures_every=1, **machine)
-    one, there = samples(tmp_path / "one", 1), samples(tmp_path / "there", 1)
-    assert one.std() > 20
+def test_every_layout_draws_the_same_samples(layout):
+    """With fresh parameters, where they lie in training."""
+    machine = Machine(**LAYOUTS[layout])
+    plain = tiny_runs.text_to_image(**DEEP)
+    there, mesh = plain.with_execution(machine.execution), make_mesh(machine.mesh)
+    batch, key = next(tiny_runs.Pictures().batches()), jax.random.key(3)
+    with placing(mesh, machine.rules):
+        variables = describe_state(there, mesh, machine.rules)
+        target = abstract_state(there, variables).params
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
+        init = jax.jit(lambda: init_state(there, 0).params, out_shardings=shardings)
+        params, constants = init(), jax.device_put(there.constants(), replicated(mesh))
+        draw = jax.jit(lambda *inputs: there.pictures(*inputs), out_shardings=replicated(mesh))
+        placed = batch_layout(there, 8, mesh).to_global(batch)
+        found = np.asarray(draw(params, constants, placed, key)["samples"])
+        boxes = there.abstract_params["text_to_image"]
+        whole = jax.device_get(jax.jit(lambda x: in_sequence(x, boxes))(params["text_to_image"]))
+    expected = jax.jit(lambda *inputs: plain.pictures(*inputs))(
+        {"text_to_image": whole}, plain.constants(), batch, key
+    )["samples"]
+    assert found.std() > 20
     # A draw that was as good as another may fall otherwise.
-    assert (one == there).mean() > 0.98
+    assert (found == expected).mean() > 0.98
 
 
 def test_parameters_are_read_as_stacks_of_layers_whatever_layout_wrote_them(sequential, tmp_path):
