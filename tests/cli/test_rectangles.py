@@ -10,7 +10,8 @@ from tests.models import tiny
 SIZES = [
     "--gin.IMAGE_SIZE=(32, 48)",
     "--gin.TASK_FEATURE_LENGTHS={'text': 16, 'image': (32, 48)}",
-    *("--gin.TRAIN_STEPS=2", "--gin.BATCH_SIZE=2", "--gin.EVAL_SPLIT=train"),
+    *("--gin.TRAIN_STEPS=2", "--gin.WARMUP_STEPS=0", "--gin.BATCH_SIZE=2"),
+    "--gin.EVAL_SPLIT=train",
 ]
 
 
