@@ -150,7 +150,7 @@ def _what_a_crop_cuts(contents: Sequence[Content]) -> Iterator[str]:
         yield f"  and {len(losing) - 10} more"
     if empty := [printable(one.name) for one in contents if not one.shown]:
         more = f" and {len(empty) - 10} more" if len(empty) > 10 else ""
-        yield f"of one colour (on this BACKGROUND): {', '.join(empty[:10])}{more}"
+        yield f"{len(empty)} of one colour (on this BACKGROUND): {', '.join(empty[:10])}{more}"
 
 
 def _advice(contents: Sequence[Content], view: View) -> Iterator[str]:

@@ -77,7 +77,7 @@ def test_what_a_crop_cuts_is_said_and_shown(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "a centre crop cuts more than 10% of what is shown of 21 pictures of 22:" in out
     assert "  76% of wide.png\n" in out and "  64% of 00.png\n" in out
-    assert "of one colour (on this BACKGROUND): empty.png\n" in out
+    assert "1 of one colour (on this BACKGROUND): empty.png\n" in out
     assert "recommended: --gin.FIT=pad --gin.BACKGROUND=#8090a0, as a centre crop would cut" in out
     assert "--fit=pad shows that" in out
     cropped = np.asarray(Image.open(tmp_path / "s.png"))[4 : 4 + inspection.TILE, 4:164]
