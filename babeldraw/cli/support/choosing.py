@@ -54,7 +54,8 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
     seen = own_pictures.look(args.data)
     minutes = MINUTES if args.minutes is None else args.minutes
     rung = rungs.choose_rung(accelerated, minutes)
-    size = rungs.choose_size(rung, seen.side, args.size)
+    learned = seen.captioned or seen.train
+    size, why = rungs.choose_size(rung, seen.side, learned, minutes, args.size)
     patch = rung.patches[size]
     tokens = (size // patch) ** 2
     stages = rungs.STAGES if seen.captions else (TOKENIZER,)
@@ -89,7 +90,7 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
         recipes.append(StageRecipe(stage, output / stage, base, settings, own))
     sentences.append(
         f"rung {rung.name} ({minutes:g} minutes on {'an accelerator' if accelerated else 'CPUs'}), "
-        f"{size} px as {tokens} tokens of {patch} x {patch} px, {codes} codes"
+        f"{size} px ({why}) as {tokens} tokens of {patch} x {patch} px, {codes} codes"
     )
     return Chosen(recipes, sentences, [60 * minutes * share for share in rung.shares], vocabulary)
 

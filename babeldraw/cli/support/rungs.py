@@ -13,6 +13,11 @@ NO_TEXT = 16
 """Tokens of a text where there are none: the data pipeline wants a number."""
 
 
+PASSES = 80
+"""Times that the second stage should see each picture: with a few dozen, prompts are not bound to
+pictures yet (docs/small_photographs.md)."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Rung:
     """One recipe of both stages.
@@ -21,8 +26,10 @@ class Rung:
       name: gin/rungs/NAME_tokenizer.gin and gin/rungs/NAME_text_to_image.gin.
       accelerated: whether it is for a GPU or TPU.
       from_minutes: it is taken where there is at least so much time.
-      size: of the pictures by default, in pixels.
+      size: of the pictures by default at most, in pixels.
       patches: size -> side of a token's patch, in pixels, of the sizes that it can have.
+      paces: size -> pictures a second that the second stage learns from, on the two quiet cores
+        that docs/rungs.md names; empty where nobody has measured.
       shares: of the minutes, for each of `STAGES`; the rest is for drawing and scoring.
     """
 
@@ -31,7 +38,8 @@ class Rung:
     from_minutes: float
     size: int
     patches: Mapping[int, int]
-    shares: tuple[float, float] = (0.5, 0.4)
+    paces: Mapping[int, float] = dataclasses.field(default_factory=dict)
+    shares: tuple[float, float] = (0.35, 0.55)
 
     def recipe(self, stage: str) -> str:
         """The gin file of a stage."""
@@ -39,8 +47,8 @@ class Rung:
 
 
 RUNGS = (
-    Rung("cpu", False, 0, 64, {32: 4, 64: 4, 128: 8}),
-    Rung("evening", False, 120, 64, {32: 4, 64: 4, 128: 8}),
+    Rung("cpu", False, 0, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 180, 48: 80, 64: 39}),
+    Rung("evening", False, 120, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 80, 48: 36, 64: 17}),
     Rung("gpu_hour", True, 0, 128, {64: 4, 128: 8}),
     Rung("gpu_day", True, 360, 256, {128: 8, 256: 16}),
 )
@@ -53,23 +61,44 @@ def choose_rung(accelerated: bool, minutes: float) -> Rung:
     return fit[-1]
 
 
-def choose_size(rung: Rung, side: float, asked: int | None) -> int:
-    """The side of the squares to train on, in pixels.
+def choose_size(
+    rung: Rung, side: float, pictures: int, minutes: float, asked: int | None
+) -> tuple[int, str]:
+    """The side of the squares to train on, in pixels, and why that.
+
+    The largest at which the second stage sees each picture `PASSES` times, if there is one.
 
     Args:
       side: the median of the pictures' shorter sides: they are not enlarged where that can be.
+      pictures: to train on.
+      minutes: in all.
       asked: by the user.
 
     Raises:
       UserError: the rung has no such size.
     """
-    if asked is None:
-        least = min(rung.patches)
-        return max(s for s in rung.patches if s <= max(least, min(rung.size, side)))
-    if asked not in rung.patches:
-        sizes = ", ".join(map(str, rung.patches))
-        raise UserError(f"--size is {asked}; the rung {rung.name} has {sizes}: give one of these.")
-    return asked
+    if asked is not None:
+        if asked not in rung.patches:
+            sizes = ", ".join(map(str, rung.patches))
+            raise UserError(
+                f"--size is {asked}; the rung {rung.name} has {sizes}: give one of these."
+            )
+        return asked, "as asked"
+    least = min(rung.patches)
+    sizes = [size for size in rung.patches if size <= max(least, min(rung.size, side))]
+    if not rung.paces:
+        return max(sizes), "the rung's, or the pictures' own"
+    seconds = 60 * minutes * rung.shares[1]
+    passes = {size: seconds * rung.paces[size] / pictures for size in sizes}
+    enough = [size for size in sizes if passes[size] >= PASSES]
+    size = max(enough, default=least)
+    why = f"about {passes[size]:.0f} passes over the pictures in stage 2"
+    larger = [other for other in sizes if other > size]
+    if not enough:
+        why += f", where {PASSES} are wanted: give more --minutes"
+    elif larger:
+        why += f", where {min(larger)} px would have {passes[min(larger)]:.0f}"
+    return size, why
 
 
 def choose_codes(codes: int, pictures: int, tokens: int) -> int:

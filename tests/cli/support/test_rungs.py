@@ -106,11 +106,26 @@ def test_the_machine_and_the_minutes_choose(accelerated, minutes, name):
 
 
 def test_pictures_are_not_enlarged_where_that_can_be():
+    cpu, day = RUNGS[0], RUNGS[-1]
+    sizes = [choose_size(cpu, side, 100, 30, None)[0] for side in (20, 40, 48, 64, 500)]
+    assert sizes == [32, 32, 48, 64, 64]
+    assert [choose_size(day, side, 10**6, 600, None)[0] for side in (100, 200, 500)] == [
+        128,
+        128,
+        256,
+    ]
+    assert choose_size(cpu, 20, 100, 30, 128) == (128, "as asked")
+    with pytest.raises(UserError, match=r"--size is 40.*32, 48, 64, 128"):
+        choose_size(cpu, 500, 100, 30, 40)
+
+
+def test_more_pictures_than_the_minutes_are_enough_for_are_smaller():
     cpu = RUNGS[0]
-    assert [choose_size(cpu, side, None) for side in (20, 40, 64, 500)] == [32, 32, 64, 64]
-    assert choose_size(cpu, 20, 128) == 128
-    with pytest.raises(UserError, match=r"--size is 48.*32, 64, 128"):
-        choose_size(cpu, 500, 48)
+    chosen = [choose_size(cpu, 113, pictures, 30, None) for pictures in (300, 850, 2000, 8000)]
+    assert [size for size, _ in chosen] == [64, 48, 32, 32]
+    assert "64 px would have" in chosen[1][1]
+    assert "give more --minutes" in chosen[3][1]
+    assert choose_size(cpu, 113, 850, 60, None)[0] == 64
 
 
 def test_a_small_set_has_fewer_codes_and_smaller_batches():
