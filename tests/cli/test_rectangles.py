@@ -10,7 +10,7 @@ from tests.models import tiny
 SIZES = [
     "--gin.IMAGE_SIZE=(32, 48)",
     "--gin.TASK_FEATURE_LENGTHS={'text': 16, 'image': (32, 48)}",
-    *("--gin.TRAIN_STEPS=2", "--gin.WARMUP_STEPS=0", "--gin.BATCH_SIZE=2"),
+    *("--gin.TRAIN_STEPS=2", "--gin.WARMUP_STEPS=0", "--gin.BATCH_SIZE=8"),
     "--gin.EVAL_SPLIT=train",
 ]
 
@@ -19,7 +19,7 @@ SIZES = [
 def test_both_stages_and_a_sample(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for index, image in enumerate(tiny.images(6, size=(40, 60))):
+    for index, image in enumerate(tiny.images(20, size=(40, 60))):
         Image.fromarray(image).save(folder / f"{index}.png")
         (folder / f"{index}.txt").write_text("a man")
     (folder / "vocabulary.model").write_bytes(vocabulary.EMOJI_VOCABULARY.read_bytes())
