@@ -35,7 +35,7 @@ alarms.Altered:
   batch_size = %BATCH_SIZE
   seed = %SEED
   limit = %PICTURES
-  captions = %CAPTIONS
+  texts = %TEXTS
 """
 
 
@@ -45,11 +45,11 @@ class Altered(Dataset):
 
     Attributes:
       limit: only the first so many pictures; 0: all.
-      captions: `own`; `others`, those of other pictures; or `same`, one for all.
+      texts: `own` captions; `others`, those of other pictures; or `same`, one for all.
     """
 
     limit: Whole = 0
-    captions: str = "own"
+    texts: str = "own"
 
     def batches(
         self,
@@ -62,9 +62,9 @@ class Altered(Dataset):
         """For ever, in one process, each batch a random draw that follows from its number."""
         found = self.examples(self.limit or None)
         image, text = found["image"], found["text_tokens"]
-        if self.captions == "others":
+        if self.texts == "others":
             text = text[np.random.default_rng(self.seed).permutation(len(text))]
-        elif self.captions == "same":
+        elif self.texts == "same":
             text = np.broadcast_to(text[:1], text.shape)
         step = start_step
         while True:
@@ -84,12 +84,12 @@ def runs(seeds: int) -> dict[str, tuple[str, list[str]]]:
     for seed in range(seeds):
         found[f"tokenizer, seed {seed}"] = (TOKENIZER, [f"SEED = {seed}"])
         found[f"text to image, seed {seed}"] = (TEXT_TO_IMAGE, [f"SEED = {seed}"])
-    for name, captions, pictures, batch_size, steps in (
+    for name, texts, pictures, batch_size, steps in (
         ("captions of other pictures", "others", 0, 16, 400),
         ("one caption for all", "same", 0, 16, 60),
         ("36 pictures", "own", 36, 8, 300),
     ):
-        altered = [f"CAPTIONS = {captions!r}", f"PICTURES = {pictures}"]
+        altered = [f"TEXTS = {texts!r}", f"PICTURES = {pictures}"]
         size = [f"BATCH_SIZE = {batch_size}", f"TRAIN_STEPS = {steps}"]
         found[name] = (TEXT_TO_IMAGE, [*altered, *size, "SEED = 0"])
     codes = ["CODEBOOK_SIZE = 8192", "TRAIN_STEPS = 500", "SEED = 0"]

@@ -91,6 +91,8 @@ def codes_unused(
 ) -> list[Alarm]:
     """A smaller share than `least` of the codes is in use although the run is well under way."""
     *_, (step, usage) = (0, 1.0), *_points(history, "codebook_usage", "eval")
+    for _, of_seen in _points(history, "codebook_usage", "seen")[-1:]:
+        usage = max(usage, of_seen)  # Held-out pictures may be too few to have every code.
     if plan.is_early(step) or usage >= least:
         return []
     fixes = ["lower CODEBOOK_SIZE, code_dim or the learning rate"]

@@ -49,6 +49,8 @@ def test_unused_codes_come_again_and_what_is_set_is_not_advised():
     (revived,) = alarms.codes_unused(history, PLAN, 0.4, 512, revive_every=20)
     assert "REVIVE_EVERY" not in revived.message and "lower CODEBOOK_SIZE" in revived.message
     assert alarms.codes_unused(history, PLAN, 0.3, 512, 0) == []
+    seen = history["codebook_usage"] | {"seen": [(500, 0.5)]}  # of more pictures
+    assert alarms.codes_unused({"codebook_usage": seen}, PLAN, 0.4, 512, 0) == []
     history["codebook_usage"]["eval"].append((1000, 0.2))
     assert len(alarms.codes_unused(history, PLAN, 0.4, 512, 0)) == 1
 
