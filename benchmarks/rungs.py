@@ -1,28 +1,28 @@
-"""What each rung trains and what it needs, as the tables of docs/rungs.md.
+"""What each rung trains and what it holds, as the tables of docs/rungs.md.
 
-    python -m benchmarks.rungs            # write the table of the recipes, from the gin files
-    python -m benchmarks.rungs --memory   # compile those for GPUs first; minutes each on two cores
+    python -m benchmarks.rungs     # writes them, from the gin files; nothing is compiled
 
-XLA compiles for a GPU only where there is one. The memory is that of one chip of a TPU v6e slice
-with the same batch a chip, by the TPU compiler: another compiler's, so take it for a size.
+XLA compiles for a GPU only where there is one. What a train step holds at its fullest moment is
+found by tracing it: what is not counted is the working space of the layer that is being computed.
 """
 
 import argparse
-import json
-import subprocess
-import sys
+import math
 from typing import Any
 
 import gin
 import jax
 
 from babeldraw.cli.support.gin_config import parse_gin
+from babeldraw.cli.support.machines import load_machine_file
 from babeldraw.cli.support.rungs import RUNGS, STAGES, Rung
+from babeldraw.objectives.base import Player
+from babeldraw.training.machine import Machine
+from babeldraw.training.state import init_state
 from benchmarks.plans import ROOT
 
 PAGE = ROOT / "docs/rungs.md"
-FOLDER = ROOT / "build/rungs"
-TOPOLOGY, CHIPS = "v6e:2x4", 8
+_OF_THE_RUN = ("MODEL_DIR", "TOKENIZER_CHECKPOINT")
 
 FINER = "32x32"
 FIGURES = {
@@ -48,7 +48,7 @@ def recipes() -> str:
     ]
     for rung in RUNGS:
         for stage in STAGES:
-            parse_gin(files_of(rung, stage), [], unneeded=("MODEL_DIR", "TOKENIZER_CHECKPOINT"))
+            parse_gin(files_of(rung, stage), [], unneeded=_OF_THE_RUN)
             built = gin.query_parameter("loop.train.objective").scoped_configurable_fn()
             count = sum(leaf.size for leaf in jax.tree.leaves(built.abstract_params[stage]))
             macro = {
@@ -73,44 +73,71 @@ def recipes() -> str:
     return "\n".join(lines)
 
 
-def compile_for_memory(rung: Rung, stage: str, finer: bool) -> dict[str, Any]:
-    """Figures of `babeldraw plan --json --quick` with the rung's batch on each chip."""
-    names = files_of(rung, stage, finer)
-    parse_gin(names, [], unneeded=("MODEL_DIR", "TOKENIZER_CHECKPOINT"))
-    batch = gin.query_parameter("%BATCH_SIZE")
-    command = [
-        *(sys.executable, "-m", "babeldraw.cli.main", "plan", "--json", "--quick"),
-        *(f"--gin_file={name}" for name in names),
-        *("--config=configs/gpu_24gb.py", f"--topology={TOPOLOGY}"),
-        f"--gin.BATCH_SIZE={batch * CHIPS}",
-    ]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in (0, 1):  # 1: it does not fit
-        raise RuntimeError(f"{' '.join(command)} failed")
-    return json.loads(done.stdout)
+def kept_bytes(rung: Rung, stage: str, finer: bool) -> dict[str, int]:
+    """Bytes that a train step holds, by tracing it as the machine file for one GPU executes it.
+
+    Returns:
+      `batch_size`; `state`: weights, their average, the optimizer; `gradients`; `frozen`: networks
+      that are not trained; `residuals`: what the forward pass keeps for the backward pass, of the
+      player that keeps the most.
+    """
+    parse_gin(files_of(rung, stage, finer), [], unneeded=_OF_THE_RUN)
+    batch_size = gin.query_parameter("%BATCH_SIZE")
+    machine = Machine.from_config(load_machine_file("configs/gpu_24gb.py"))
+    built = gin.query_parameter("loop.train.objective").scoped_configurable_fn()
+    built = built.with_execution(machine.execution)
+    state = jax.eval_shape(lambda: init_state(built, 0))
+    frozen, batch = built.abstract_constants(), built.batch_shapes(batch_size)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    most, gradients = 0, 0
+    for player in built.players():
+        own = state.params[player.name]
+
+        def backward(own: Any, frozen: Any, batch: Any, key: Any, player: Player = player) -> Any:
+            def loss(own: Any) -> jax.Array:
+                step = jax.numpy.int32(0)
+                return player.loss(own, {**params, player.name: own}, frozen, batch, key, step)[0]
+
+            params = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape), state.params)
+            return jax.vjp(loss, own)[1]
+
+        kept = jax.eval_shape(backward, own, frozen, batch, key)
+        given = _bytes((own, frozen, batch))
+        most = max(most, _bytes(kept) - given)
+        gradients = max(gradients, _bytes(own))
+    return {
+        "batch_size": batch_size,
+        "state": _bytes(state),
+        "gradients": gradients,
+        "frozen": _bytes(frozen),
+        "residuals": max(most, 0),
+    }
+
+
+def _bytes(tree: Any) -> int:
+    numbers = (
+        leaf
+        for leaf in jax.tree.leaves(tree)
+        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    )
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in numbers)
 
 
 def memory() -> str:
-    """The table of what has been compiled."""
+    """The table of what the rungs for GPUs hold."""
     lines = [
-        "| rung, stage | tokens | batch a chip | train: peak GiB | of these weights and optimizer "
-        "| drawing 16: peak GiB |",
-        "|---|---|---|---|---|---|",
+        "| rung, stage | tokens | batch | weights, average, optimizer | gradients | frozen "
+        "| kept for the backward pass | together, GiB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for file in sorted(FOLDER.glob("*.json")):
-        plan = json.loads(file.read_text())
-        rung, stage, tokens = file.stem.split("@")
-        parts, drawing = plan["memory_gib"], plan["sampling"]
-        kept = parts["weights"] + parts["optimizer_state"]
-        cells = [
-            f"`{rung}`, {stage}",
-            tokens,
-            str(plan["batch_size"] // CHIPS),
-            f"{plan['peak_hbm_gib']:.1f}",
-            f"{kept:.1f}",
-            f"{drawing['peak_hbm_gib']:.1f}" if drawing else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+    for rung in (rung for rung in RUNGS if rung.accelerated):
+        for finer in (False, True)[: 1 + (rung.name == "gpu_day")]:
+            for stage in STAGES:
+                held = kept_bytes(rung, stage, finer)
+                tokens, batch = "32 x 32" if finer else "16 x 16", held.pop("batch_size")
+                sizes = [f"{size / 2**30:.2f}" for size in (*held.values(), sum(held.values()))]
+                cells = [f"`{rung.name}`, {stage}", tokens, str(batch), *sizes]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -125,23 +152,10 @@ def insert(text: str, name: str, table: str) -> str:
 
 
 def main() -> None:
-    """Compiles if asked, then writes the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--memory", action="store_true", help="compile, too")
-    args = parser.parse_args()
-    if args.memory:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        for rung in (rung for rung in RUNGS if rung.accelerated):
-            for finer in (False, True)[: 1 + (rung.name == "gpu_day")]:
-                for stage in STAGES:
-                    name = f"{rung.name}@{stage}@{'32x32' if finer else '16x16'}"
-                    print(f"{name}:", flush=True)
-                    figures = compile_for_memory(rung, stage, finer)
-                    (FOLDER / f"{name}.json").write_text(json.dumps(figures))
+    """Writes the tables."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     text = insert(PAGE.read_text(), "rungs", recipes())
-    if any(FOLDER.glob("*.json")):
-        text = insert(text, "memory", memory())
-    PAGE.write_text(text)
+    PAGE.write_text(insert(text, "memory", memory()))
 
 
 if __name__ == "__main__":
