@@ -81,7 +81,7 @@ def test_a_finetuned_decoder_has_a_frozen_encoder():
 
 def test_model_flops_count_the_pairs_that_the_mask_allows():
     narrow, dense = text_to_image().flops(), text_to_image(attention_kernel=None).flops()
-    n = 16
+    n = tiny.ROWS * tiny.COLUMNS
     causal = n * (n + 1) // 2
     pair = 2 * 2 * 4 * 64 * 2  # two layers
     cross = n * 32
@@ -100,11 +100,11 @@ def test_rematerialisation_adds_what_it_recomputes():
     }
     assert extra["dots"] == sum(s.dense_attention for s in flops.stacks.values())
     # All of a layer but its last product, 2 x 256 x 1024 a token.
-    tokens = 2 * 32 + 2 * 16
+    tokens = 2 * 32 + 2 * 20
     forward = sum(s.products + s.dense_attention for s in flops.stacks.values())
     assert extra["full"] == forward - tokens * 2 * 256 * 1024
     # Output projections of self-attention, one a token.
-    assert extra["full"] - extra["attention"] == (2 * 32 + 2 * 16) * 2 * 256 * 256
+    assert extra["full"] - extra["attention"] == (2 * 32 + 2 * 20) * 2 * 256 * 256
     assert flops.model(1) == pytest.approx(flops.model(7) / 7)
 
 
