@@ -132,7 +132,7 @@ def test_pictures_without_captions_train_the_tokenizer(folder, tmp_path, monkeyp
 
 
 def test_what_cannot_be_is_said_before_any_training(folder, tmp_path, capsys):
-    assert main(command(folder, tmp_path / "out", "--size=48")) == 2
+    assert main(command(folder, tmp_path / "out", "--size=40")) == 2
     assert "give one of these" in capsys.readouterr().err
     assert main(command(tmp_path / "nowhere", tmp_path / "out2")) == 2
     assert "check the path" in capsys.readouterr().err
