@@ -13,7 +13,7 @@ NO_TEXT = 16
 """Tokens of a text where there are none: the data pipeline wants a number."""
 
 
-PASSES = 80
+PASSES = 150
 """Times that the second stage should see each picture: with a few dozen, prompts are not bound to
 pictures yet (docs/small_photographs.md)."""
 
