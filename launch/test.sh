@@ -4,7 +4,9 @@
 #   launch/test.sh --coverage    the same, and the share of babeldraw/ that it reaches (CI: at least 90%)
 #   launch/test.sh --slow        real trainings, processes that are killed, large grids
 #   launch/test.sh --published   the published sizes through the TPU compiler
-#   launch/test.sh --processors  the first tier again as older processors and one core run it
+#   launch/test.sh --processors [FOLDER...]
+#                                the first tier again as older processors and one core run it, all
+#                                compiled as users' programs are: the first tier compiles quickly
 #   launch/test.sh ARGS...       anything else goes to pytest as it stands
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -26,10 +28,10 @@ case "${1:-}" in
     for instructions in SSE4_2 AVX2 AVX512; do
       echo "== instructions up to $instructions"
       XLA_FLAGS="--xla_cpu_max_isa=$instructions ${XLA_FLAGS:-}" \
-        "$venv/bin/python" -m pytest -q "${ordinary[@]}" "${workers[@]}" "${@:2}"
+        "$venv/bin/python" -m pytest -q --optimised "${ordinary[@]}" "${workers[@]}" "${@:2}"
     done
     echo "== one core"
-    exec taskset --cpu-list 0 "$venv/bin/python" -m pytest -q "${ordinary[@]}" "${@:2}"
+    exec taskset --cpu-list 0 "$venv/bin/python" -m pytest -q --optimised "${ordinary[@]}" "${@:2}"
     ;;
   *) arguments=("$@") ;;
 esac

@@ -16,6 +16,14 @@ _CHECKED = ("models", "objectives.losses", "optimizers", "sampling", "training.w
 _HOOK = install_import_hook([f"babeldraw.{name}" for name in _CHECKED], "beartype.beartype")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--optimised",
+        action="store_true",
+        help="compile everything as users' programs are, folders of tests/quick.py too",
+    )
+
+
 def pytest_configure(config):
     """Compiling is most of the time: one folder of compiled programs for all tests of a run, for
     the workers of pytest-xdist, and for the processes that tests start.

@@ -10,6 +10,7 @@ from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.rules import unbox
 from babeldraw.sizes import height_and_width
+from tests import quick
 
 VOCAB, CODES, TEXT = 20, 13, 6
 ROWS, COLUMNS = 4, 5
@@ -107,12 +108,8 @@ def images(count, size=(HEIGHT, WIDTH), seed=0):
 
 
 def jit(function):
-    """`jax.jit` compiled in a quarter of the time, which is most of the time that tests take.
-
-    Without LLVM's optimisations, and with XLA's older way of writing fused loops.
-    """
-    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    return jax.jit(function, compiler_options=options)
+    """`jax.jit` compiled in a quarter of the time, which is most of the time that tests take."""
+    return jax.jit(function, compiler_options=quick.OPTIONS)
 
 
 def keys(count, seed=0):

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 
 from babeldraw.optimizers.adafactor import adafactor, dequantise, quantise
 from tests.optimizers.numpy_adafactor import NumpyAdafactor, jax_sum, numpy_sum
+from tests.quick import AS_FOR_USERS
 
 NO_SHRINKING = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # An example is seconds.
 SLOTS = ("moment", "scale", "row", "column", "square")
@@ -138,7 +139,7 @@ def test_compiled_it_is_within_a_quantisation_step_of_numpy():
     params = tree(names, 1)
     ours = jax.tree.map(jnp.asarray, params)
     optimizer = make(names)
-    update = jax.jit(optimizer.update)
+    update = jax.jit(optimizer.update, compiler_options=AS_FOR_USERS)
     state = optimizer.init(ours)
     expected = make_numpy(params, add=numpy_sum)
     for step in range(50):

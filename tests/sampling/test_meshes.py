@@ -20,6 +20,8 @@ from babeldraw.training.state import TrainState, describe_params
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
+pytestmark = pytest.mark.optimised
+
 OBJECTIVE = tiny_runs.text_to_image(
     codebook_size=16, num_heads=4, head_dim=4, encoder_layers=2, decoder_layers=4
 )

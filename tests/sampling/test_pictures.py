@@ -10,6 +10,8 @@ from babeldraw.errors import UserError
 from babeldraw.sampling.pictures import Sampler
 from tests.models import tiny
 
+pytestmark = pytest.mark.optimised
+
 TOKENIZER = tiny.tokenizer()
 MODEL = tiny.transformer()
 TEXT = np.asarray(tiny.prompts(3))

@@ -3,6 +3,7 @@ import pytest
 
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
+from tests.quick import compiled_quickly  # noqa: F401
 from tests.training.toy import Toy, ToyDataset
 
 

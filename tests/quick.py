@@ -1,0 +1,36 @@
+"""How the tests of a folder compile: `from tests.quick import compiled_quickly` in its conftest."""
+
+import jax
+import pytest
+from jax._src import compiler
+
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Without LLVM's optimisations, and with XLA's older way of writing fused loops."""
+
+AS_FOR_USERS = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+"""What XLA does where nobody says otherwise: `jax.jit(..., compiler_options=AS_FOR_USERS)` where a
+test is about the rounding of an optimised program."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_quickly(request):
+    """Whatever is compiled in this process, as `tiny.jit` compiles; compiling is most of the time.
+
+    As users' programs are: what is slow, which trains; modules marked `optimised`, whose promises
+    are about bits of different programs; and with `--optimised` everything.
+    """
+    config = request.config.option
+    optimised = config.optimised or request.node.get_closest_marker("optimised")
+    if optimised or "not slow" not in config.markexpr:
+        yield
+        return
+    as_for_users = compiler.get_compile_options
+
+    def quickly(*arguments, env_options_overrides=None, **settings):
+        overrides = OPTIONS | (env_options_overrides or {})
+        return as_for_users(*arguments, env_options_overrides=overrides, **settings)
+
+    compiler.get_compile_options = quickly
+    yield
+    compiler.get_compile_options = as_for_users
+    jax.clear_caches()  # of functions that other modules call, too
