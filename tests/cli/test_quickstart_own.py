@@ -109,11 +109,11 @@ def test_the_minutes_decide_and_an_interrupted_one_goes_on(folder, tmp_path):
         process.communicate()
     assert process.returncode == 75
     recipe = (tmp_path / "out/tokenizer/recipe.gin").read_text()
-    assert re.search(r"# \d+ steps in 0.2 minutes.*a trial of 30 steps took", recipe)
+    assert re.search(r"# \d+ steps in 0.\d minutes.*a trial of 30 steps took", recipe)
     again = subprocess.run(start, env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert "resumed from step" in again.stdout
-    assert again.stdout.count(" steps in 0.2 minutes") == 1  # of the second stage alone
+    assert again.stdout.count("a trial of 30 steps took") == 1  # of the second stage alone
     assert (tmp_path / "out/tokenizer/recipe.gin").read_text() == recipe
 
 

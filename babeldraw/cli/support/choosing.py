@@ -67,10 +67,10 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
         length = own_pictures.text_length(seen.captions, file)
         text = {"TEXT_LENGTH": length, "TEXT_VOCAB_SIZE": pieces}
         sentences.append(f"vocabulary of {pieces:,} pieces: {file}; {length} tokens a text")
-    bases = [rung.recipe(stage) for stage in stages]
+    bases = [rung.recipe(stage) for stage in rungs.STAGES]
     taken = stage_recipes.share_out(args.gin_bindings, bases)
     recipes = []
-    for stage, base, own in zip(stages, bases, taken, strict=True):
+    for stage, base, own in zip(stages, bases, taken, strict=False):  # perhaps of the first alone
         codes = rungs.choose_codes(stage_recipes.value(base, "CODEBOOK_SIZE"), seen.train, tokens)
         count = seen.train if stage == TOKENIZER else seen.captioned
         batch = rungs.choose_batch(stage_recipes.value(base, "BATCH_SIZE"), count, seen.held_out)

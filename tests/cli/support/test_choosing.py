@@ -64,9 +64,10 @@ def test_a_small_set_has_small_batches(tmp_path, monkeypatch):
 
 
 def test_without_captions_stage_1_alone(tmp_path, monkeypatch):
-    chosen = choose(tmp_path, monkeypatch, *OWN, captions=())
+    # What is meant for the other stage is no mistake.
+    chosen = choose(tmp_path, monkeypatch, *OWN, "--gin.DROPOUT_RATE=0.3", captions=())
     (recipe,) = chosen.recipes
-    assert recipe.stage == "tokenizer"
+    assert (recipe.stage, recipe.overrides) == ("tokenizer", [])
     assert chosen.vocabulary is None
     assert parsed(recipe, tmp_path)("%IMAGE_SIZE") == 32
 
