@@ -35,6 +35,12 @@ MOVED = {
 """Old name -> name of today."""
 
 
+def name_of_today(name: str) -> str:
+    """Of a class in the settings of an older run, such as `data.pipeline.Dataset`."""
+    module, _, cls = f"babeldraw.{name}".rpartition(".")
+    return f"{MOVED.get(module, module)}.{cls}".removeprefix("babeldraw.")
+
+
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

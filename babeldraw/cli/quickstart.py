@@ -70,8 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
-    output = Path(args.output or _default_output(args.data))
-    outputs.check_local(str(output), "--output")
+    named = args.output or _default_output(args.data)
+    outputs.check_local(named, "--output")
+    output = Path(named)
     _check_request(args, output / REQUEST)
     began = time.perf_counter()
     config, accelerated = _machine(args.config)

@@ -32,6 +32,7 @@ REQUIRED = {
     "tokenize": ["--checkpoint=DIR/run", "--images=DIR", "--output=DIR/tokens.npz"],
     "tokenize-dataset": ["--checkpoint=DIR/run", "--task=emoji_32", "--output=DIR/tokens"],
     "evaluate": ["--checkpoint=DIR/run"],
+    "report": ["DIR/run"],
     "vocab": ["--task=emoji_32", "--output=DIR/vocabulary.model"],
     "quickstart": ["--output=DIR/quickstart"],
     "data build": ["emoji", "--output=DIR/emoji"],

@@ -79,9 +79,9 @@ def choose_size(
     """
     if asked is not None:
         if asked not in rung.patches:
-            sizes = ", ".join(map(str, rung.patches))
+            known = ", ".join(map(str, rung.patches))
             raise UserError(
-                f"--size is {asked}; the rung {rung.name} has {sizes}: give one of these."
+                f"--size is {asked}; the rung {rung.name} has {known}: give one of these."
             )
         return asked, "as asked"
     least = min(rung.patches)

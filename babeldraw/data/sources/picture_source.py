@@ -12,6 +12,7 @@ import tensorflow as tf
 from babeldraw.data.picture_files.images import UnreadableImage
 from babeldraw.data.picture_files.view import PLAIN
 from babeldraw.data.sources.indexed import Example, IndexedSource
+from babeldraw.data.sources.kept import KEPT, SMALL
 from babeldraw.data.sources.pictures import (
     Picture,
     Reader,
@@ -127,9 +128,14 @@ class PictureSource(IndexedSource):
         }
 
     def read(self, split: str, index: int) -> Example | None:
-        picture = self.pictures(split)[index]
+        pictures = self.pictures(split)
+        picture = pictures[index]
+        decode = functools.partial(picture.read, self._background)
         try:
-            image = picture.read(self._background)
+            if len(pictures) <= SMALL:
+                image = KEPT.get((picture.place, self._background), decode)
+            else:
+                image = decode()
         except UnreadableImage as error:
             self.skipped.add(error.kind, picture.name)
             return None

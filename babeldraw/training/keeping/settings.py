@@ -19,6 +19,7 @@ from etils import epath
 
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
+from babeldraw.moved import name_of_today
 from babeldraw.ranges import Unfit, fit
 
 NAME = "settings.json"
@@ -133,7 +134,7 @@ def from_data(data: Any, known: Mapping[str, type], place: str) -> Any:
         return Function(data["function"])
     if "class" not in data:
         return {key: from_data(item, known, f"{place}.{key}") for key, item in data.items()}
-    cls = known.get(str(data["class"]))
+    cls = known.get(name_of_today(str(data["class"])))
     if cls is None:
         raise UserError(
             f"{place} is of the class {str(data['class'])[:80]!r}, which this Babeldraw does not "

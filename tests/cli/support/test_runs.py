@@ -114,6 +114,15 @@ def test_hostile_settings_are_refused(part, value, says, tmp_path):
         getattr(open_run(run), part)
 
 
+def test_classes_that_have_moved_are_known_by_their_old_names(tmp_path):
+    run = runs.write_text_to_image(tmp_path)
+    before = open_run(run).train_dataset
+    with runs.changed_settings(run) as settings:
+        assert settings["train_dataset"]["class"] == "data.streams.pipeline.Dataset"
+        settings["train_dataset"]["class"] = "data.pipeline.Dataset"
+    assert open_run(run).train_dataset == before
+
+
 def test_settings_nested_without_end_are_refused(tmp_path):
     run = runs.write_text_to_image(tmp_path)
     deep = '{"a":' * 900 + "1" + "}" * 900
