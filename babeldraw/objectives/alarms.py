@@ -154,8 +154,8 @@ def set_too_small(plan: Plan, parameters: int, tokens: int) -> list[Alarm]:
             f"{plan.pictures:,} pictures are few for {parameters:,} parameters and "
             f"{plan.train_steps:,} steps: {for_each:.0f} parameters for each token to learn (alarm "
             f"above {MANY_PARAMETERS}), each picture {passes:.0f} times (alarm above "
-            f"{MANY_PASSES}); take more pictures, a smaller model, or TRAIN_STEPS of about "
-            f"{MANY_PASSES * plan.pictures // plan.batch_size:,}",
+            f"{MANY_PASSES}), so it will learn them by heart: it may draw their captions well, and "
+            "will hardly draw others; take more pictures or a smaller model",
         )
     ]
 

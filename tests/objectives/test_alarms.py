@@ -106,8 +106,9 @@ def test_a_set_that_is_too_small_by_the_stated_rule():
     (alarm,) = alarms.set_too_small(few, parameters=1_000_000, tokens=64)
     assert alarm.message == (
         "80 pictures are few for 1,000,000 parameters and 1,000 steps: 195 parameters for each "
-        "token to learn (alarm above 10), each picture 200 times (alarm above 50); take more "
-        "pictures, a smaller model, or TRAIN_STEPS of about 250"
+        "token to learn (alarm above 10), each picture 200 times (alarm above 50), so it "
+        "will learn them by heart: it may draw their captions well, and will hardly draw others; "
+        "take more pictures or a smaller model"
     )
     assert alarms.set_too_small(few, parameters=10 * 80 * 64, tokens=64) == []
     assert alarms.set_too_small(Plan(250, 16, 80), 1_000_000, 64) == []
