@@ -39,7 +39,7 @@ class Rung:
     size: int
     patches: Mapping[int, int]
     paces: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    shares: tuple[float, float] = (0.35, 0.55)
+    shares: tuple[float, float] = (0.25, 0.65)
 
     def recipe(self, stage: str) -> str:
         """The gin file of a stage."""
@@ -47,8 +47,8 @@ class Rung:
 
 
 RUNGS = (
-    Rung("cpu", False, 0, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 180, 48: 80, 64: 39}),
-    Rung("evening", False, 120, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 80, 48: 36, 64: 17}),
+    Rung("cpu", False, 0, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 130, 48: 60, 64: 30}),
+    Rung("evening", False, 120, 64, {32: 4, 48: 4, 64: 4, 128: 8}, {32: 60, 48: 27, 64: 13}),
     Rung("gpu_hour", True, 0, 128, {64: 4, 128: 8}),
     Rung("gpu_day", True, 360, 256, {128: 8, 256: 16}),
 )
@@ -102,13 +102,13 @@ def choose_size(
 
 
 def choose_codes(codes: int, pictures: int, tokens: int) -> int:
-    """The rung's `codes`, halved until the set has 64 tokens for each to be learned by.
+    """The rung's `codes`, halved until the set has 32 tokens for each to be learned by.
 
     Args:
       pictures: to train on.
       tokens: of a picture.
     """
-    while codes > 64 and pictures * tokens < 64 * codes:
+    while codes > 64 and pictures * tokens < 32 * codes:
         codes //= 2
     return codes
 

@@ -130,8 +130,8 @@ def test_more_pictures_than_the_minutes_are_enough_for_are_smaller():
 
 def test_a_small_set_has_fewer_codes_and_smaller_batches():
     assert choose_codes(1024, pictures=993, tokens=256) == 1024
-    assert choose_codes(1024, pictures=58, tokens=64) == 32 * 2  # never fewer than 64
-    assert choose_codes(1024, pictures=100, tokens=256) == 256
+    assert choose_codes(1024, pictures=20, tokens=64) == 64  # never fewer
+    assert choose_codes(1024, pictures=100, tokens=256) == 512
     assert choose_batch(16, train=300, held_out=32) == 16
     assert choose_batch(16, train=50, held_out=10) == 8
     assert choose_batch(16, train=50, held_out=1) == 1
