@@ -36,7 +36,7 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
     """Trains and scores one model."""
     from babeldraw.cli.support.machines import load_machine_file, set_environment
     from babeldraw.cli.support.recipes import train_recipe
-    from babeldraw.evaluation.quickstart import evaluate
+    from babeldraw.evaluation.quickstart import CUTOFF, evaluate
     from babeldraw.evaluation.reporting import reading
     from benchmarks.quickstart_run import open_quickstart
 
@@ -53,8 +53,14 @@ def one(inputs: str, seed: int, tokenizer: str, model_dir: Path) -> dict[str, fl
     opened = open_quickstart(str(model_dir))
     run = opened.run
     results = evaluate(
-        opened.sampler(cutoff=CUTOFF), run.codec(48), opened.train, opened.heldout, seed
-    )
+        run.codec(48),
+        opened.sampler(cutoff=CUTOFF),
+        opened.train,
+        opened.heldout,
+        run.train_dataset.captions(),
+        seed,
+    ).spoken
+    assert results is not None, "stage 2 has texts"
     evals = [loss for _, loss in reading.read(str(model_dir)).series["loss"]["eval"]]
     return {
         "heldout_loss": results.heldout_loss,

@@ -12,6 +12,7 @@ from typing import Any
 
 import gin
 import jax
+import jax.numpy as jnp
 
 from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.cli.support.machines import load_machine_file
@@ -118,7 +119,7 @@ def _bytes(tree: Any) -> int:
     numbers = (
         leaf
         for leaf in jax.tree.leaves(tree)
-        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     )
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in numbers)
 

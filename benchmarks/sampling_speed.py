@@ -25,6 +25,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 WEIGHT = 1.2
 PARTI_LENGTHS = (0, 0.125, 0.25, 0.5, 0.75, 1)
@@ -32,7 +33,7 @@ PARTI_LENGTHS = (0, 0.125, 0.25, 0.5, 0.75, 1)
 TEXT_LENGTH = 64
 
 
-def make_model(size: int, decoder_layers: int, convention: str):
+def make_model(size: int, decoder_layers: int, convention: str) -> tuple[Any, Any]:
     """A cut of gin/models/350m.gin, and its parameters."""
     import jax
     import jax.numpy as jnp

@@ -11,6 +11,9 @@ FLOPs: 2 m n k for each matrix product, times 3 for forward and backward (code l
 no gradient). Attention is counted dense. Norms, softmaxes, embeddings, update: not counted.
 """
 
+# A block of steps carries its losses as attributes.
+# mypy: disable-error-code="attr-defined"
+
 import argparse
 import os
 import statistics
