@@ -24,7 +24,8 @@ HOUSE = "babeldraw"
 FLOORS = (
     *("benchmarks", "launch", "cli", "cli/support", "planning", "evaluation", "training"),
     *("objectives", "sampling", "weights", "models", "optimizers", "data", "parallel"),
-    *("files.py", "__init__.py", "moved.py", "quiet.py", "sizes.py", "ranges.py", "errors.py"),
+    *("files.py", "__init__.py", "moved.py", "quiet.py", "lettering.py", "sizes.py"),
+    *("ranges.py", "errors.py"),
 )
 """From the top down. The inner rooms of a room that are not named are on its floor."""
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import seqio
@@ -17,11 +16,12 @@ from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.raw import RawExample
 from babeldraw.data.sources.pictures import Skipped, named, printable
 from babeldraw.errors import UserError
+from babeldraw.lettering import wrap
 from babeldraw.sizes import Size
 
 SIDES = (32, 64, 128, 256, 512, 1024)
 WORDS = (1, 2, 4, 8, 16, 32, 64, 128)
-TILE, CAPTION_HEIGHT, COLUMNS = 160, 50, 6
+TILE, CAPTION_HEIGHT, LINES, COLUMNS = 160, 50, 3, 6
 
 
 @dataclasses.dataclass
@@ -201,19 +201,6 @@ def contact_sheet(shown: Sequence[tuple[Image.Image, str]]) -> Image.Image:
         left, top = index % columns * cell[0] + 4, index // columns * cell[1] + 4
         corner = (left + (TILE - image.width) // 2, top + (TILE - image.height) // 2)
         sheet.paste(image, corner)
-        draw.text((left, top + TILE + 2), _wrap(caption, draw, font), "black", font, spacing=2)
+        text = "\n".join(wrap(caption[:200], font, TILE, LINES))
+        draw.text((left, top + TILE + 2), text, "black", font, spacing=2)
     return sheet
-
-
-def _wrap(caption: str, draw: ImageDraw.ImageDraw, font: Any) -> str:
-    """At most three lines of the width of a tile."""
-    lines = [""]
-    for character in caption[:200]:
-        if draw.textlength(lines[-1] + character, font) > TILE:
-            if len(lines) == 3:
-                return "\n".join(lines)[:-1] + "…"
-            before, space, word = lines[-1].rpartition(" ")
-            lines[-1:] = [before, word + character] if space else [lines[-1], character]
-        else:
-            lines[-1] += character
-    return "\n".join(lines)

@@ -98,8 +98,9 @@ def measure(recipe: StageRecipe, config: Any) -> Pace:
 def _pace(records: Sequence[dict[str, Any]], began: float, trial: float) -> Pace:
     """Of the trial's metrics; `began` is their clock's time at its start."""
     windows = {r["step"]: r for r in records if r["split"] == "train"}
-    step = (windows[20]["seconds_per_step"] + windows[30]["seconds_per_step"]) / 2
-    between = windows[30]["time"] - windows[20]["time"]
-    look = max(between - WINDOW * windows[30]["seconds_per_step"], 0.0)
-    start = windows[10]["time"] - began - WINDOW * step
+    first, second, third = (windows[number * WINDOW] for number in (1, 2, 3))
+    step = (second["seconds_per_step"] + third["seconds_per_step"]) / 2
+    between = third["time"] - second["time"]
+    look = max(between - WINDOW * third["seconds_per_step"], 0.0)
+    start = first["time"] - began - WINDOW * step
     return Pace(max(start, 0.0), step, look, trial)

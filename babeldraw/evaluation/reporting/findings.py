@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from babeldraw.evaluation.reporting.reading import Raised, Run, whole
-from babeldraw.training.watching.panels import GAP, gap_of
+from babeldraw.training.watching.panels import GAP, gap_of, title
 
 TITLES = {
     "tokenizer": "Tokenizer",
@@ -134,8 +134,6 @@ def _loss_of_training(run: Run) -> list[str]:
 
 
 def _other(run: Run) -> list[str]:
-    from babeldraw.training.watching.panels import title
-
     found = {name: run.last(name) for name in sorted(run.series)}
     return [
         f"{title(name)}: {value:.3g} on held-out pictures."

@@ -167,8 +167,7 @@ def _inside(name: str) -> list[str]:
     names = files.names_in(name) or []
     if not {"config.gin", "settings.json", "metrics.jsonl"} & set(names):
         stages = ("tokenizer", "decoder", "text_to_image", "super_resolution")
-        order = sorted(names, key=lambda each: (each not in stages, each))
-        order.sort(key=lambda each: stages.index(each) if each in stages else len(stages))
+        order = [*(each for each in stages if each in names), *sorted({*names} - {*stages})]
         folder = name.rstrip("/")
         inside = [f"{folder}/{each}" for each in order if _is_run(f"{folder}/{each}")]
         if inside:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from babeldraw import files
+from babeldraw.lettering import wrap
 from babeldraw.training.watching.pictures import make_grid
 
 MIN_SIDE = 128
@@ -41,7 +42,7 @@ def captioned_sheet(
     height, width = blocks[0].shape[:2]
     room = max(width, LEAST_WIDTH if columns == 1 else width)
     font = ImageFont.load_default(_FONT_SIZE)
-    texts = [_wrap(caption, font, room - 2 * _MARGIN) for caption in captions]
+    texts = [wrap(caption, font, room - 2 * _MARGIN, LINES) for caption in captions]
     line = round(font.getbbox("Ågj")[3]) + 3
     rows = [range(first, len(blocks))[:columns] for first in range(0, len(blocks), columns)]
     deep = [line * max(len(texts[index]) for index in row) + 3 * _MARGIN for row in rows]
@@ -80,17 +81,3 @@ def write_captioned(
     sheet = Image.fromarray(captioned_sheet(images, captions, columns=columns))
     with target.open("wb") as file:
         sheet.save(file, format="PNG", pnginfo=metadata)
-
-
-def _wrap(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> list[str]:
-    """At most `LINES` lines that are not wider, broken between words where there is a space."""
-    lines = [""]
-    for sign in " ".join(text.split()):
-        if font.getlength(lines[-1] + sign) <= width:
-            lines[-1] += sign
-            continue
-        if len(lines) == LINES:
-            return [*lines[:-1], lines[-1][:-1].rstrip() + "…"]
-        before, space, word = lines[-1].rpartition(" ")
-        lines[-1:] = [before, word + sign] if space and sign != " " else [lines[-1], sign.strip()]
-    return [line.rstrip() for line in lines]

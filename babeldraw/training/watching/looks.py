@@ -146,6 +146,3 @@ class SavePictures:
             file.write((json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
         write_png(self._directory / f"{name}-{step:06d}.png", sheet)
         self._show(step, name, sheet)
-
-    def _prompt(self, texts: np.ndarray | None, row: int) -> dict[str, str]:
-        return {} if texts is None else {"prompt": self._read_text(texts[row])}
