@@ -1,11 +1,11 @@
-"""What one TPU chip offers a program."""
+"""What one TPU chip offers a program; of tpu7x, one of the two devices that a chip is."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """Rates and memory of one chip. The units are bytes, seconds and floating-point operations.
+    """Rates and memory of one device. The units are bytes, seconds and floating-point operations.
 
     Attributes:
       name: as topology names begin.
@@ -14,6 +14,7 @@ class Chip:
       hbm_bandwidth: bytes a second.
       link_bandwidth: bytes a second that one link between neighbours carries in one direction.
       torus_dimensions: links of a chip, halved.
+      devices: that a chip is to a program; they share its links.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Chip:
     hbm_bandwidth: float
     link_bandwidth: float
     torus_dimensions: int
+    devices: int = 1
 
 
 CHIPS = {
@@ -34,5 +36,8 @@ CHIPS = {
         Chip("v5p", 95.74, 459e12, 2.8e12, 9.0e10, 3),
         Chip("v5e", 15.75, 197e12, 0.81e12, 4.5e10, 2),
         Chip("v6e", 31.25, 920e12, 1.6e12, 9.0e10, 2),
+        # HBM as above, of a device. Half of a chip's 2307e12 and 7380e9; of its 1200e9 bytes a
+        # second over six links in both directions: docs.cloud.google.com/tpu/docs/tpu7x.
+        Chip("tpu7x", 94.75, 2307e12 / 2, 7380e9 / 2, 1200e9 / 6 / 2 / 2, 3, devices=2),
     )
 }

@@ -10,6 +10,8 @@ _BITS = {"pred": 8, "token": 0, "opaque": 0}  # all others end their name in the
 _ARRAY = re.compile(r"\b(pred|token|opaque|[a-z]+\d+(?:e\d+m\d+\w*)?)\[([\d,]*)\](\{[^}]*\})?")
 _NAMES = re.compile(r"%([\w.\-]+)")
 _CALLED = re.compile(r"\b(?:calls|to_apply|body|async_execution_thread)=%([\w.\-]+)")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%[\w.\-]+ = ")
+_COMPUTATION_END = re.compile(r"\}(?:, execution_thread=.*)?")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}|(?:true|false)_computation=%([\w.\-]+)")
 
 
@@ -78,22 +80,28 @@ class Program:
     """A program's computations by name."""
 
     def __init__(self, text: str) -> None:
-        self.computations: dict[str, dict[str, Instruction]] = {}
+        bodies: dict[str, list[str]] = {}
+        body: list[str] | None = None
         self.entry = ""
-        instructions: dict[str, Instruction] | None = None
         for line in text.splitlines():
-            if line.startswith(("%", "ENTRY ")):
-                name = _NAMES.search(line)
-                assert name is not None, line
-                instructions = self.computations[name[1]] = {}
-                if line.startswith("ENTRY "):
-                    self.entry = name[1]
-            elif line.startswith("}"):
-                instructions = None
-            elif instructions is not None and " = " in line:
-                instruction = _parse(line)
-                instructions[instruction.name] = instruction
+            if body is None:
+                if line.startswith(("%", "ENTRY ")):
+                    name = _NAMES.search(line)
+                    assert name is not None, line
+                    body = bodies[name[1]] = []
+                    if line.startswith("ENTRY "):
+                        self.entry = name[1]
+            elif _COMPUTATION_END.fullmatch(line):
+                body = None
+            elif _INSTRUCTION.match(line):
+                body.append(line)
+            elif body:  # a kernel's attributes span lines, which may begin with a brace
+                body[-1] += line
         assert self.entry, "no ENTRY computation: this is no HLO module"
+        self.computations: dict[str, dict[str, Instruction]] = {
+            name: {instruction.name: instruction for instruction in map(_parse, lines)}
+            for name, lines in bodies.items()
+        }
 
     def root(self, computation: str) -> Instruction:
         """The instruction that gives a computation's result."""

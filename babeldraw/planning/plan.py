@@ -111,7 +111,7 @@ class Plan:
         """Model operations a second over the slice's peak."""
         if self.estimated_step_seconds is None or self.model_flops_per_step is None:
             return None
-        peak = self.topology.num_chips * self.topology.chip.peak_flops
+        peak = self.topology.num_devices * self.topology.chip.peak_flops
         return self.model_flops_per_step / self.estimated_step_seconds / peak
 
 

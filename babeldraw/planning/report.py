@@ -11,6 +11,7 @@ from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
 from babeldraw.planning.programs import GIB, programs_are_quick
 from babeldraw.planning.suggest import Trial, seconds_text
+from babeldraw.planning.topologies import Topology
 from babeldraw.training.keeping.model_info import model_info
 
 
@@ -83,7 +84,7 @@ def text_report(plan: Plan) -> str:
     per_chip = plan.peak_hbm_gib
     free = plan.hbm_available_gib - per_chip
     lines = [
-        f"{plan.objective} on {plan.topology.name} ({plan.topology.num_chips} chips, mesh "
+        f"{plan.objective} on {plan.topology.name} ({_chips(plan.topology)}, mesh "
         f"{_mesh(plan.mesh)}), batch {plan.batch_size:,}",
         "",
         f"parameters           {plan.params:,} ({plan.params_without_embeddings:,} without "
@@ -136,6 +137,14 @@ def verdict(plan: Plan) -> str:
         f"verdict: {'FITS' if plan.fits else 'DOES NOT FIT'} on {where}: of {room:.2f} GiB a chip, "
         f"{said}\n"
     )
+
+
+def _chips(topology: Topology) -> str:
+    """Figures are of a device: of a chip where that is one."""
+    chips = f"{topology.num_chips} chips"
+    if topology.chip.devices == 1:
+        return chips
+    return f"{chips} of {topology.chip.devices} devices, each called a chip below"
 
 
 def _mesh(sizes: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from babeldraw.planning.topologies import Topology
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """Seconds of one step on one chip.
+    """Seconds of one step on one device.
 
     Attributes:
       compute: executed operations (rematerialisation and bubbles included) at the peak rate.
@@ -40,7 +40,7 @@ def estimate(
 
     Args:
       executed_flops: of all chips together.
-      memory_bytes: moved by one chip.
+      memory_bytes: moved by one device.
     """
     alone = overlapped = 0.0
     for collective in collectives:
@@ -51,7 +51,7 @@ def estimate(
             alone += seconds
     chip = topology.chip
     return Roofline(
-        compute=executed_flops / topology.num_chips / chip.peak_flops,
+        compute=executed_flops / topology.num_devices / chip.peak_flops,
         memory=memory_bytes / chip.hbm_bandwidth,
         collectives=alone,
         overlapped=overlapped,

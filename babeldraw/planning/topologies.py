@@ -20,7 +20,13 @@ _CUBES = (
     *("8x16x16", "16x16x16"),
 )
 _SQUARES = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
-KNOWN = {"v4": _CUBES, "v5p": (*_CUBES, "16x16x24"), "v5e": _SQUARES, "v6e": _SQUARES}
+KNOWN = {
+    "v4": _CUBES,
+    "v5p": (*_CUBES, "16x16x24"),
+    "v5e": _SQUARES,
+    "v6e": _SQUARES,
+    "tpu7x": _CUBES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +39,13 @@ class Topology:
 
     @property
     def num_chips(self) -> int:
-        """Chips, each of which is one device."""
+        """Chips, each of which is one device or, of tpu7x, two."""
         return math.prod(self.shape)
+
+    @property
+    def num_devices(self) -> int:
+        """What a program is compiled for, and what a mesh arranges."""
+        return self.num_chips * self.chip.devices
 
 
 def find_topology(name: str) -> Topology:
@@ -69,15 +80,16 @@ def topology_devices(topology: Topology) -> list[jax.Device]:
 
     settings: dict[str, Any] = {}
     if topology.chip.torus_dimensions == 3:
-        # One device a chip in place of one a core; whole cubes are joined to a torus.
+        # Whole cubes are joined to a torus.
         settings = {
-            "chip_config_name": "megacore",
             "chips_per_host_bounds": (2, 2, 1),
             "wrap": (all(size % 4 == 0 for size in topology.shape),) * 3,
         }
+        if topology.chip.devices == 1:  # in place of one a core
+            settings["chip_config_name"] = "megacore"
     description = topologies.get_topology_desc(
         platform="tpu", topology_name=topology.name, **settings
     )
     devices = list(description.devices)
-    assert len(devices) == topology.num_chips, (len(devices), topology)
+    assert len(devices) == topology.num_devices, (len(devices), topology)
     return devices

@@ -148,3 +148,20 @@ ENTRY %main (p0: f32[36,8,8], p1: s32[], p2: f32[1,8,8]) -> f32[36,8,8] {
     layer, index = 8 * 8 * 4, 4
     # The layer is read and written, the new part read; the index once a use, at most its size.
     assert traffic.hbm_bytes(hlo.Program(text)) == 3 * layer + index
+
+
+def test_what_stands_behind_a_kernel_is_read_and_the_kernel_reads_its_operands():
+    text = (Path(__file__).parent / "kernel.hlo").read_text()
+    program = hlo.Program(text)
+    entry = program.computations[program.entry]
+    kernel = entry["splash_mha_fwd_no_residuals.1"]
+    assert kernel.op_name.endswith("/pallas_call")
+    assert len(kernel.operands) == 6
+    assert program.root(program.entry).opcode == "fusion"  # two kernels' attributes further on
+    heads, scratch, steps = 2 * 256 * 128 * 2, 128 * 128 * 4, 4
+    moved = (
+        heads + 2 * steps  # queries, and which blocks to compute, go to on-chip memory
+        + 2 * heads + 3 * scratch  # keys and values are read; the output stays on the chip
+        + heads  # the fusion's
+    )  # fmt: skip
+    assert traffic.hbm_bytes(program) == moved

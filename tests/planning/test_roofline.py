@@ -48,3 +48,9 @@ def test_compute_and_memory_run_side_by_side_and_collectives_that_wait_do_not():
     beside = dataclasses.replace(shift, overlapped=True)
     line = estimate(512 * chip.peak_flops * 3, int(chip.hbm_bandwidth * 2), [beside], V4)
     assert line.step_seconds == pytest.approx(3)
+
+
+def test_a_slice_of_tpu7x_has_twice_the_devices_that_it_has_chips():
+    slice_of = find_topology("tpu7x:4x4x4")
+    line = estimate(64 * 2307e12, 0, [], slice_of)
+    assert line.step_seconds == pytest.approx(1)

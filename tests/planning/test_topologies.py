@@ -20,7 +20,18 @@ def test_a_chip_is_a_device(name):
 def test_the_compiler_describes_every_known_slice():
     for family in KNOWN:
         largest = find_topology(f"{family}:{KNOWN[family][-1]}")
-        assert len(topology_devices(largest)) == largest.num_chips
+        assert len(topology_devices(largest)) == largest.num_devices
+
+
+def test_a_tpu7x_chip_is_two_devices_that_share_its_memory_and_links():
+    for name, chips in (("tpu7x:2x2x1", 4), ("tpu7x:4x4x4", 64)):
+        topology = find_topology(name)
+        assert (topology.num_chips, topology.num_devices) == (chips, 2 * chips)
+        places = [(*device.coords, device.core_on_chip) for device in topology_devices(topology)]
+        assert len(set(places)) == 2 * chips
+    rates = CHIPS["tpu7x"]
+    assert 2 * rates.peak_flops == 2307e12
+    assert 2 * 2 * 6 * rates.link_bandwidth == 1200e9  # both devices, both directions, six links
 
 
 @pytest.mark.parametrize(
