@@ -108,7 +108,7 @@ def test_rematerialisation_adds_what_it_recomputes():
     assert flops.model(1) == pytest.approx(flops.model(7) / 7)
 
 
-@pytest.mark.parametrize("remat", ["attention", "full"])
+@pytest.mark.parametrize("remat", ["dots", "attention", "full"])
 def test_xla_executes_what_is_said_to_be_recomputed(remat):
     objective = text_to_image(remat=remat)
     executed = objective.flops().executed(BATCH, objective.execution)
