@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 History = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
 """Figure -> split (`train`; `eval` for held out; `seen`) -> (step, value) of each record."""
 
-EARLY = 0.2
-"""Share of a run's steps until which nothing is expected of prompts and codes."""
+EARLY, EARLY_STEPS = 0.2, 50
+"""Share of a run's steps until which nothing is expected of prompts and codes, and steps that are
+too few for both in any run, such as the quickstart's trials."""
 
 LEAST_GAP = 0.05
 """Nats a token that prompts are worth at least where they are read."""
@@ -51,7 +52,7 @@ class Plan:
 
     def is_early(self, step: int) -> bool:
         """Whether nothing can be said yet."""
-        return step <= EARLY * self.train_steps
+        return step <= max(EARLY * self.train_steps, EARLY_STEPS)
 
 
 def _points(history: History, figure: str, split: str) -> Sequence[tuple[int, float]]:

@@ -1,29 +1,21 @@
-"""What to try next, by rules from a run's figures. Each names the figure that it follows from."""
+"""What to try next, by rules from a run's figures. Each names the figure that it follows from.
 
-from babeldraw.evaluation.reporting.reading import Run, whole
-from babeldraw.training.watching.panels import Points, gap_of
+What is wrong with a run is not said here: alarms are (`babeldraw.objectives.alarms`).
+"""
+
+from babeldraw.evaluation.reporting.reading import Run
+from babeldraw.training.watching.panels import Points
 
 TURNED = 0.02
 """Share of the lowest held-out loss by which the last one is higher where it is said to turn."""
 FALLING = 0.01
 """Share by which the last quarter still betters a score where more steps are advised."""
-FEW_CODES = 0.5
-SMALL_GAP = 0.1
 
 
 def advice(run: Run) -> list[str]:
-    """Sentences; none where no rule applies, or an alarm of the run says the same."""
-    raised = {alarm.kind for alarm in run.alarms}
-    found = {
-        "": _go_on(run),
-        "evaluate": _evaluate(run),
-        "memorising": _memorised(run),
-        "longer": _still_better(run),
-        "codebook": _codes(run),
-        "prompt_gap": _prompts(run),
-        "bilinear": _worse_than_bilinear(run),
-    }
-    return [sentence for kind, sentence in found.items() if sentence and kind not in raised]
+    """Sentences; none where no rule applies."""
+    found = [_go_on(run), _evaluate(run), _still_better(run), _worse_than_bilinear(run)]
+    return [sentence for sentence in found if sentence]
 
 
 def _go_on(run: Run) -> str:
@@ -45,20 +37,6 @@ def _evaluate(run: Run) -> str:
     )
 
 
-def _memorised(run: Run) -> str:
-    best = _turned(_score(run))
-    if best is None:
-        return ""
-    return (
-        f"Held-out pictures were best at step {best:,} and have become worse since: from there on "
-        f"it memorises. Train to step {best:,}, with more pictures, or with a higher DROPOUT_RATE "
-        "and TOKEN_NOISE_RATE."
-        if run.kind == "text_to_image"
-        else f"Held-out pictures were best at step {best:,} and have become worse since: train to "
-        f"step {best:,}, or with more pictures."
-    )
-
-
 def _still_better(run: Run) -> str:
     points = _score(run)
     if len(points) < 4 or _turned(points) is not None:
@@ -70,30 +48,6 @@ def _still_better(run: Run) -> str:
     return (
         f"Held-out pictures were still getting better between step {before[0]:,} and the end, step "
         f"{last[0]:,}: train longer.{steps}"
-    )
-
-
-def _codes(run: Run) -> str:
-    usage = run.last("codebook_usage")
-    if run.kind != "tokenizer" or usage is None or usage >= FEW_CODES:
-        return ""
-    revived = whole(run.setting("objective", "revive_every") or run.macros.get("REVIVE_EVERY"))
-    what = (
-        "lower CODEBOOK_SIZE or LEARNING_RATE"
-        if revived
-        else "set REVIVE_EVERY to 20, which puts unused codes to use"
-    )
-    return f"{usage:.0%} of the codes are in use: {what}."
-
-
-def _prompts(run: Run) -> str:
-    gap = gap_of(run.series)
-    if not gap or gap[-1][1] >= SMALL_GAP:
-        return ""
-    return (
-        f"The prompt gap is {gap[-1][1]:.2f} nats: the pictures hardly follow the words. See "
-        "whether captions tell the pictures apart (`babeldraw data inspect`), train longer, and "
-        "draw with a higher guidance_weight (`babeldraw sample --guidance_weight`)."
     )
 
 
