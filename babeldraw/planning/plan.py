@@ -25,7 +25,6 @@ from babeldraw.planning.programs import (
     programs_are_quick,
 )
 from babeldraw.planning.topologies import Topology, topology_devices
-from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable
@@ -129,8 +128,7 @@ def make_plan(
     Raises:
       UserError: the mesh, the batch or the model does not fit the slice.
     """
-    devices = topology_devices(topology)
-    mesh = _mesh(machine.mesh, devices, topology)
+    mesh = _mesh(machine.mesh, topology_devices(topology), topology)
     progress(f"compiling the train step for {topology.num_chips} chips ...")
     train, variables = compile_train_step(objective, machine, batch_size, mesh)
     progress(f" {train.compile_seconds:.0f} s\n")
@@ -140,13 +138,11 @@ def make_plan(
         notes.append("compiled with the least optimisation (--quick): figures are approximate")
     sampling = None
     if with_sampling:
-        sampling_mesh = _mesh(machine.sampling_mesh or machine.mesh, devices, topology)
+        axes = machine.sampling_mesh or machine.mesh
         try:
-            sampler = abstract_sampler(objective, sampling_mesh)
+            sampling = plan_sampling(objective, axes, topology, progress)
         except NotOffered as error:
             notes.append(f"{type(objective).__name__} {error.what}: no sampling program")
-        else:
-            sampling = _plan_sampling(sampler, sampling_mesh, topology, progress)
 
     program, collectives = _census(train, dict(mesh.shape))
     if program is None:
@@ -190,9 +186,12 @@ def make_plan(
     )
 
 
-def _plan_sampling(
-    sampler: Sampler, mesh: Mesh, topology: Topology, progress: Progress
+def plan_sampling(
+    objective: Objective, axes: Mapping[str, int], topology: Topology, progress: Progress
 ) -> SamplingPlan:
+    """Compiles the drawing of pictures; raises `NotOffered` where the objective draws none."""
+    mesh = _mesh(axes, topology_devices(topology), topology)
+    sampler = abstract_sampler(objective, mesh)
     progress(f"compiling the sampling step for {topology.num_chips} chips ...")
     drawing = compile_sampling(sampler)
     progress(f" {drawing.compile_seconds:.0f} s\n")

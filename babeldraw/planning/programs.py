@@ -64,7 +64,7 @@ def compile_train_step(
 ) -> tuple[CompiledProgram, list[Variable]]:
     """The train step of `training.loop`, and the variables of its state."""
     objective = objective.with_execution(machine.execution)
-    constants = _on(mesh, objective.abstract_constants())
+    constants = _on(mesh, objective.held(objective.abstract_constants()))
     with placing(mesh, machine.rules):
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
@@ -119,6 +119,11 @@ _EFFORT = "jax_exec_time_optimization_effort"
 def optimise_least() -> None:
     """Programs compiled from now on take a fraction of the time, and about the same memory."""
     jax.config.update(_EFFORT, -1.0)
+
+
+def optimise_fully() -> None:
+    """Programs compiled from now on are those that run on chips."""
+    jax.config.update(_EFFORT, 0.0)
 
 
 def programs_are_quick() -> bool:

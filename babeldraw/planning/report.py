@@ -10,13 +10,14 @@ from babeldraw.models import flops
 from babeldraw.planning.collectives import Collective
 from babeldraw.planning.plan import Plan
 from babeldraw.planning.programs import GIB, programs_are_quick
-from babeldraw.planning.suggest import Trial, seconds_text
+from babeldraw.planning.search import seconds_text
 from babeldraw.planning.topologies import Topology
+from babeldraw.planning.trials import Trial
 from babeldraw.training.keeping.model_info import model_info
 
 
 def to_json(plan: Plan, trials: Sequence[Trial] | None = None) -> dict[str, Any]:
-    """Every figure of a plan, and of the settings tried beside it."""
+    """Every figure of a plan, and of the layouts tried beside it."""
     sampling = plan.sampling
     result: dict[str, Any] = {
         "objective": plan.objective,
@@ -123,6 +124,17 @@ def text_report(plan: Plan) -> str:
     lines += [f"note: {note}" for note in plan.notes]
     info = model_info(plan.variables, plan.device_mesh)
     return "\n".join([*lines, info])
+
+
+def advice(plan: Plan) -> str:
+    """What may help a plan that does not fit."""
+    if plan.train_fits:
+        return (
+            "sampling does not fit: set `sampling_mesh` in the machine file to a mesh with more "
+            "`model`\n"
+        )
+    much = plan.peak_hbm_gib - plan.hbm_available_gib
+    return f"{much:.2f} GiB too much on each chip: --search finds a layout that fits\n"
 
 
 def verdict(plan: Plan) -> str:

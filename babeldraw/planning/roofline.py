@@ -29,6 +29,14 @@ class Roofline:
         """Compute, memory and overlapped collectives run side by side, other collectives alone."""
         return max(self.compute, self.memory, self.overlapped) + self.collectives
 
+    @property
+    def bound(self) -> str:
+        """What most of the step's time is: `compute`, `HBM` or `links`."""
+        if self.collectives > max(self.compute, self.memory, self.overlapped):
+            return "links"
+        sides = {"compute": self.compute, "HBM": self.memory, "links": self.overlapped}
+        return max(sides, key=sides.__getitem__)
+
 
 def estimate(
     executed_flops: float,
@@ -59,19 +67,24 @@ def estimate(
 
 
 def collective_seconds(collective: Collective, topology: Topology) -> float:
-    """Of one run of a collective, latency left out.
+    """Of one run of a collective; see `exchange_seconds`."""
+    members = max(collective.group_size, 2)
+    return exchange_seconds(collective.kind, collective.bytes, members, topology)
+
+
+def exchange_seconds(kind: str, size: float, members: int, topology: Topology) -> float:
+    """Of a collective over `members` devices on an array of `size` bytes, latency left out.
 
     An array of V bytes goes around a ring of n chips in V (n - 1) / n / (2 link) seconds, both
     directions in use, and an all-reduce does so twice (jax-ml.github.io/scaling-book/sharding). A
     group that is longer than the torus has links along as many dimensions as it needs.
     """
     link = topology.chip.link_bandwidth
-    size, members = collective.bytes, max(collective.group_size, 2)
-    if collective.kind == "collective-permute":
+    if kind == "collective-permute":
         return size / link
-    dimensions = math.ceil(math.log(members) / math.log(max(topology.shape)) - 1e-9)
+    dimensions = math.ceil(math.log(max(members, 2)) / math.log(max(topology.shape)) - 1e-9)
     ring = 2 * link * min(max(dimensions, 1), topology.chip.torus_dimensions)
-    if collective.kind == "all-to-all":
+    if kind == "all-to-all":
         return size / 4 / ring
     seconds = size * (members - 1) / members / ring
-    return 2 * seconds if collective.kind == "all-reduce" else seconds
+    return 2 * seconds if kind == "all-reduce" else seconds

@@ -65,6 +65,11 @@ def find_topology(name: str) -> Topology:
     return Topology(name, CHIPS[family], tuple(map(int, shape.split("x"))))
 
 
+def known_slices(family: str) -> list[Topology]:
+    """All of a chip's, the smallest first."""
+    return [find_topology(f"{family}:{shape}") for shape in KNOWN[family]]
+
+
 def topology_devices(topology: Topology) -> list[jax.Device]:
     """The slice's devices, to be compiled for and nothing else.
 

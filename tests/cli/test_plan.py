@@ -33,7 +33,7 @@ def machine(tmp_path):
 @pytest.fixture
 def fake_plans(monkeypatch):
     """Records what would be compiled; says that it fits unless the batch is odd."""
-    from babeldraw.planning import plan, report, suggest
+    from babeldraw.planning import plan, report
 
     calls = []
 
@@ -48,10 +48,10 @@ def fake_plans(monkeypatch):
         return Fake(objective, machine, batch_size, topology)
 
     monkeypatch.setattr(plan, "make_plan", make_plan)
-    monkeypatch.setattr(report, "to_json", lambda plan, trials: {"fits": plan.fits})
+    monkeypatch.setattr(report, "to_json", lambda plan: {"fits": plan.fits})
     monkeypatch.setattr(report, "text_report", lambda plan: "the report\n")
     monkeypatch.setattr(report, "verdict", lambda plan: f"verdict: {plan.fits}\n")
-    monkeypatch.setattr(suggest, "advice", lambda plan: "try another\n")
+    monkeypatch.setattr(report, "advice", lambda plan: "try another\n")
     return calls
 
 
@@ -91,9 +91,63 @@ def test_the_verdict_is_the_last_line(fake_plans, machine, capsys):
     assert capsys.readouterr().out == "the report\n\ntry another\n\nverdict: False\n"
 
 
+@pytest.fixture
+def fake_search(monkeypatch, tmp_path):
+    """Finds a layout for batches of even size."""
+    from babeldraw.planning import find_layout, machine_file, report
+    from babeldraw.planning.layouts import Layout
+    from babeldraw.planning.search import Found
+    from babeldraw.planning.trials import Trial
+
+    monkeypatch.setenv("BABELDRAW_CACHE_DIR", str(tmp_path / "cache"))
+    layout = Layout(4, 1, 1, True, "dots", "dense")
+    found = Found([Trial(layout, 1.0, True, 2.0, 3.0, 0.5, "links")], 7, 8, 9)
+    calls = []
+
+    def search(objective, machine, batch_size, topology, file, **settings):
+        calls.append((machine, topology.name, settings))
+        if batch_size % 2:
+            return find_layout.Answer(found, advice="nothing fits\n")
+        plan = type("Plan", (), {"fits": True, "objective": "TextToImage"})()
+        return find_layout.Answer(found, plan, layout)
+
+    monkeypatch.setattr(find_layout, "find_layout", search)
+    written = lambda name, plan, layout, command, date: f"{name}: {command}"  # noqa: E731
+    monkeypatch.setattr(machine_file, "machine_file", written)
+    monkeypatch.setattr(report, "text_report", lambda plan: "the report\n")
+    monkeypatch.setattr(report, "verdict", lambda plan: "verdict\n")
+    yield calls
+    gin.clear_config()
+
+
+def test_a_search_wants_no_machine_file_and_writes_one(fake_search, tmp_path, capsys):
+    path = tmp_path / "best.py"
+    line = [*RECIPE, "--search", "--topology=v5e:2x2", "--minutes=3", f"--write={path}"]
+    assert cli.main(line) == 0
+    ((machine, topology, settings),) = fake_search
+    assert (machine.topology, topology, settings["minutes"]) == ("v5e:2x2", "v5e:2x2", 3)
+    out = capsys.readouterr().out
+    assert "4 x 1 x 1, fsdp, remat dots, dense     2.0      3.000 s    50%  links" in out
+    assert "7 cannot fit and 8 cannot be faster; 9 not reached in time" in out
+    assert out.endswith(f"written: {path}\nverdict\n")
+    assert path.read_text() == (
+        f"best: babeldraw plan --search {RECIPE[1]} --topology=v5e:2x2 --write={path} --minutes=3"
+    )
+
+
+def test_a_search_in_vain_exits_1_and_writes_nothing(fake_search, machine, tmp_path, capsys):
+    path = tmp_path / "best.py"
+    line = [*RECIPE, machine, "--search", "--gin.BATCH_SIZE=7", f"--write={path}"]
+    assert cli.main(line) == 1
+    assert capsys.readouterr().out.endswith("nothing fits\n")
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
+        ([], "a plan is of a machine; add --config"),
+        (["--config=configs/v5e_16.py", "--write=best.py"], "add --search, or leave --write out"),
         (["--config=configs/cpu.py"], "configs/cpu.py names no TPU slice"),
         (["--config=configs/cpu.py", "--topology=v5e:3x3"], "The known ones are v4:2x2x1"),
         (["--config=configs/v5_1024.py"], "did you mean configs/v4_1024.py?"),

@@ -12,7 +12,7 @@ from babeldraw.objectives.tokenizer import Tokenizer
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import replicated
 from babeldraw.planning import plan as plan_module
-from babeldraw.planning import programs, report, suggest
+from babeldraw.planning import programs, report
 from babeldraw.planning.plan import make_plan
 from babeldraw.planning.programs import parse_refusal
 from babeldraw.planning.topologies import find_topology, topology_devices
@@ -124,7 +124,7 @@ def test_too_much_memory_is_a_figure_and_advice(plan, monkeypatch):
     assert large.peak_hbm_gib >= 512
     assert (large.estimated_step_seconds, large.collectives) == (None, [])
     assert f"DOES NOT FIT, {large.peak_hbm_gib - 15.75:.2f} too much" in report.text_report(large)
-    assert "GiB too much on each chip" in suggest.advice(large)
+    assert "GiB too much on each chip" in report.advice(large)
     assert report.verdict(large).startswith("verdict: DOES NOT FIT on v5e:2x2 with batch 8: of")
 
 
