@@ -28,6 +28,7 @@ setup(
         "array_record>=0.8",
         "einops>=0.8",
         "etils[epath]>=1.9",
+        "filelock>=3",  # JAX bounds its cache of compiled programs by it
         "flax>=0.12",
         "gin-config>=0.5",
         # tensorflow-datasets imports it and declares it for older Pythons only.

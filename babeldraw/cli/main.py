@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import NoReturn, TextIO
 
 import babeldraw
+from babeldraw.cli.support import compiled
 from babeldraw.cli.support.flags import Parser
 from babeldraw.errors import Stopped, UserError
 from babeldraw.parallel import failing, processes
@@ -23,6 +24,9 @@ SUBCOMMANDS = (
     *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
     *("evaluate", "report", "plan", "data", "vocab", "doctor"),
 )
+
+# What JAX compiles for a TPU that is not here it cannot load again: no plan.
+_COMPILING = frozenset(SUBCOMMANDS) - {"plan", "report", "data", "vocab", "doctor"}
 
 EXIT_USER_ERROR = failing.EXIT_USER_ERROR
 EXIT_STOPPED = failing.EXIT_STOPPED
@@ -97,6 +101,8 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"no subcommand given; choose one of {', '.join(SUBCOMMANDS)}")
     module, args = parse(arguments)
     _quiet_third_parties()
+    if arguments[0] in _COMPILING:
+        compiled.keep_programs()
     exit_code: int = module.run(args)
     return exit_code
 

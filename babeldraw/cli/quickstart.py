@@ -5,7 +5,6 @@ import dataclasses
 import json
 import re
 import shlex
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "Train both stages on your pictures, or on emoji, in some minutes; write report.html."
 
-REQUEST, COMPILED = "quickstart.json", "compiled"
-"""In the output: what was asked for, and programs until all is done."""
+REQUEST = "quickstart.json"
+"""In the output: what was asked for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +79,6 @@ def run(args: argparse.Namespace) -> int:
     _keep_request(args, output / REQUEST)
     for sentence in chosen.sentences:
         print(sentence, flush=True)
-    if chosen.seconds:
-        pace.compile_once(output / COMPILED)
 
     seconds = {}
     for number, recipe in enumerate(chosen.recipes):
@@ -98,7 +95,6 @@ def run(args: argparse.Namespace) -> int:
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began
     _report(args, output, chosen, results, seconds)
-    shutil.rmtree(output / COMPILED, ignore_errors=True)
     return 0
 
 

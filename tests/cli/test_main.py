@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import babeldraw
 from babeldraw.cli import main as cli
+from babeldraw.cli.support import compiled
 from babeldraw.errors import UserError
 
 
@@ -113,6 +114,17 @@ def test_interrupt_is_one_line_and_exit_130(monkeypatch, capsys):
 def test_exit_code_is_the_subcommands(monkeypatch):
     _fake_subcommand(monkeypatch, lambda args: 7)
     assert cli.main(["anything"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "compiles"), [("sample", True), ("train", True), ("vocab", False)]
+)
+def test_commands_that_compile_keep_their_programs(name, compiles, monkeypatch):
+    kept = []
+    monkeypatch.setattr(compiled, "keep_programs", lambda: kept.append(name))
+    _fake_subcommand(monkeypatch, lambda args: 0)
+    assert cli.main([name]) == 0
+    assert bool(kept) == compiles
 
 
 def test_gin_bindings_are_split_from_their_prefix():

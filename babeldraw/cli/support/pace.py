@@ -3,16 +3,18 @@
 The rule: the first `TRIAL_STEPS` steps are taken in a folder that is thrown away, with an
 evaluation every `WINDOW` steps. The second and third window give the seconds of a step, and what is
 between them those of an evaluation. A run of n steps is then expected to take as long to start and
-compile its step as the trial took, n steps, and `LOOKS` evaluations. n is the largest number,
-rounded down to two digits, for which that and the trial itself are within the time, and is at least
-`LEAST_STEPS`. It is fixed before the run's first step.
+compile its step as the trial took, n steps, and `LOOKS` evaluations. What the trial loaded in place
+of compiling it counts as compiled: of the run's own step, whose learning rate knows n, nothing is
+kept. n is the largest number, rounded down to two digits, for which that and the trial itself are
+within the time, and is at least `LEAST_STEPS`. It is fixed before the run's first step.
 """
 
+import contextlib
 import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +29,12 @@ LOOKS = 8
 LEAST_STEPS = 100
 
 
-def compile_once(folder: Path) -> None:
-    """From now on compiled programs are kept there, unless they are kept elsewhere already.
-
-    Of the trial's, the run needs all but the step, whose learning rate knows the number of steps.
-    """
-    import jax
-
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
 @dataclasses.dataclass(frozen=True)
 class Pace:
     """What a recipe takes on a machine, in seconds.
 
     Attributes:
-      start: from nothing to the first step, which is compiled.
+      start: from nothing to the first step, with all compiled anew.
       step: one step.
       look: one evaluation, with its pictures.
       trial: finding this out.
@@ -77,7 +67,8 @@ class Pace:
 def measure(recipe: StageRecipe, config: Any) -> Pace:
     """Takes the trial's steps on the machine that `config` says."""
     began, clock = time.perf_counter(), time.time()
-    with tempfile.TemporaryDirectory(prefix="babeldraw-trial-") as folder:
+    temporary = tempfile.TemporaryDirectory(prefix="babeldraw-trial-")
+    with _saved_by_kept_programs() as saved, temporary as folder:
         draft = Path(folder) / stage_recipes.NAME
         recipe.write(draft, "trial")
         every = [f"loop.train.{name}_every = {WINDOW}" for name in ("log", "eval", "pictures")]
@@ -92,15 +83,35 @@ def measure(recipe: StageRecipe, config: Any) -> Pace:
             ) from None
         text = (Path(folder) / "metrics.jsonl").read_text()
     records = [json.loads(line) for line in text.splitlines()]
-    return _pace(records, clock, time.perf_counter() - began)
+    return _pace(records, clock, time.perf_counter() - began, sum(saved))
 
 
-def _pace(records: Sequence[dict[str, Any]], began: float, trial: float) -> Pace:
+@contextlib.contextmanager
+def _saved_by_kept_programs() -> Iterator[list[float]]:
+    """Seconds that compiling would have taken within, as programs are loaded."""
+    from jax import monitoring
+
+    saved: list[float] = []
+
+    def listen(event: str, duration_secs: float, **unused: Any) -> None:
+        if event == "/jax/compilation_cache/compile_time_saved_sec":
+            saved.append(duration_secs)
+
+    monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield saved
+    finally:
+        monitoring.unregister_event_duration_listener(listen)
+
+
+def _pace(
+    records: Sequence[dict[str, Any]], began: float, trial: float, saved: float = 0.0
+) -> Pace:
     """Of the trial's metrics; `began` is their clock's time at its start."""
     windows = {r["step"]: r for r in records if r["split"] == "train"}
     first, second, third = (windows[number * WINDOW] for number in (1, 2, 3))
     step = (second["seconds_per_step"] + third["seconds_per_step"]) / 2
     between = third["time"] - second["time"]
     look = max(between - WINDOW * third["seconds_per_step"], 0.0)
-    start = first["time"] - began - WINDOW * step
+    start = first["time"] - began - WINDOW * step + saved
     return Pace(max(start, 0.0), step, look, trial)

@@ -1,5 +1,6 @@
 """Contract: the steps of a quickstart follow from a trial by the stated rule."""
 
+import jax
 import pytest
 
 from babeldraw.cli.support import pace
@@ -41,3 +42,14 @@ def test_it_is_said_where_the_least_does_not_fit():
     measured = pace.Pace(start=20, step=0.5, look=3, trial=44)
     assert "100 steps in 1.0 minutes, which takes 2.3" in measured.sentence(100, 60)
     assert "which takes" not in measured.sentence(100, 600)
+
+
+def test_what_kept_programs_save_counts_as_if_it_had_been_compiled():
+    found = pace._pace(records(step=0.5, look=3.0, start=5.0), 100.0, trial=29.0, saved=15.0)
+    assert found.start == pytest.approx(20.0)
+    with pace._saved_by_kept_programs() as saved:
+        jax.monitoring.record_event_duration_secs(
+            "/jax/compilation_cache/compile_time_saved_sec", 2.5
+        )
+        jax.monitoring.record_event_duration_secs("/jax/another", 1.0)
+    assert saved == [2.5]
