@@ -104,8 +104,7 @@ class Adversary:
     def player(self, pictures: Pictures, layer_axes: Any) -> Player:
         """The discriminator, told which pictures to compare.
 
-        To be placed before the maker: it then sees the maker as the maker's own loss does, and the
-        compiler computes the made pictures once for both.
+        To be placed before the maker, whose `forward` then makes the pictures once for both.
         """
 
         def loss(

@@ -46,6 +46,9 @@ Loss = Callable[
 `step` (int32[]) counts the steps taken before this one, for terms that change over a run.
 """
 
+Forward = Callable[[Params, Constants, Batch], dict[str, jax.Array]]
+"""`forward(own_params, constants, batch) -> made`, arrays by name. Differentiable."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Player:
@@ -58,6 +61,9 @@ class Player:
     """The schedule inside `optimizer`, for the log line."""
     silent: bool = False
     """Whether its metrics are left out: those of an average say nothing."""
+    forward: Forward | None = None
+    """What it makes, where the players before it look at that too. It is computed once a step, and
+    joins the batch of their losses and of its own, which make it themselves where it is missing."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,6 +122,13 @@ class Objective(abc.ABC):
     def abstract_constants(self) -> Constants:
         """Shapes and dtypes of `constants()`; no other run is read for them."""
         return {}
+
+    def held(self, constants: Constants) -> Constants:
+        """Of the constants, what training steps and `evaluate` read.
+
+        It is on the devices as long as a run goes on. All of them are there while `pictures` draws.
+        """
+        return constants
 
     def after_step(
         self,

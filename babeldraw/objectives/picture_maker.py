@@ -59,7 +59,7 @@ class PictureMaker(Objective):
         return {adversarial.NAME: self.adversary.init(jax.random.fold_in(key, 1))}
 
     def adversary_players(self) -> tuple[Player, ...]:
-        """The discriminator, if there is one; to be placed before the maker (see `Adversary`)."""
+        """The discriminator, if there is one; to be placed before the maker."""
         if self.adversary is None:
             return ()
         axes = self.layer_axes(adversarial.NAME)

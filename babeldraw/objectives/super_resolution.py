@@ -85,14 +85,23 @@ class SuperResolution(PictureMaker):
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
-        player = Player(NAME, self.loss, optimizer, self.optimizer.learning_rate)
-        return *self.adversary_players(), player, *followers(NAME, self.ema_decay)
+        before = self.adversary_players()
+        forward = self.forward if before else None
+        player = Player(NAME, self.loss, optimizer, self.optimizer.learning_rate, forward=forward)
+        return *before, player, *followers(NAME, self.ema_decay)
 
     def real_and_made(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
     ) -> tuple[Images, Images]:
-        images = as_float(batch["image"])
-        return images, self._enlarge(params[NAME], self.reconstruct(constants, images))
+        made = self.forward(params[NAME], constants, batch)
+        return as_float(batch["image"]), made["made_image"]
+
+    def forward(self, params: Params, constants: Constants, batch: Batch) -> dict[str, jax.Array]:
+        """`made_image`: the enlarged picture."""
+        if "made_image" in batch:
+            return {"made_image": batch["made_image"]}
+        small = self.reconstruct(constants, as_float(batch["image"]))
+        return {"made_image": self._enlarge(params, small)}
 
     def reconstruct(self, constants: Constants, images: Images) -> Images:
         """Pictures of the batch, averaged down and passed through the tokenizer; in [0, 1]."""
@@ -115,7 +124,7 @@ class SuperResolution(PictureMaker):
     ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum; metrics hold each unweighted term and PSNR."""
         images = as_float(batch["image"])
-        made = self._enlarge(params, self.reconstruct(constants, images))
+        made = self.forward(params, constants, batch)["made_image"]
         terms = self.picture_terms(images, made, constants)
         return self.train_metrics(terms, images, made, all_params, constants, step)
 

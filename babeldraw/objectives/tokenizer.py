@@ -14,15 +14,7 @@ from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import alarms, codebook, losses
 from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.objectives.average import averaged, followers, moving_average, with_average
-from babeldraw.objectives.base import (
-    Batch,
-    Constants,
-    Metrics,
-    Networks,
-    Params,
-    Player,
-    Sheets,
-)
+from babeldraw.objectives.base import Batch, Constants, Metrics, Networks, Params, Player, Sheets
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
@@ -34,6 +26,9 @@ NAME, SHARE_NAME = "tokenizer", "code_share"
 """Players: the network, and the moving average of the use of its codes."""
 
 SHARE_DECAY = 0.99
+
+MADE = ("made_output", "made_z", "made_codes", "made_tokens")
+"""What `Tokenizer.forward` calls what the network gives."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,20 +90,15 @@ class Tokenizer(PictureMaker):
         return with_average(params, NAME, self.ema_decay)
 
     def players(self) -> tuple[Player, ...]:
-        players = [
-            Player(
-                NAME,
-                self.loss,
-                self.optimizer.make(self.layer_axes(NAME)),
-                self.optimizer.learning_rate,
-            )
-        ]
         # Before the tokenizer: the tokens and pictures that they look at are then those of the
         # tokenizer's own loss, and are computed once.
+        before = list(self.adversary_players())
         if self.revive_every:
-            share = moving_average(SHARE_NAME, self._code_share, SHARE_DECAY)
-            players.insert(0, share)
-        return *self.adversary_players(), *players, *followers(NAME, self.ema_decay)
+            before.append(moving_average(SHARE_NAME, self._code_share, SHARE_DECAY))
+        optimizer, rate = self.optimizer.make(self.layer_axes(NAME)), self.optimizer.learning_rate
+        forward = self.forward if before else None
+        own = Player(NAME, self.loss, optimizer, rate, forward=forward)
+        return *before, own, *followers(NAME, self.ema_decay)
 
     def flops(self) -> Flops:
         return tokenizer_flops(self.model)
@@ -121,6 +111,14 @@ class Tokenizer(PictureMaker):
         """Variables of the network: what is trained, with what is frozen."""
         return {"params": {**constants.get(NAME, {}), **trained}}
 
+    def forward(self, params: Params, constants: Constants, batch: Batch) -> dict[str, jax.Array]:
+        """All that the network makes of the batch's pictures: see `ViTVQGAN.__call__`."""
+        if MADE[0] in batch:
+            return {name: batch[name] for name in MADE}
+        images = as_float(batch["image"])
+        arrays = self.network.apply(self.variables(params, constants), images)
+        return dict(zip(MADE, arrays, strict=True))
+
     def loss(
         self,
         params: Params,
@@ -132,7 +130,7 @@ class Tokenizer(PictureMaker):
     ) -> tuple[Float[Array, ""], Metrics]:
         """The weighted sum; metrics hold each unweighted term, PSNR and codebook use."""
         images = as_float(batch["image"])
-        output, z, codes, tokens = self.network.apply(self.variables(params, constants), images)
+        output, z, codes, tokens = self.forward(params, constants, batch).values()
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
         total, metrics = self.train_metrics(terms, images, made, all_params, constants, step)
@@ -237,13 +235,11 @@ class Tokenizer(PictureMaker):
     def real_and_made(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
     ) -> tuple[Images, Images]:
-        images = as_float(batch["image"])
-        output, *_ = self.network.apply(self.variables(params[NAME], constants), images)
-        return images, self.model.to_image(output)
+        output, *_ = self.forward(params[NAME], constants, batch).values()
+        return as_float(batch["image"]), self.model.to_image(output)
 
     def _code_share(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch
     ) -> Params:
-        variables = self.variables(params[NAME], constants)
-        *_, tokens = self.network.apply(variables, as_float(batch["image"]))
+        *_, tokens = self.forward(params[NAME], constants, batch).values()
         return {"share": codebook.code_share(tokens, self.model.codebook_size)}

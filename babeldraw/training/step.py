@@ -8,7 +8,15 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from babeldraw.objectives.base import Batch, Constants, Metrics, Objective
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Forward,
+    Metrics,
+    Objective,
+    Params,
+    Player,
+)
 from babeldraw.parallel.rules import replicated
 from babeldraw.training.batches import BatchLayout
 from babeldraw.training.state import TrainState, step_key
@@ -23,7 +31,8 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     """The function of one step, to be jitted by its user (donate the state).
 
     Each player is differentiated with respect to its own parameters, and sees the parameters
-    that the players before it have just updated; `objective.after_step` comes last. Player i of
+    that the players before it have just updated; `objective.after_step` comes last. What a player
+    makes (`Player.forward`) is made before any moves, and again by none until it moves. Player i of
     step s draws its randomness from `fold_in(fold_in(key(seed), s), i)`. A player whose loss or
     gradients are not finite does not move: its parameters and its optimizer stay as they were.
 
@@ -42,12 +51,17 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
         key = step_key(seed, state.step)
         params, optimizer_state = dict(state.params), dict(state.optimizer_state)
         metrics: Metrics = {}
+        made = {
+            player.name: _make(player.forward, params[player.name], constants, batch)
+            for player in players
+            if player.forward is not None
+        }
         for index, player in enumerate(players):
             own = params[player.name]
-            gradient = jax.value_and_grad(player.loss, has_aux=True)
-            (loss, reported), gradients = gradient(
-                own, params, constants, batch, jax.random.fold_in(key, index), state.step
+            (loss, reported), gradients = _differentiate(
+                player, params, constants, batch, made, jax.random.fold_in(key, index), state.step
             )
+            made.pop(player.name, None)
             norm = optax.tree.norm(gradients)
             before = optimizer_state[player.name]
             optimizer = optax.with_extra_args_support(player.optimizer)
@@ -62,13 +76,9 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             params[player.name], optimizer_state[player.name] = moved, after
             if player.silent:
                 continue
-            rate = player.learning_rate
-            reported = {
-                "loss": loss,
-                **reported,
-                "grad_norm": norm,
-                "learning_rate": rate(state.step) if callable(rate) else rate,
-            }
+            schedule = player.learning_rate
+            rate = jnp.asarray(schedule(state.step) if callable(schedule) else schedule)
+            reported = {"loss": loss, **reported, "grad_norm": norm, "learning_rate": rate}
             prefix = f"{player.name}/" if heard > 1 else ""
             metrics |= {
                 prefix + name: jnp.asarray(value, jnp.float32) for name, value in reported.items()
@@ -79,6 +89,43 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
         return new_state, metrics
 
     return train_step
+
+
+Made = tuple[dict[str, jax.Array], Callable[..., tuple[Params]]]
+"""What a player makes, and the function from its gradient to that of the parameters."""
+
+
+def _make(forward: Forward, own: Params, constants: Constants, batch: Batch) -> Made:
+    made: Made = jax.vjp(lambda own: forward(own, constants, batch), own)
+    return made
+
+
+def _differentiate(
+    player: Player,
+    params: dict[str, Params],
+    constants: Constants,
+    batch: Batch,
+    made: dict[str, Made],
+    key: jax.Array,
+    step: jax.Array,
+) -> tuple[tuple[jax.Array, Metrics], Params]:
+    """((loss, metrics), gradients) of a player."""
+    for arrays, _ in made.values():
+        batch = {**batch, **arrays}
+    own = params[player.name]
+    if player.name not in made:
+        gradient = jax.value_and_grad(player.loss, has_aux=True)
+        return gradient(own, params, constants, batch, key, step)
+    arrays, backward = made[player.name]
+
+    def loss(own: Params, arrays: dict[str, jax.Array]) -> tuple[jax.Array, Metrics]:
+        return player.loss(own, params, constants, {**batch, **arrays}, key, step)
+
+    # Tokens are whole numbers: allowed, and without gradient.
+    gradient = jax.value_and_grad(loss, (0, 1), has_aux=True, allow_int=True)
+    value, (directly, to_made) = gradient(own, arrays)
+    (through_made,) = backward(to_made)
+    return value, jax.tree.map(jnp.add, directly, through_made)
 
 
 def compile_step(
