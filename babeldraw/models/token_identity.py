@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-_READS_PICTURES = ("encoder", "to_code", "quantizer")
-"""The parameters that say which tokens a picture has and what they mean; the rest only draws."""
+READS_PICTURES = ("encoder", "to_code", "quantizer")
+"""A ViT-VQGAN's parameters that say which tokens a picture has; the rest draws."""
 
 
 def token_identity(params: Mapping[str, Any]) -> str:
@@ -17,7 +17,7 @@ def token_identity(params: Mapping[str, Any]) -> str:
     Tokenizers that share it share their tokens, even where their decoders differ.
     """
     digest = hashlib.sha256()
-    kept = {name: params[name] for name in _READS_PICTURES}
+    kept = {name: params[name] for name in READS_PICTURES}
     for path, leaf in jax.tree_util.tree_leaves_with_path(kept):
         array = np.ascontiguousarray(leaf, dtype="<f4")
         digest.update(f"{jax.tree_util.keystr(path)} {array.shape}\n".encode())

@@ -109,7 +109,9 @@ class Quantizer(nn.Module):
         """Index of the nearest code of each (normalised) vector."""
         codes = self.normalize(self.codebook)
         # |z - e|^2 = |z|^2 - 2 z.e + |e|^2, and |z|^2 is the same for every code.
-        distance = jnp.sum(codes * codes, axis=-1) - 2 * (z @ codes.T)
+        # In float32 on every backend: a TPU would round both to bfloat16, and choose other codes.
+        products = jnp.matmul(z, codes.T, precision=jax.lax.Precision.HIGHEST)
+        distance = jnp.sum(codes * codes, axis=-1) - 2 * products
         return jnp.argmin(distance, axis=-1).astype(jnp.int32)
 
     def lookup(self, tokens: Int[Array, "..."]) -> Float[Array, "... code_dim"]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
 from babeldraw.models.flops import Flops, text_to_image_flops
-from babeldraw.models.token_identity import token_identity
+from babeldraw.models.token_identity import READS_PICTURES, token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import alarms, losses
 from babeldraw.objectives.alarms import Alarm, History, Plan
@@ -99,6 +99,12 @@ class TextToImage(Objective):
 
         boxes = jax.eval_shape(init)
         return {"tokenizer": unbox(boxes["params"])}
+
+    def held(self, constants: Mapping[str, Params]) -> dict[str, Any]:
+        """Encoder and codebook of the tokenizer, unless batches bring its tokens."""
+        if self.tokens_beforehand:
+            return {}
+        return {"tokenizer": {name: constants["tokenizer"][name] for name in READS_PICTURES}}
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         text = jax.ShapeDtypeStruct((batch_size, self.model.text_length), jnp.int32)

@@ -151,7 +151,7 @@ def train(
         keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
         keep_settings(directory, parts, done=False)
         keep_prompts(directory, objective, train_dataset, eval_dataset)
-        constants = jax.device_put(constants, replicated(mesh))
+        held = jax.device_put(objective.held(constants), replicated(mesh))
 
         # 4. Batches, from the step that comes next.
         layout = batch_layout(objective, train_dataset.batch_size, mesh)
@@ -164,7 +164,7 @@ def train(
 
         # 5. The step, compiled once.
         began = time.perf_counter()
-        train_step, names = compile_step(objective, seed, target, constants, layout, mesh)
+        train_step, names = compile_step(objective, seed, target, held, layout, mesh)
         processes.meet()
         _say(
             f"{count_parameters(variables):,} parameters on {mesh.size} device(s); "
@@ -194,7 +194,9 @@ def train(
             )
         ]
         looks = make_looks(
-            Looked.at(objective, constants, train_dataset, eval_dataset, eval_batches, seed, mesh),
+            Looked.at(
+                objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
+            ),
             directory,
             (eval_every, pictures_every),
             (start, train_steps),
@@ -221,7 +223,7 @@ def train(
                 profiler.before(step)
                 with stop.interrupting():
                     batch = batch_of(step, train_steps, batches)
-                state, metrics = train_step(state, constants, batch)
+                state, metrics = train_step(state, held, batch)
                 done = step
                 window.add(step, metrics)
                 profiler.after(step, metrics)

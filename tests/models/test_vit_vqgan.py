@@ -42,6 +42,15 @@ def test_quantizer_finds_the_nearest_code(l2_normalize):
     assert found.dtype == jnp.int32
 
 
+def test_codes_are_compared_in_float32_on_every_backend():
+    """By default a TPU rounds the factors to bfloat16, and finds other codes."""
+    module, variables, _ = quantizer(True)
+    z = jnp.zeros((40, 4))
+    program = jax.make_jaxpr(functools.partial(module.apply, method="nearest"))(variables, z)
+    text = str(program)
+    assert text.count("dot_general[") == text.count("precision=(Precision.HIGHEST") == 1
+
+
 def test_normalising_changes_which_code_is_nearest():
     z = np.random.default_rng(2).normal(size=(1, 40, 4)).astype(np.float32)
     found = []

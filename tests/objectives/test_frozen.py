@@ -1,5 +1,5 @@
-"""Contract: frozen networks are constants. No step differentiates them, and no optimizer has state
-for them."""
+"""Contract: frozen networks are constants. No step differentiates them, no optimizer has state for
+them, and what a step does not read is not held for it."""
 
 import dataclasses
 
@@ -43,6 +43,9 @@ OBJECTIVES = {
 }
 
 
+BEFOREHAND = dataclasses.replace(OBJECTIVES["text_to_image"], tokens_beforehand=True)
+
+
 @jax.custom_jvp
 def guard(x):
     """`x`; whoever differentiates it is told."""
@@ -79,6 +82,27 @@ def test_a_step_neither_differentiates_nor_keeps_what_is_frozen(name, monkeypatc
     frozen = names(constants)
     assert frozen and not frozen & names(state.params)
     assert set(state.params) == set(state.optimizer_state) == {player.name for player in players}
+
+
+@pytest.mark.parametrize(
+    "objective", [*OBJECTIVES.values(), BEFOREHAND], ids=[*OBJECTIVES, "beforehand"]
+)
+def test_a_step_reads_all_that_is_held_for_it(objective):
+    held = objective.held(objective.abstract_constants())
+    state = jax.eval_shape(lambda: init_state(objective, 0))
+    step = jax.make_jaxpr(make_train_step(objective))
+    program = step(state, held, objective.batch_shapes(2)).jaxpr
+    first = len(jax.tree.leaves(state))
+    arguments = program.invars[first : first + len(jax.tree.leaves(held))]
+    read = {id(variable) for equation in program.eqns for variable in equation.invars}
+    assert all(id(variable) in read for variable in arguments)
+
+
+def test_what_a_text_to_image_run_holds_of_its_tokenizer():
+    constants = OBJECTIVES["text_to_image"].abstract_constants()
+    held = OBJECTIVES["text_to_image"].held(constants)
+    assert set(constants["tokenizer"]) - set(held["tokenizer"]) == {"decoder"}
+    assert BEFOREHAND.held(constants) == {}
 
 
 def test_the_guard_sees_a_gradient_even_of_whole_numbers():

@@ -14,6 +14,8 @@ from babeldraw.objectives.base import Batch, Constants, Objective
 from babeldraw.parallel.processes import is_first
 from babeldraw.parallel.rules import replicated
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
+from babeldraw.training.keeping import checkpoint_files
+from babeldraw.training.state import variable_name
 from babeldraw.training.watching.hooks import BatchSource
 
 HELD_OUT, SEEN = "eval", "seen"
@@ -72,13 +74,15 @@ class Looked:
     """What a run is looked at with: the same batches and keys every time.
 
     Attributes:
-      constants: of the objective, on the devices.
+      constants: of the objective, as host arrays.
+      held: those of them that are on the devices all the time (`Objective.held`).
       batches: by split.
       seed: of the run.
     """
 
     objective: Objective
     constants: Constants
+    held: Constants
     batches: Mapping[str, FixedBatches]
     seed: int
     mesh: Mesh
@@ -88,6 +92,7 @@ class Looked:
         cls,
         objective: Objective,
         constants: Constants,
+        held: Constants,
         train_dataset: BatchSource,
         eval_dataset: BatchSource | None,
         limit: int,
@@ -102,7 +107,17 @@ class Looked:
                 batches[split] = FixedBatches(dataset, limit, layout, epochs)
         if eval_dataset is not None:
             batches[HELD_OUT].load()
-        return cls(objective, constants, batches, seed, mesh)
+        return cls(objective, constants, held, batches, seed, mesh)
+
+    def all_constants(self) -> Constants:
+        """All constants on the devices: those that are not held for as long as the caller does."""
+        held = checkpoint_files.by_name(self.held)
+
+        def place(path: tuple[Any, ...], array: Any) -> jax.Array:
+            there: jax.Array | None = held.get(variable_name(path))
+            return jax.device_put(array, replicated(self.mesh)) if there is None else there
+
+        return jax.tree.map_with_path(place, self.constants)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A traceable function of `(params, constants, batch, key)`; its results are everywhere."""

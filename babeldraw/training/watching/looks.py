@@ -78,7 +78,7 @@ class Evaluate:
             results = [
                 self._evaluate(
                     state.params,
-                    self._looked.constants,
+                    self._looked.held,
                     batches[index],
                     jax.random.fold_in(self._key, index),
                 )
@@ -119,10 +119,9 @@ class SavePictures:
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes each sheet."""
         found = {}
+        constants = self._looked.all_constants()
         for split, batches in self._looked.batches.items():
-            sheets, texts = self._pictures(
-                state.params, self._looked.constants, batches[0], self._key
-            )
+            sheets, texts = self._pictures(state.params, constants, batches[0], self._key)
             found[split] = jax.device_get((sheets, texts))
         if jax.process_index() == 0:
             for name in next(iter(found.values()))[0]:

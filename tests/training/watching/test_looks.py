@@ -176,6 +176,39 @@ def test_nothing_is_compiled_or_sent_twice(looked_at, monkeypatch):
     assert len(put) == once
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pencilled(Captioned):
+    """Draws with an array that nothing else reads."""
+
+    def constants(self):
+        return super().constants() | {"pencil": np.full((5, 7), 200, np.float32)}
+
+    def held(self, constants):
+        return {"target": constants["target"]}
+
+    def pictures(self, params, constants, batch, key):
+        samples = super().pictures(params, constants, batch, key)["samples"]
+        return {"samples": jax.numpy.full_like(samples, constants["pencil"][4, 6])}
+
+    def summarize(self, means):
+        assert (5, 7) not in [array.shape for array in jax.live_arrays()]
+        return super().summarize(means)
+
+
+def test_what_only_pictures_read_is_on_the_devices_only_for_them(run, tmp_path):
+    run(
+        3,
+        objective=Pencilled(),
+        train_dataset=Texts(),
+        eval_dataset=HeldOut(length=3),
+        eval_every=1,
+        pictures_every=1,
+    )
+    for step in (1, 3):
+        sheet = Image.open(tmp_path / "run" / "pictures" / f"samples-{step:06d}.png")
+        assert (np.asarray(sheet) == 200).mean() > 0.5
+
+
 def test_a_run_without_evaluation_reads_no_seen_pictures_for_it(run, tmp_path):
     run(2, objective=Captioned(), train_dataset=Texts(), pictures_every=1)
     said = json.loads((tmp_path / "run" / "pictures" / "samples.json").read_text())
