@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from babeldraw.models import dense_attention
 from babeldraw.models.masks import conv_mask
 
 Grid = jax.Array | np.ndarray
@@ -39,6 +40,11 @@ class Blocks:
         mask: np.ndarray = dense[query[:, :, None], key[:, None, :]]
         return mask  # 0: outside, which nobody sees
 
+    @property
+    def share_of_scores(self) -> float:
+        """How many scores are computed, of those of all pairs."""
+        return self.mask.size / (self.rows * self.columns) ** 2
+
     def attend(
         self,
         query: Float[Array, "batch heads n d"],
@@ -50,11 +56,10 @@ class Blocks:
         Args:
           query: scaled.
         """
-        scores = self._cut(query) @ jnp.swapaxes(self._around(keys), 3, 4)
-        scores = scores.astype(jnp.float32)
-        scores = jnp.where(jnp.asarray(self.mask), scores, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-        return self._together(weights @ self._around(values))
+        attended = dense_attention.attend(
+            self._cut(query), self._around(keys), self._around(values), jnp.asarray(self.mask)
+        )
+        return self._together(attended)
 
     def _cut(self, x: Grid) -> Any:
         """The grid as its blocks: `[batch, heads, blocks, queries, d]`."""

@@ -11,12 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from babeldraw.errors import UserError
-from babeldraw.models.block_attention import Blocks, make_blocks
+from babeldraw.models import attention_paths
 from babeldraw.models.layers import Embedding, GridPositions, Keys, Linear, fold_keys, layer_norm
-from babeldraw.models.masks import attention_mask
+from babeldraw.models.masks import GridMask
 from babeldraw.models.transformer import Stack, TransformerLayer
-from babeldraw.parallel.execution import Execution
+from babeldraw.parallel.execution import AttentionPath, Execution
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import Count, FloatType, ShareBelowOne
 
@@ -97,17 +96,16 @@ class EncoderDecoder(nn.Module):
 
     def decoder_mask(self) -> Bool[jax.Array, "n n"]:
         """`mask[query, key]` of every decoder layer."""
-        return jnp.asarray(
-            attention_mask(self.rows, self.columns, self.attention_kernel, self.attention_wrap)
-        )
+        return jnp.asarray(self._grid_mask.dense)
 
-    def _blocks(self) -> Blocks:
-        if self.attention_kernel is None or self.attention_wrap:
-            raise UserError(
-                "Attention in blocks needs a conv-shaped mask without wrap; set attention to "
-                "'dense' in the machine file, or set EncoderDecoder.attention_kernel."
-            )
-        return make_blocks(self.rows, self.columns, self.attention_kernel)
+    @property
+    def _grid_mask(self) -> GridMask:
+        return GridMask(self.rows, self.columns, self.attention_kernel, self.attention_wrap)
+
+    @property
+    def _attention_path(self) -> AttentionPath:
+        # What initialises weights has a batch of one, and needs no attention.
+        return "dense" if self.is_initializing() else self.execution.attention
 
     def __call__(
         self,
@@ -118,16 +116,15 @@ class EncoderDecoder(nn.Module):
         """Teacher-forced logits in float32. `dropout_keys`: one key an example, or None."""
         encoded, text_mask = self.encode(text_tokens, fold_keys(dropout_keys, 0))
         x = self.decoder_input(image_tokens, jnp.arange(self.num_tokens))
+        path, heads = self._attention_path, self.num_heads
         x = self.decoder(
             x,
             {
                 "encoded": encoded,
-                "encoded_mask": text_mask,
+                "encoded_mask": attention_paths.over_text(path, text_mask, heads, self.num_tokens),
                 "keys": fold_keys(dropout_keys, 1),
             },
-            self._blocks()
-            if self.execution.attention == "blocks"
-            else self.decoder_mask()[None, None],
+            attention_paths.over_grid(path, self._grid_mask, x.shape[0], heads),
         )
         return self.decoder_logits(x)
 
@@ -143,7 +140,9 @@ class EncoderDecoder(nn.Module):
         mask = ((text_tokens != 0) | (length == 0))[:, None, None, :]
         x = self.text_embedding(text_tokens) + self.text_positions(length)
         x = with_logical_constraint(x.astype(self.dtype), ("batch", "length", "activation_embed"))
-        x = self.encoder(x, {"mask": mask, "keys": keys})
+        path, num_queries = self._attention_path, text_tokens.shape[1]
+        to_text = attention_paths.over_text(path, mask, self.num_heads, num_queries)
+        x = self.encoder(x, {"mask": to_text, "keys": keys})
         return self.encoder_norm(x).astype(self.dtype), mask
 
     def decoder_input(

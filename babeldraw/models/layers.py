@@ -4,6 +4,7 @@ Layers take dimensions, dtypes and logical axis names, never a config object. We
 matrix products run in `dtype`, layer norms in float32 (the patent's split), softmaxes too.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +15,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from babeldraw.models import dense_attention
 from babeldraw.models.block_attention import Blocks
-from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.models.splash_attention import Splash
+from babeldraw.parallel.gathering import Axes, split, weights_are_split, whole
+from babeldraw.parallel.rules import Rules, with_logical_constraint
 
 Keys = Key[Array, "batch"] | None
 """One dropout key an example, of the step, network or layer that is given it; None: no dropout."""
@@ -104,14 +108,14 @@ class Linear(nn.Module):
             in_shape + self.features,
         )
         flat = x.astype(self.dtype).reshape(-1, fan_in)
-        matrix = kernel.reshape(fan_in, fan_out)
         if self.has_variable(BY_OUTPUT, "kernel"):
+            matrix = kernel.reshape(fan_in, fan_out)
             transposed = self.get_variable(BY_OUTPUT, "kernel").astype(self.dtype)
             y: jax.Array = jax.lax.platform_dependent(
                 flat, matrix, transposed, cpu=_project_by_output, default=_project_by_input
             )
         else:
-            y = _project(flat, matrix)
+            y = _project(flat, kernel, self.in_axes + self.out_axes, weights_are_split())
         y = y.reshape(*lead, *self.features)
         if self.use_bias:
             bias = self.param(
@@ -123,33 +127,49 @@ class Linear(nn.Module):
         return y
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _project(
-    x: Float[Array, "rows fan_in"], kernel: Float[Array, "fan_in fan_out"]
+    x: Float[Array, "rows fan_in"], kernel: Float[Array, "..."], axes: Axes, rules: Rules | None
 ) -> Float[Array, "rows fan_out"]:
     """`x @ kernel` in the dtype of `x`, with the gradient of the float32 kernel in float32.
 
     Autodiff would round that gradient to the dtype of `x` before it is summed over the devices.
+
+    Args:
+      kernel: `[fan_in, fan_out]`, each in one dimension or several.
+      axes: names of its dimensions.
+      rules: of `weights_are_split`.
     """
-    return x @ kernel.astype(x.dtype)
+    return x @ _matrix(x, kernel, axes, rules)
 
 
-def _project_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+def _project_forward(
+    x: jax.Array, kernel: jax.Array, axes: Axes, rules: Rules | None
+) -> tuple[jax.Array, Any]:
     # The product itself: rematerialisation sees no product within another `_project`.
-    return x @ kernel.astype(x.dtype), (x, kernel)
+    return x @ _matrix(x, kernel, axes, rules), (x, kernel)
 
 
-def _project_backward(saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _project_backward(
+    axes: Axes, rules: Rules | None, saved: Any, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     to_kernel = jnp.matmul(x.T, gradient, preferred_element_type=kernel.dtype)
-    return gradient @ kernel.astype(x.dtype).T, to_kernel
+    return gradient @ _matrix(x, kernel, axes, rules).T, split(
+        to_kernel.reshape(kernel.shape), axes, rules
+    )
+
+
+def _matrix(x: jax.Array, kernel: jax.Array, axes: Axes, rules: Rules | None) -> jax.Array:
+    # Gathered before it is reshaped: one array for the forward pass, recomputed or not, and this.
+    return whole(kernel.astype(x.dtype), axes, rules).reshape(x.shape[1], -1)
 
 
 _project.defvjp(_project_forward, _project_backward)
 
 
 def _project_by_input(x: jax.Array, kernel: jax.Array, transposed: jax.Array) -> jax.Array:
-    return _project(x, kernel)
+    return _project(x, kernel, (), None)
 
 
 def _project_by_output(x: jax.Array, kernel: jax.Array, transposed: jax.Array) -> jax.Array:
@@ -253,7 +273,7 @@ class Attention(nn.Module):
         x: Float[Array, "batch queries d_model"],
         keys: Float[Array, "batch length heads head_dim"],
         values: Float[Array, "batch length heads head_dim"],
-        mask: Bool[Array, "#batch #heads #queries length"] | Blocks | None = None,
+        mask: Bool[Array, "#batch #heads #queries length"] | Blocks | Splash | None = None,
     ) -> Float[Array, "batch queries d_model"]:
         y: jax.Array = self.output(self._attend(self._scaled_query(x), keys, values, mask))
         return y
@@ -286,17 +306,17 @@ class Attention(nn.Module):
         return with_logical_constraint(query, ("batch", "length", "activation_heads", "head_dim"))
 
     def _attend(
-        self, query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array | Blocks | None
+        self,
+        query: jax.Array,
+        keys: jax.Array,
+        values: jax.Array,
+        mask: jax.Array | Blocks | Splash | None,
     ) -> jax.Array:
         # Heads first: plain batched products of [length, head_dim], the fastest form on CPU.
         query, keys, values = (jnp.swapaxes(x, 1, 2) for x in (query, keys, values))
-        if isinstance(mask, Blocks):
+        if isinstance(mask, Blocks | Splash):
             return jnp.swapaxes(mask.attend(query, keys, values), 1, 2)
-        scores = (query @ jnp.swapaxes(keys, 2, 3)).astype(jnp.float32)
-        if mask is not None:
-            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
-        return jnp.swapaxes(weights @ values, 1, 2)
+        return jnp.swapaxes(dense_attention.attend(query, keys, values, mask), 1, 2)
 
 
 class FeedForward(nn.Module):

@@ -1,5 +1,7 @@
 """Which image positions a decoder query may attend to."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Bool
 
@@ -48,3 +50,18 @@ def attention_mask(
     if kernel_size is None:
         return causal_mask(rows, columns)
     return conv_mask(rows, columns, kernel_size, wrap)
+
+
+@dataclasses.dataclass(frozen=True)
+class GridMask:
+    """What `attention_mask` takes, as one value that can be compared and hashed."""
+
+    rows: int
+    columns: int
+    kernel_size: int | None
+    wrap: bool = False
+
+    @property
+    def dense(self) -> Bool[np.ndarray, "n n"]:
+        """`mask[query, key]`."""
+        return attention_mask(self.rows, self.columns, self.kernel_size, self.wrap)

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from babeldraw.errors import UserError
-from babeldraw.models import patches
+from babeldraw.models import attention_paths, patches
 from babeldraw.models.layers import Embedding, Linear, layer_norm
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
@@ -71,7 +71,9 @@ class VisionTransformer(nn.Module):
             dtype=self.dtype,
             parent=None,
         )
-        x = Stack(layer, self.num_layers, self.execution, name="blocks")(x, {})
+        path = "dense" if self.is_initializing() else self.execution.attention
+        mask = attention_paths.over_all(path, x.shape[0], self.num_heads, self.num_positions)
+        x = Stack(layer, self.num_layers, self.execution, name="blocks")(x, {}, mask)
         x = layer_norm("norm")(x).astype(self.dtype)
         x = Linear((self.mlp_dim,), ("embed",), ("mlp",), True, self.dtype, name="head_in")(x)
         x = with_logical_constraint(jnp.tanh(x), ("batch", "length", "activation_mlp"))

@@ -25,7 +25,7 @@ none changes (encoded text, masks, dropout keys), so that a scan keeps one copy 
 
 Remat = Literal["none", "dots", "attention", "full"]
 
-AttentionPath = Literal["dense", "blocks"]
+AttentionPath = Literal["auto", "dense", "blocks", "splash"]
 
 SELF_ATTENTION_OUTPUT = "self_attention_output"
 """What the models name (`checkpoint_name`) for the policy `attention`."""
@@ -62,18 +62,22 @@ class Execution:
       unroll: write the layers out one after another instead of `lax.scan`. Faster on CPU,
         where a scan copies its stacked weights; slower to compile for deep models.
       pipeline: cut the stack into stages; None: all layers run one after another.
-      attention: how training computes self-attention over the image tokens: `dense`, or `blocks`,
-        which skip most of what a conv-shaped mask forbids (see `models.block_attention`).
+      attention: how attention over whole sequences is computed: `dense`; `blocks`, which skip most
+        of what a conv-shaped mask forbids (see `models.block_attention`); `splash`, a kernel of
+        TPUs (see `models.splash_attention`); or `auto`, the best of them in each place (see
+        `models.attention_paths`).
     """
 
     remat: Remat = "none"
     unroll: bool = False
     pipeline: Pipeline | None = None
-    attention: AttentionPath = "dense"
+    attention: AttentionPath = "auto"
 
     def __post_init__(self) -> None:
         if self.attention not in get_args(AttentionPath):
-            raise ValueError(f"attention must be dense or blocks, not {self.attention!r}.")
+            raise ValueError(
+                f"attention must be auto, dense, blocks or splash, not {self.attention!r}."
+            )
         if self.remat != "none" and self.remat not in _REMAT_POLICIES:
             raise ValueError(f"remat must be none, dots, attention or full, not {self.remat!r}.")
 

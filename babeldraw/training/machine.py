@@ -31,7 +31,7 @@ class Machine:
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
       remat: what the backward pass recomputes, see `parallel.execution.Execution`.
       unroll: write layers out in place of `lax.scan`.
-      attention: `dense` or `blocks`, see `parallel.execution.Execution`.
+      attention: `auto`, `dense`, `blocks` or `splash`, see `parallel.execution.Execution`.
       xla_flags: given to XLA before JAX starts.
       checkpoint_every: steps between checkpoints; 0 saves the last step only.
       checkpoint_keep: how many of the latest checkpoints stay on disk.
@@ -51,7 +51,7 @@ class Machine:
     circular_repeats: Whole = 0
     remat: Remat = "none"
     unroll: bool = False
-    attention: AttentionPath = "dense"
+    attention: AttentionPath = "auto"
     xla_flags: str = ""
     checkpoint_every: Whole = 1000
     checkpoint_keep: Count = 3

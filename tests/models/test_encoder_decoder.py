@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from babeldraw.errors import UserError
 from babeldraw.models.masks import attention_mask
 from babeldraw.parallel.execution import Execution
 from tests.models import tiny
@@ -158,24 +157,6 @@ def test_execution_changes_no_number():
             our_gradients,
             gradients,
         )
-
-
-def test_blocks_of_the_grid_give_the_logits_of_the_dense_mask():
-    settings = {"rows": 4, "columns": 6, "attention_kernel": 3}
-    model = tiny.transformer(**settings)
-    params, text = tiny.random_params(model), tiny.prompts(2)
-    tokens = tiny.pictures_tokens(2, model)
-    expected = tiny.jit(model.apply)({"params": params}, text, tokens)
-    blocks = model.clone(execution=Execution(attention="blocks"))
-    found = tiny.jit(blocks.apply)({"params": params}, text, tokens)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("settings", [{"attention_kernel": None}, {"attention_wrap": True}])
-def test_blocks_need_a_window_within_the_grid(settings):
-    model = tiny.transformer(execution=Execution(attention="blocks"), **settings)
-    with pytest.raises(UserError, match="blocks needs a conv-shaped mask"):
-        jax.eval_shape(model.init, jax.random.key(0), *tiny.inputs(model))
 
 
 def test_dropout_follows_the_example_and_its_key():

@@ -29,7 +29,10 @@ def test_from_config():
     [
         ({"remta": "full"}, "sets 'remta', which does not exist: use only name, topology"),
         ({"remat": "some"}, "remat to 'some': it takes one of 'none', 'dots', 'attention', 'full'"),
-        ({"attention": "splash"}, "attention to 'splash': it takes one of 'dense', 'blocks'"),
+        (
+            {"attention": "flash"},
+            "attention to 'flash': it takes one of 'auto', 'dense', 'blocks', 'splash'",
+        ),
         ({"checkpoint_keep": 0}, "checkpoint_keep to 0: it takes a whole number, 1 or more"),
         ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it takes a whole number"),
     ],
