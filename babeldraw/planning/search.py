@@ -1,6 +1,7 @@
 """The fastest layout of a recipe on a slice: ruled out by arithmetic, compiled, ranked."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -87,19 +88,24 @@ def search(
 
 def _promise(
     row: Reckoned, trials: Sequence[tuple[Reckoned, Trial]], available_gib: float
-) -> tuple[bool, float, float, int]:
-    """The order of trials: what should fit, by the time that is expected, then by memory.
+) -> tuple[float, ...]:
+    """The order of trials: what should fit, by the time that is expected, the plainest of equals.
 
     Trials teach how much more memory than reckoned is needed where as much is recomputed, what
-    attention of a path moves to and from HBM, and how much longer than expected a mesh takes.
+    attention of a path moves to and from HBM (in pipelines or not), and how much longer than
+    expected a mesh takes.
     """
     layout = row.layout
-    alike = [pair for pair in trials if pair[1].layout.attention == layout.attention]
-    memory = min((trial.memory for _, trial in alike if trial.memory), default=0.0)
     growth = min(
-        (t.peak_gib / r.gib for r, t in alike if t.peak_gib and r.layout.remat == layout.remat),
+        (t.peak_gib / r.gib for r, t in trials if t.peak_gib and r.layout.remat == layout.remat),
         default=1.0,
     )
+
+    def kind(of: Layout) -> tuple[str, bool]:
+        return of.attention, of.stage > 1
+
+    alike = [pair for pair in trials if kind(pair[1].layout) == kind(layout)]
+    memory = min((trial.memory for _, trial in alike if trial.memory), default=0.0)
     delay = min(
         (
             trial.step_seconds / known.expected_seconds(memory)
@@ -109,8 +115,14 @@ def _promise(
         default=1.0,
     )
     seconds = delay * row.expected_seconds(memory)
-    # Of equals, the path that the machine's type names first, its default.
-    return growth * row.gib > available_gib, seconds, row.gib, _PATHS.index(layout.attention)
+    return (
+        growth * row.gib > available_gib,
+        round(math.log(max(seconds, 1e-9), 1.1)),  # what is expected is not known to a tenth
+        layout.stage > 1,  # compiles the longest
+        seconds,
+        row.gib,
+        _PATHS.index(layout.attention),  # the machine's default first
+    )
 
 
 def _must_be_slower(row: Reckoned, best: Trial) -> bool:

@@ -113,6 +113,22 @@ def test_memory_traffic_of_a_path_is_learned_from_its_first_trial():
     assert [layout.attention for layout in compiler.asked] == [first, second, second, first]
 
 
+def test_of_layouts_that_should_take_as_long_the_one_without_a_pipeline_is_tried_first():
+    pipelined = row(compute=1.0, data=4, stage=2, num_microbatches=2)
+    compiler = Compiler()
+    run([pipelined, row(compute=1.01)], compiler, minutes=1)
+    assert compiler.asked == [PLAIN]
+
+
+def test_what_grew_too_large_for_one_path_waits_with_the_others():
+    """Reckoned to fit, `dots` takes five times as much; `full` is then tried before more of it."""
+    first, second = values("attention")[:2]
+    rows = [row(gib=4, compute=0.9, remat="dots", attention=path) for path in (first, second)]
+    compiler = Compiler(trial(rows[0].layout, seconds=None, peak=20.0))
+    run([*rows, row(compute=1.4)], compiler, minutes=15)
+    assert compiler.asked == [rows[0].layout, PLAIN]
+
+
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
