@@ -25,10 +25,11 @@ def frame(
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """A picture as it is seen.
 
-    Shrinking takes means of areas, enlarging is bicubic. With `random`: a crop's offset is uniform
-    in [3/8, 5/8] of the free margin, and so is the place of a padded picture. Crops and stretched
-    pictures are resized to a height uniform in [rows, zoom * rows] (never above their own, unless
-    that is below `rows`), of which a random window is cut; padded ones to [rows / zoom, rows].
+    Shrinking takes means of areas, enlarging is bicubic. With `random`, and a zoom above 1: the
+    offset of a crop is uniform in [3/8, 5/8] of the free margin, as is a padded picture's place.
+    Crops and stretched pictures are resized to a height uniform in [rows, zoom * rows] (never above
+    their own, unless that is below `rows`), of which a random window is cut; padded ones to
+    [rows / zoom, rows].
 
     Args:
       size: of the result, in pixels.
@@ -36,10 +37,8 @@ def frame(
       may_flip: false where the captions of a picture speak against it.
     """
     rows, columns = height_and_width(size)
-    if view.fit == "pad":
-        framed = _pad(image, (rows, columns), view, random)
-    else:
-        framed = _crop(image, (rows, columns), view, random)
+    framing = _pad if view.fit == "pad" else _crop
+    framed = framing(image, (rows, columns), view, None if view.zoom == 1 else random)
     mirrored = view.flip and random is not None and random.integers(2) and may_flip
     return framed[:, ::-1] if mirrored else framed
 
@@ -111,7 +110,8 @@ def frame_tensor(
     """
     rows, columns = height_and_width(size)
     shape = tf.cast(tf.shape(image), tf.int64)[:2]
-    seeds = None if seed is None else tf.random.experimental.stateless_split(seed, 3)
+    is_placed = seed is None or view.zoom == 1
+    seeds = None if is_placed else tf.random.experimental.stateless_split(seed, 3)
     framing = _pad_tensor if view.fit == "pad" else _crop_tensor
     framed = tf.ensure_shape(
         framing(image, shape, (rows, columns), view, seeds), [rows, columns, 3]

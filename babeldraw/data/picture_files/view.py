@@ -33,7 +33,8 @@ class View:
       background: a colour, such as white, black or #e0e0e0: under what is transparent, and what
         `pad` fills with.
       zoom: of training pictures, by how much they are enlarged at most, and a random window cut;
-        of padded ones, by how much they are made smaller, so that nothing is cut. 1: not at all.
+        of padded ones, by how much they are made smaller, so that nothing is cut. 1: not at all,
+        and each is always seen the same, its middle in the middle.
       flip: whether half of the training pictures are mirrored, but for those whose captions tell
         left from right.
 

@@ -84,9 +84,15 @@ def test_training_cuts_nothing_of_a_padded_picture():
 def test_zoom_is_how_much_is_cut_at_most():
     spans = [int(np.ptp(square[0, :, 1])) for square in drawn(ramp(200, 200), View(zoom=2.0))]
     assert min(spans) < 115 and max(spans) > 185
-    for fit in FITS:
-        squares = drawn(ramp(200, 200), View(fit, zoom=1.0), count=5)
-        assert len({square.tobytes() for square in squares}) == 1
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_without_zoom_a_picture_is_always_seen_the_same(fit):
+    image, view = ramp(120, 200), View(fit, zoom=1.0)
+    squares = [*drawn(image, view, count=5), frame(image, 64, view)]
+    tensor = tf.constant(image)
+    squares += [frame_tensor(tensor, 64, view, tf.constant([7, n])).numpy() for n in range(5)]
+    assert len({square.tobytes() for square in squares}) == 1
 
 
 def test_half_are_mirrored_and_nothing_else_changes():
