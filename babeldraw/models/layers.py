@@ -4,6 +4,7 @@ Layers take dimensions, dtypes and logical axis names, never a config object. We
 matrix products run in `dtype`, layer norms in float32 (the patent's split), softmaxes too.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from babeldraw.models import dense_attention
 from babeldraw.models.block_attention import Blocks
 from babeldraw.models.splash_attention import Splash
-from babeldraw.parallel.rules import with_logical_constraint
+from babeldraw.parallel.gathering import Axes, split, weights_are_split, whole
+from babeldraw.parallel.rules import Rules, with_logical_constraint
 
 Keys = Key[Array, "batch"] | None
 """One dropout key an example, of the step, network or layer that is given it; None: no dropout."""
@@ -106,14 +108,14 @@ class Linear(nn.Module):
             in_shape + self.features,
         )
         flat = x.astype(self.dtype).reshape(-1, fan_in)
-        matrix = kernel.reshape(fan_in, fan_out)
         if self.has_variable(BY_OUTPUT, "kernel"):
+            matrix = kernel.reshape(fan_in, fan_out)
             transposed = self.get_variable(BY_OUTPUT, "kernel").astype(self.dtype)
             y: jax.Array = jax.lax.platform_dependent(
                 flat, matrix, transposed, cpu=_project_by_output, default=_project_by_input
             )
         else:
-            y = _project(flat, matrix)
+            y = _project(flat, kernel, self.in_axes + self.out_axes, weights_are_split())
         y = y.reshape(*lead, *self.features)
         if self.use_bias:
             bias = self.param(
@@ -125,33 +127,49 @@ class Linear(nn.Module):
         return y
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _project(
-    x: Float[Array, "rows fan_in"], kernel: Float[Array, "fan_in fan_out"]
+    x: Float[Array, "rows fan_in"], kernel: Float[Array, "..."], axes: Axes, rules: Rules | None
 ) -> Float[Array, "rows fan_out"]:
     """`x @ kernel` in the dtype of `x`, with the gradient of the float32 kernel in float32.
 
     Autodiff would round that gradient to the dtype of `x` before it is summed over the devices.
+
+    Args:
+      kernel: `[fan_in, fan_out]`, each in one dimension or several.
+      axes: names of its dimensions.
+      rules: of `weights_are_split`.
     """
-    return x @ kernel.astype(x.dtype)
+    return x @ _matrix(x, kernel, axes, rules)
 
 
-def _project_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+def _project_forward(
+    x: jax.Array, kernel: jax.Array, axes: Axes, rules: Rules | None
+) -> tuple[jax.Array, Any]:
     # The product itself: rematerialisation sees no product within another `_project`.
-    return x @ kernel.astype(x.dtype), (x, kernel)
+    return x @ _matrix(x, kernel, axes, rules), (x, kernel)
 
 
-def _project_backward(saved: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _project_backward(
+    axes: Axes, rules: Rules | None, saved: Any, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     to_kernel = jnp.matmul(x.T, gradient, preferred_element_type=kernel.dtype)
-    return gradient @ kernel.astype(x.dtype).T, to_kernel
+    return gradient @ _matrix(x, kernel, axes, rules).T, split(
+        to_kernel.reshape(kernel.shape), axes, rules
+    )
+
+
+def _matrix(x: jax.Array, kernel: jax.Array, axes: Axes, rules: Rules | None) -> jax.Array:
+    # Gathered before it is reshaped: one array for the forward pass, recomputed or not, and this.
+    return whole(kernel.astype(x.dtype), axes, rules).reshape(x.shape[1], -1)
 
 
 _project.defvjp(_project_forward, _project_backward)
 
 
 def _project_by_input(x: jax.Array, kernel: jax.Array, transposed: jax.Array) -> jax.Array:
-    return _project(x, kernel)
+    return _project(x, kernel, (), None)
 
 
 def _project_by_output(x: jax.Array, kernel: jax.Array, transposed: jax.Array) -> jax.Array:

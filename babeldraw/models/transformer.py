@@ -23,7 +23,8 @@ from babeldraw.models.layers import (
 )
 from babeldraw.models.splash_attention import Splash
 from babeldraw.parallel.execution import SELF_ATTENTION_OUTPUT, Execution, apply_layers
-from babeldraw.parallel.rules import is_box, with_logical_constraint
+from babeldraw.parallel.gathering import placed_both_ways
+from babeldraw.parallel.rules import is_box
 
 KeysValues = tuple[
     Float[Array, "batch length heads head_dim"], Float[Array, "batch length heads head_dim"]
@@ -36,6 +37,9 @@ TextKeysValues = tuple[
 RESIDUAL_AXES = ("batch", "length", "activation_embed")
 """The output of attention and feed-forward: fully partitioned in training, on a dimension other
 than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (patent, FIG. 6)."""
+
+GATHERED_AXES = ("batch", "length", None)
+"""What products with weights read of it."""
 
 
 class TransformerLayer(nn.Module):
@@ -82,21 +86,33 @@ class TransformerLayer(nn.Module):
         encoded_mask: Bool[Array, "batch 1 1 text"] | Splash | None = None,
         keys: Keys = None,
     ) -> Float[Array, "batch length d_model"]:
-        y = self.self_attention_norm(x).astype(self.dtype)
+        y = self._read(self.self_attention_norm, x)
         y = self.self_attention(y, *self.self_attention.keys_values(y), mask)
         y = checkpoint_name(self._split(y), SELF_ATTENTION_OUTPUT)
         x = self._add(x, y, keys, site=0)
         if self.with_cross_attention:
             assert encoded is not None
-            y = self.cross_attention_norm(x).astype(self.dtype)
-            keys_values = self.cross_attention.keys_values(encoded.astype(self.dtype))
+            y = self._read(self.cross_attention_norm, x)
+            encoded = self._gather(encoded.astype(self.dtype))
+            keys_values = self.cross_attention.keys_values(encoded)
             y = self._split(self.cross_attention(y, *keys_values, encoded_mask))
             x = self._add(x, y, keys, site=1)
-        y = self.mlp(self.mlp_norm(x).astype(self.dtype), keys, site=2)
+        y = self.mlp(self._read(self.mlp_norm, x), keys, site=2)
         return self._add(x, self._split(y), keys, site=3)
 
+    def _read(self, norm: nn.LayerNorm, x: jax.Array) -> jax.Array:
+        """The residual, normalised in its parts, and gathered once for all products that read it.
+
+        Their gradients are summed once, into the residual's parts.
+        """
+        return self._gather(norm(x).astype(self.dtype))
+
+    def _gather(self, y: jax.Array) -> jax.Array:
+        return placed_both_ways(y, (RESIDUAL_AXES, GATHERED_AXES), (RESIDUAL_AXES,))
+
     def _split(self, branch: jax.Array) -> jax.Array:
-        return with_logical_constraint(branch, RESIDUAL_AXES)
+        """A branch, summed into the residual's parts; the mirror of `_read`."""
+        return placed_both_ways(branch, (RESIDUAL_AXES,), (RESIDUAL_AXES, GATHERED_AXES))
 
     def _add(self, x: jax.Array, branch: jax.Array, keys: Keys, site: int) -> jax.Array:
         return x + dropout(branch, self.dropout_rate, keys, site)

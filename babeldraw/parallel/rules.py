@@ -68,8 +68,11 @@ def training_rules(fsdp: bool = False) -> Rules:
 
 
 def pipeline_rules(rules: Rules) -> Rules:
-    """The table inside a pipeline, whose dimensions of replicas and stages split the batch."""
-    return _replace(rules, "batch", None)
+    """The table inside a pipeline, whose dimensions of replicas and stages split the batch.
+
+    The weights of a replica are whole.
+    """
+    return _replace(_replace(rules, "batch", None), "embed", None)
 
 
 def _replace(rules: Rules, name: str, place: str | None) -> Rules:

@@ -1,0 +1,84 @@
+"""What is split over devices and read whole: gathered once, and its gradient summed as it is split.
+
+Left alone, XLA gathers the same array once for each shape in which a product reads it, and some in
+float32 that were only to be read in bfloat16.
+"""
+
+import functools
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jaxtyping import Array, Shaped
+
+from babeldraw.parallel.rules import Rules, with_logical_constraint
+
+Axes = tuple[str | None, ...]
+"""Logical names of an array's axes, see `parallel.rules`."""
+
+
+def placed_both_ways(
+    x: Shaped[Array, "*shape"], forward: tuple[Axes, ...], backward: tuple[Axes, ...]
+) -> Shaped[Array, "*shape"]:
+    """`x`, placed by each of `forward` in turn, and its gradient by each of `backward`."""
+    rules = _rules()
+    return _placed(x, forward, backward, rules) if rules else x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _placed(
+    x: jax.Array, forward: tuple[Axes, ...], backward: tuple[Axes, ...], rules: Rules
+) -> jax.Array:
+    return _in_turn(x, forward, rules)
+
+
+def _placed_forward(
+    x: jax.Array, forward: tuple[Axes, ...], backward: tuple[Axes, ...], rules: Rules
+) -> tuple[jax.Array, None]:
+    return _in_turn(x, forward, rules), None
+
+
+def _placed_backward(
+    forward: tuple[Axes, ...], backward: tuple[Axes, ...], rules: Rules, saved: Any, x: jax.Array
+) -> tuple[jax.Array]:
+    return (_in_turn(x, backward, rules),)
+
+
+_placed.defvjp(_placed_forward, _placed_backward)
+
+
+def weights_are_split() -> Rules | None:
+    """The table where it splits weights along `embed` (FSDP), to be handed to `whole` and `split`.
+
+    Both may run where the table is no longer set: JAX traces backward passes later.
+    """
+    rules = _rules()
+    return rules if dict(rules).get("embed") else None
+
+
+def whole(
+    kernel: Shaped[Array, "*shape"], axes: Axes, rules: Rules | None
+) -> Shaped[Array, "*shape"]:
+    """A kernel, gathered along its `embed` axis."""
+    if rules is None:
+        return kernel
+    # Where it lies first: what is cast is then cast before it is sent.
+    return _in_turn(kernel, (axes, tuple(None if a == "embed" else a for a in axes)), rules)
+
+
+def split(
+    gradient: Shaped[Array, "*shape"], axes: Axes, rules: Rules | None
+) -> Shaped[Array, "*shape"]:
+    """A kernel's gradient, each device with the sum of its own part."""
+    return gradient if rules is None else _in_turn(gradient, (axes,), rules)
+
+
+def _rules() -> Rules:
+    return tuple((name, place) for name, place in nn.get_logical_axis_rules())
+
+
+def _in_turn(x: jax.Array, places: tuple[Axes, ...], rules: Rules) -> jax.Array:
+    with nn.logical_axis_rules(rules):
+        for axes in places:
+            x = with_logical_constraint(x, axes)
+    return x
