@@ -68,7 +68,10 @@ def find_layout(
             return Trial(layout, 0.0, refused=f"{type(error).__name__}: {reason}")
         else:
             trial = Trial.of(layout, plan)
-        file.add(trial)
+        try:
+            file.add(trial)
+        except OSError as error:
+            progress(f"({error}: not kept; set BABELDRAW_CACHE_DIR to a folder of yours) ")
         jax.clear_caches()
         return trial
 

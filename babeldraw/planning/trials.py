@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from babeldraw.errors import UserError
 from babeldraw.files import cache_dir
 from babeldraw.planning.layouts import Layout
 from babeldraw.planning.plan import Plan
@@ -77,19 +76,13 @@ class TrialFile:
         """Appends one.
 
         Raises:
-          UserError: the folder cannot be written.
+          OSError: the folder cannot be written.
         """
-        try:
-            if not self.path.exists():
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self.path.write_text(json.dumps(self._question, default=str) + "\n")
-            with self.path.open("a") as file:
-                file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"trials cannot be kept in {self.path.parent} ({error.strerror}); set "
-                "BABELDRAW_CACHE_DIR to a folder that can be written"
-            ) from error
+        if not self.path.exists():
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self._question, default=str) + "\n")
+        with self.path.open("a") as file:
+            file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
 
 
 def _parse(lines: Iterable[str]) -> Iterable[Trial]:

@@ -63,7 +63,7 @@ def search(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "plan_sampling", lambda *arguments: drawing)
     file = TrialFile("tiny", tmp_path)
 
-    def run(planner, topology=SLICE, **settings):
+    def run(planner, topology=SLICE, file=file, **settings):
         machine = Machine(xla_flags="--some=1")
         return find_layout(
             OBJECTIVE, machine, 16, topology, file, planner=planner, **({"minutes": 9} | settings)
@@ -94,6 +94,14 @@ def test_what_does_not_fit_when_confirmed_gives_way_to_the_next(search):
             return plan
 
     assert search(Tight()).layout.model == 1
+
+
+def test_trials_that_cannot_be_kept_are_told_and_the_search_goes_on(search, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = []
+    answer = search(Planner(), file=TrialFile("tiny", tmp_path / "file"), progress=said.append)
+    assert answer.layout.model == 2
+    assert "not kept; set BABELDRAW_CACHE_DIR to a folder of yours" in "".join(said)
 
 
 def test_where_nothing_fits_the_smallest_slice_that_would_is_told(search):
