@@ -25,11 +25,12 @@ from babeldraw.planning.topologies import Topology
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable, describe_state
 
-_KEPT = {"none": 10, "dots": 6, "attention": 2, "full": 1}
+_KEPT = {"none": 10, "dots": 5, "attention": 2, "full": 1}
 """Arrays as large as the residual stream that a layer keeps for its backward pass, at the least.
 
-`full` keeps its input, `attention` what self-attention adds as well; `dots` keeps query, key,
-value, both outputs' inputs and a feed-forward's hidden layer, of which six are always there.
+All keep its input, `attention` what self-attention adds as well; `dots` its input and query, key,
+value and output. `none` keeps the inputs of all of these too. These two keep the hidden layer of
+the feed-forward besides.
 """
 _EXCHANGES = 8
 """AllGathers and ReduceScatters of a layer split over `model`: one of each around attention and
@@ -87,7 +88,10 @@ class Reckoner:
         residual = self._residual_bytes() / topology.num_devices
         memory = self._frozen + state + weights  # gradients are as large as the weights
         inputs = self._rounds_a_layer(layout) * residual  # of a stage's layers in a row, the first
-        memory += (_KEPT[layout.remat] - 1) * residual + inputs
+        kept = _KEPT[layout.remat] - 1.0
+        if layout.remat in ("none", "dots"):
+            kept += self._hidden_widths()
+        memory += kept * residual + inputs
         seconds = 0.0
         if self._counted is not None:
             execution = layout.on(Machine()).execution
@@ -137,6 +141,11 @@ class Reckoner:
             return 1.0
         deepest = max(stack.layers for stack in self._counted.stacks.values() if stack.pipelined)
         return layout.circular_repeats * layout.stage / deepest
+
+    def _hidden_widths(self) -> float:
+        """How much wider a feed-forward's hidden layer is than attention."""
+        stacks = self._counted.stacks.values() if self._counted else ()
+        return min((s.mlp_outputs / s.attention_outputs for s in stacks if s.pipelined), default=0)
 
     def _residual_bytes(self) -> float:
         """Of the residual stream before every layer and for all examples, in 2 bytes a number.

@@ -53,7 +53,7 @@ def test_all_dimensions_are_gone_through():
 
 def plain(**settings):
     layout = next(each for each in EVERY if each.data == 8 and not each.fsdp)
-    return dataclasses.replace(layout, remat="full", **settings)
+    return dataclasses.replace(layout, **({"remat": "full"} | settings))
 
 
 def test_state_is_split_as_the_rules_say(reckoner):
@@ -75,7 +75,13 @@ def test_keeping_more_takes_memory_and_saves_operations(reckoner):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"fsdp": True}, {"data": 4, "model": 2}, {"data": 4, "stage": 2, "num_microbatches": 2}],
+    [
+        {},
+        {"remat": "dots"},
+        {"fsdp": True},
+        {"data": 4, "model": 2},
+        {"data": 4, "stage": 2, "num_microbatches": 2},
+    ],
     ids=str,
 )
 def test_the_compiler_takes_no_less(reckoner, settings):
