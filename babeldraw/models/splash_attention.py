@@ -74,8 +74,8 @@ class Splash:
             attended: Array = kernel(query, keys, values, ids)
             return attended
 
-        def on_shard(*of_examples: Array | None) -> Array:
-            attended: Array = jax.vmap(of_example)(*of_examples)
+        def on_shard(query: Array, keys: Array, values: Array, segments: Array | None) -> Array:
+            attended: Array = jax.vmap(of_example)(query, keys, values, segments)
             return attended
 
         segments = None if self.visible is None else _padded(self.visible.astype(jnp.int32), 1)
