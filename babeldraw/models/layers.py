@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from babeldraw.models import dense_attention
 from babeldraw.models.block_attention import Blocks
 from babeldraw.models.splash_attention import Splash
-from babeldraw.parallel.gathering import Axes, split, weights_are_split, whole
+from babeldraw.parallel.gathering import Axes, kernel_gradient, weights_are_split, whole
 from babeldraw.parallel.rules import Rules, with_logical_constraint
 
 Keys = Key[Array, "batch"] | None
@@ -154,10 +154,8 @@ def _project_backward(
     axes: Axes, rules: Rules | None, saved: Any, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    to_kernel = jnp.matmul(x.T, gradient, preferred_element_type=kernel.dtype)
-    return gradient @ _matrix(x, kernel, axes, rules).T, split(
-        to_kernel.reshape(kernel.shape), axes, rules
-    )
+    to_kernel = kernel_gradient(x, gradient, kernel, axes, rules)
+    return gradient @ _matrix(x, kernel, axes, rules).T, to_kernel
 
 
 def _matrix(x: jax.Array, kernel: jax.Array, axes: Axes, rules: Rules | None) -> jax.Array:

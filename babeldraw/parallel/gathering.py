@@ -5,11 +5,14 @@ float32 that were only to be read in bfloat16.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Shaped
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Float, Shaped
 
 from babeldraw.parallel.rules import Rules, with_logical_constraint
 
@@ -48,7 +51,8 @@ _placed.defvjp(_placed_forward, _placed_backward)
 
 
 def weights_are_split() -> Rules | None:
-    """The table where it splits weights along `embed` (FSDP), to be handed to `whole` and `split`.
+    """The table where it splits weights along `embed` (FSDP), to be handed to `whole` and
+    `kernel_gradient`.
 
     Both may run where the table is no longer set: JAX traces backward passes later.
     """
@@ -66,11 +70,46 @@ def whole(
     return _in_turn(kernel, (axes, tuple(None if a == "embed" else a for a in axes)), rules)
 
 
-def split(
-    gradient: Shaped[Array, "*shape"], axes: Axes, rules: Rules | None
-) -> Shaped[Array, "*shape"]:
-    """A kernel's gradient, each device with the sum of its own part."""
-    return gradient if rules is None else _in_turn(gradient, (axes,), rules)
+def kernel_gradient(
+    x: Float[Array, "rows fan_in"],
+    gradient: Float[Array, "rows fan_out"],
+    kernel: Float[Array, "..."],
+    axes: Axes,
+    rules: Rules | None,
+) -> Float[Array, "..."]:
+    """`x.T @ gradient` in the kernel's shape and dtype, each device with the sum of its own part.
+
+    The sum is a ReduceScatter by name: of a constraint TPU compilers make an AllReduce, twice the
+    bytes, wherever they have put several of them together.
+    """
+
+    def multiply(x: jax.Array, gradient: jax.Array) -> jax.Array:
+        product: jax.Array = jnp.matmul(x.T, gradient, preferred_element_type=kernel.dtype)
+        return product.reshape(kernel.shape)
+
+    if rules is None or "embed" not in axes:
+        return multiply(x, gradient)
+    split = nn.logical_to_mesh_axes(axes, rules)
+    place, dimension = split[axes.index("embed")], axes.index("embed")
+    names = (place,) if isinstance(place, str) else tuple(place)
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or x.shape[0] % math.prod(mesh.shape[name] for name in names):
+        return _in_turn(multiply(x, gradient), (axes,), rules)
+
+    def multiply_own_rows(x: jax.Array, gradient: jax.Array) -> jax.Array:
+        part: jax.Array = jax.lax.psum_scatter(
+            multiply(x, gradient), names, scatter_dimension=dimension, tiled=True
+        )
+        return part
+
+    rows = PartitionSpec(names)
+    summed: jax.Array = jax.shard_map(
+        multiply_own_rows,
+        in_specs=(rows, rows),
+        out_specs=PartitionSpec(*[None] * dimension, names),
+        axis_names=set(names),
+    )(x, gradient)
+    return summed
 
 
 def _rules() -> Rules:

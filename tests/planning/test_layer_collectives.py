@@ -84,12 +84,12 @@ def test_in_layer_parallelism_gathers_and_sums_an_activation_once_for_all_who_re
     assert not [row for row in rows if row.dtype == "f32" and math.prod(row.shape) > BATCH * LENGTH]
 
 
-def test_fsdp_gathers_a_weight_once_a_pass_in_half_the_bytes():
+def test_fsdp_gathers_a_weight_once_a_pass_in_half_the_bytes_and_scatters_its_gradient():
     rows = exchanges({"data": 4, "model": 1}, fsdp=True, remat="full")
     weights = [row for row in rows if math.prod(row.shape) >= WIDTH**2]
     gathers = [row for row in weights if row.kind == "all-gather"]
     assert {row.dtype for row in gathers} == {"bf16"}
     assert counted(gathers) == {("gathers", "forward"): 10, ("gathers", "backward"): 10}
     sums = [row for row in weights if row.kind != "all-gather"]
-    assert {row.dtype for row in sums} == {"f32"}
+    assert {(row.kind, row.dtype) for row in sums} == {("reduce-scatter", "f32")}
     assert counted(sums) == {("sums", "backward"): 10}
