@@ -31,7 +31,13 @@ from babeldraw.objectives.base import (
     check_text_tokens,
 )
 from babeldraw.optimizers.config import OptimizerConfig
-from babeldraw.parallel.rules import INFERENCE_RULES, in_sequence, unbox
+from babeldraw.parallel.rules import (
+    INFERENCE_RULES,
+    data_parallel,
+    in_sequence,
+    unbox,
+    with_logical_constraint,
+)
 from babeldraw.ranges import Share, ShareBelowOne
 from babeldraw.sampling.codec import Codec, decode_pictures
 from babeldraw.sampling.generate import generate_tokens
@@ -181,10 +187,12 @@ class TextToImage(Objective):
         if "image_tokens" in batch:
             return batch["image_tokens"]
         tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
-        images = batch["image"].astype(jnp.float32) / 255
         variables = {"params": constants["tokenizer"]}
-        tokens: jax.Array = tokenizer.apply(variables, images, method="encode")
-        return tokens
+        with data_parallel(len(batch["image"])):
+            images = with_logical_constraint(batch["image"], ("batch", None, None, None))
+            images = images.astype(jnp.float32) / 255
+            tokens = tokenizer.apply(variables, images, method="encode")
+        return with_logical_constraint(tokens, ("batch", "length"))
 
     def train_loss(
         self,

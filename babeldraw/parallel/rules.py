@@ -79,6 +79,25 @@ def _replace(rules: Rules, name: str, place: str | None) -> Rules:
     return tuple((rule, place if rule == name else where) for rule, where in rules)
 
 
+@contextlib.contextmanager
+def data_parallel(batch_size: int) -> Iterator[None]:
+    """Within it all axes of the mesh split the batch and nothing else, where they divide it.
+
+    For a frozen network, whole on every device: it then runs without a word between them.
+    """
+    mesh, rules = jax.sharding.get_abstract_mesh(), nn.get_logical_axis_rules()
+    if mesh.empty or batch_size % mesh.size:
+        yield
+        return
+    # The axes that split it already come first: each part is cut where it lies.
+    (first,) = _spec(("batch",), tuple(rules))
+    first = (first,) if isinstance(first, str) else tuple(first or ())
+    names = (*first, *(name for name in mesh.axis_names if name not in first))
+    alone: Rules = tuple((name, None) for name, _ in rules if name != "batch")
+    with nn.logical_axis_rules((("batch", names), *alone)):
+        yield
+
+
 INFERENCE_RULES: Rules = (*_WEIGHTS, *_ACTIVATIONS, ("activation_embed", None))
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
 from babeldraw.objectives.text_to_image import DROPOUT, TOKEN_NOISE
+from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.rules import TRAINING_RULES, placing
 from babeldraw.sampling.codec import decode_pictures
 from babeldraw.sampling.generate import generate_tokens
 from tests.models import tiny
@@ -41,6 +44,21 @@ def test_tokens_are_those_of_the_frozen_tokenizer():
     expected = encode({"params": CONSTANTS["tokenizer"]}, images)
     np.testing.assert_array_equal(TOKENS, expected)
     assert len(np.unique(TOKENS)) > 1
+
+
+def test_the_frozen_tokenizer_is_data_parallel_over_the_whole_mesh():
+    images = jnp.asarray(tiny.images(8))
+    constants = CONSTANTS
+
+    def tokens(constants, images):
+        return OBJECTIVE.image_tokens(constants, {"image": images})
+
+    expected = tiny.jit(tokens)(constants, images)
+    with placing(make_mesh({"data": 2, "model": 4}), TRAINING_RULES):
+        compiled = tiny.jit(tokens).lower(constants, images).compile()
+    np.testing.assert_array_equal(compiled(constants, images), expected)
+    exchanged = re.findall(r"= (\S+) (?:all-|reduce-|collective-)[a-z-]+\(", compiled.as_text())
+    assert all(array.startswith("s32") for array in exchanged), exchanged  # tokens alone
 
 
 def test_every_parameter_gets_a_gradient():
