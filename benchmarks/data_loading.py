@@ -1,14 +1,16 @@
 """How many pictures and captions a second a core loads, of every source, beside PyTorch.
 
-    python -m benchmarks.data_loading sources [--pictures 512] [--seconds 6]
+    python -m benchmarks.data_loading sources [--pictures 512] [--seconds 6] [--width 480]
     python -m benchmarks.data_loading resume [--pictures 256] [--steps 0 100 300000]
     python -m benchmarks.data_loading recipes [--steps 120]
 
-`sources` makes pictures of 480 x 360 pixels with two captions each, writes the same JPEG files in
-every layout, and loads batches of 32 at 256 pixels with random crops and tokenized captions: what
-training does. Beside it a PyTorch DataLoader with two workers that does the same with Pillow. Each
-loader runs in a process of its own. "a core" means a second of CPU time, of all threads and
-workers, so that other jobs on the machine hardly matter. A batch has a caption a picture.
+`sources` makes pictures of 480 x 360 pixels (or others of that shape) with two captions each,
+writes the same JPEG files in every layout (or those that --layouts names), and loads batches of 32
+at 256 pixels with random crops and tokenized captions: what training does, of a set that is too
+large to be kept in memory. Beside it a PyTorch DataLoader with two workers that does the same with
+Pillow. Each loader runs in a process of its own. "a core" means a second of CPU time, of all
+threads and workers, so that other jobs on the machine hardly matter. A batch has a caption a
+picture.
 
 `resume` times how long a run that goes on at a step waits for its first batch of such a folder,
 each in a process of its own, once TensorFlow is imported.
@@ -28,17 +30,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
+from collections.abc import Sequence
 
 SIDE, TEXT, BATCH = 256, 32, 32
-WIDTH, HEIGHT = 480, 360
 LAYOUTS = (
     *("folder", "sidecar", "csv", "coco", "narratives"),
     *("webdataset", "parquet", "tfrecord", "array_record"),
 )
 
 
-def make_files(folder: pathlib.Path, count: int) -> dict[str, str]:
-    """Writes every layout; returns the tasks' names."""
+def make_files(
+    folder: pathlib.Path, count: int, width: int = 480, layouts: Sequence[str] = LAYOUTS
+) -> dict[str, str]:
+    """Writes the layouts; returns the tasks' names."""
     import io
 
     import numpy as np
@@ -46,20 +51,24 @@ def make_files(folder: pathlib.Path, count: int) -> dict[str, str]:
 
     from tests.data import made_pictures
 
+    def picture(index: int) -> bytes:
+        noise = np.random.default_rng(index).integers(0, 256, (24, 32, 3), np.uint8)
+        size = width, width * 3 // 4
+        file = io.BytesIO()
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+        return file.getvalue()
+
+    different = [picture(index) for index in range(min(count, 16))]
     pictures, captions = {}, {}
     for index in range(count):
-        noise = np.random.default_rng(index).integers(0, 256, (24, 32, 3), np.uint8)
-        image = Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=90)
-        pictures[f"{index:05d}.jpg"] = file.getvalue()
+        pictures[f"{index:05d}.jpg"] = different[index % len(different)]
         captions[f"{index:05d}.jpg"] = [
             f"a smooth picture of {index % 97} colours, number {index}",
             f"soft blots of colour on a sheet, the {index}th of many that look alike",
         ]
     return {
         layout: made_pictures.write(layout, folder / layout, pictures, captions)
-        for layout in LAYOUTS
+        for layout in layouts
     }
 
 
@@ -85,7 +94,8 @@ def load_ours(task: str, seconds: float, side: int) -> tuple[int, float, float]:
     from babeldraw.data.streams import pipeline
 
     dataset = pipeline.Dataset(task, {"text": TEXT, "image": side}, "train", batch_size=BATCH)
-    return measure(dataset.batches(), seconds)
+    with unittest.mock.patch("babeldraw.data.sources.picture_source.SMALL", 0):  # nothing is kept
+        return measure(dataset.batches(), seconds)
 
 
 def load_pytorch(folder: str, seconds: float) -> tuple[int, float, float]:
@@ -163,11 +173,12 @@ def sources(args: argparse.Namespace) -> None:
     os.environ["BABELDRAW_VOCABULARY"] = str(vocabulary.EMOJI_VOCABULARY)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BABELDRAW_CACHE_DIR"] = f"{folder}/cache"
-        names = apart(make_files, pathlib.Path(folder), args.pictures)
+        names = apart(make_files, pathlib.Path(folder), args.pictures, args.width, args.layouts)
         rows = {"PyTorch DataLoader, folder": apart(load_pytorch, f"{folder}/folder", args.seconds)}
         for layout, name in names.items():
             rows[layout] = apart(load_ours, name, args.seconds, SIDE)
-        rows["emoji_32 (32 px, in memory)"] = apart(load_ours, "emoji_32", args.seconds, 32)
+        if args.layouts == LAYOUTS:
+            rows["emoji_32 (32 px, in memory)"] = apart(load_ours, "emoji_32", args.seconds, 32)
         if args.tokens:
             rows["tokens"] = apart(
                 load_ours, f"tokens:{args.tokens}", args.seconds, args.token_side
@@ -266,6 +277,8 @@ def main() -> None:
     command = commands.add_parser("sources")
     command.add_argument("--pictures", type=int, default=512)
     command.add_argument("--seconds", type=float, default=6)
+    command.add_argument("--width", type=int, default=480, help="of the pictures, in pixels")
+    command.add_argument("--layouts", nargs="+", default=LAYOUTS, choices=LAYOUTS)
     command.add_argument("--tokens", help="folder of babeldraw tokenize-dataset, for a row more")
     command.add_argument("--token_side", type=int, default=32, help="side of its pictures")
     command = commands.add_parser("resume")

@@ -215,13 +215,16 @@ def _records(
     import numpy as np
 
     from babeldraw.data import raw
+    from babeldraw.data.picture_files.view import Needed
     from babeldraw.data.sources import token_set
     from babeldraw.sampling.batches import batched
 
+    needed = Needed.by(manifest.image_size, seen)  # as training has it
+    shards = manifest.shards[split]
     examples = (
         example
         for task in raw.subtasks(provider, split)
-        for example in raw.raw_examples(task.source, split, index, manifest.shards[split])
+        for example in raw.raw_examples(task.source, split, index, shards, needed)
     )
     crops = manifest.crops if split == "train" else 1
     for batch in batched(examples, max(1, codec.batch_size // crops)):

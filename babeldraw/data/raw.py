@@ -13,7 +13,7 @@ import tensorflow as tf
 from jaxtyping import UInt8
 
 from babeldraw.data.picture_files.framing import frame_tensor
-from babeldraw.data.picture_files.view import PLAIN, View, tells_sides
+from babeldraw.data.picture_files.view import PLAIN, Needed, View, tells_sides
 from babeldraw.data.sources.indexed import Indexed, NotIndexed
 from babeldraw.data.streams import loading
 from babeldraw.errors import UserError
@@ -30,14 +30,21 @@ class RawExample:
 
 
 def raw_examples(
-    source: seqio.DataSource, split: str, shard: int = 0, num_shards: int = 1
+    source: seqio.DataSource,
+    split: str,
+    shard: int = 0,
+    num_shards: int = 1,
+    needed: Needed | None = None,
 ) -> Iterator[RawExample]:
     """Every `num_shards`-th example of a split, in order; together the shards are the split.
+
+    Args:
+      needed: for whom a picture may come smaller; None: as the files have them.
 
     Raises:
       UserError: the source cannot be read, or has tokens in the place of pictures.
     """
-    for example in _shard_of(source, split, shard, num_shards):
+    for example in _shard_of(source, split, shard, num_shards, needed):
         if "image" not in example:
             raise UserError(
                 "This task has tokens, no pictures: name the task that they were made of."
@@ -69,13 +76,13 @@ def framed(
 
 
 def _shard_of(
-    source: seqio.DataSource, split: str, shard: int, num_shards: int
+    source: seqio.DataSource, split: str, shard: int, num_shards: int, needed: Needed | None
 ) -> Iterator[dict[str, Any]]:
     if isinstance(source, Indexed):
         with contextlib.suppress(NotIndexed):
             source.spec(split)
             numbers = range(shard, source.num_input_examples(split) or 0, num_shards)
-            read = functools.partial(source.read, split)
+            read = functools.partial(source.read, split, needed=needed)
             found = loading.in_order(read, numbers, loading.THREADS)
             return (example for example in found if example is not None)
     if source.supports_arbitrary_sharding:

@@ -28,7 +28,7 @@ import tensorflow_datasets as tfds
 
 from babeldraw.data import features, preprocessing
 from babeldraw.data.picture_files.images import decode_image
-from babeldraw.data.picture_files.view import PLAIN, View
+from babeldraw.data.picture_files.view import PLAIN, Needed, View
 from babeldraw.data.sets import emoji
 from babeldraw.data.sources import names as sources
 from babeldraw.data.sources.indexed import Example, Indexed
@@ -75,7 +75,7 @@ class EmojiSource(seqio.TfdsDataSource, Indexed):
         features = self.tfds_dataset.builder.info.features
         return {key: tf.TensorSpec(value.shape, value.dtype) for key, value in features.items()}
 
-    def read(self, split: str, index: int) -> Example:
+    def read(self, split: str, index: int, needed: Needed | None = None) -> Example:
         example = self._records(split).read(index)
         return {**example, "image": decode_image(io.BytesIO(example["image"]), self._config_name)}
 

@@ -51,7 +51,7 @@ def to_rgb(
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """The opaque picture in mode RGB; never the argument itself."""
+    """The opaque picture in mode RGB."""
     if profile:
         with contextlib.suppress(Exception):  # of LittleCMS, on damaged profiles
             if transform := _transform(profile):
@@ -63,7 +63,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                     converted = ImageCms.applyTransform(image, transform)
                     if converted is not None:
                         return converted
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    return image.convert("RGB") if image.mode != "RGB" else image
 
 
 @functools.lru_cache(maxsize=64)

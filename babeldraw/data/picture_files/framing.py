@@ -87,11 +87,14 @@ def _resize(image: np.ndarray, shape: np.ndarray) -> np.ndarray:
         image = tf.raw_ops.ResizeArea(images=image[np.newaxis], size=smaller).numpy()[0]
     if (shape > smaller).any():  # means of areas would repeat pixels
         image = tf.image.resize(image[np.newaxis], shape, method="bicubic").numpy()[0]
+        image = np.clip(image, 0, 255)
     return image
 
 
 def _round(image: np.ndarray) -> np.ndarray:
-    rounded: np.ndarray = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+    if image.dtype == np.uint8:
+        return image
+    rounded: np.ndarray = np.rint(image).astype(np.uint8)
     return rounded
 
 

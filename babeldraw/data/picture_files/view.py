@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from PIL import ImageColor
 
 from babeldraw.errors import UserError
+from babeldraw.sizes import Size, height_and_width
 
 Fit = Literal["crop", "pad", "stretch"]
 
@@ -74,6 +75,41 @@ class View:
 
 PLAIN = View()
 """The published one: square crops near the centre."""
+
+
+SPARE = 2
+"""A picture is decoded no smaller than so many times what it is resized to: what it then looks like
+is less than a level off on average (docs/own_pictures.md)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Needed:
+    """How large a picture has to be decoded; the same for training and evaluation.
+
+    Attributes:
+      rows, columns: what it has to have, the whole of it where it is padded, else its part.
+      whole: whether the whole is seen within them.
+    """
+
+    rows: int
+    columns: int
+    whole: bool
+
+    @classmethod
+    def by(cls, size: Size, view: View = PLAIN) -> "Needed":
+        """By what shows it in `size` pixels as `view` says."""
+        zoom = 1 if view.fit == "pad" else max(view.zoom, ZOOM)
+        rows, columns = (round(SPARE * zoom * side) for side in height_and_width(size))
+        return cls(rows, columns, view.fit == "pad")
+
+    def reduction(self, height: int, width: int) -> int:
+        """By how much a picture of this shape may come smaller, whichever way up: 1, 2, 4 or 8."""
+        return min(self._upright(height, width), self._upright(width, height))
+
+    def _upright(self, height: int, width: int) -> int:
+        times = height / self.rows, width / self.columns
+        left = max(times) if self.whole else min(times)
+        return max(step for step in (1, 2, 4, 8) if step <= max(left, 1))
 
 
 def tells_sides(captions: Iterable[bytes]) -> bool:

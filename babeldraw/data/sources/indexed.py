@@ -7,6 +7,8 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
+from babeldraw.data.picture_files.view import Needed
+
 Example = dict[str, Any]
 """Arrays, those of strings holding bytes objects; may be nested in dicts."""
 
@@ -19,8 +21,12 @@ class Indexed(abc.ABC):
     """Reads any one of its examples; `babeldraw.data.streams.pipeline` goes by it."""
 
     @abc.abstractmethod
-    def read(self, split: str, index: int) -> Example | None:
-        """An example, as `spec` has it; None where it is broken, which is counted."""
+    def read(self, split: str, index: int, needed: Needed | None = None) -> Example | None:
+        """An example, as `spec` has it; None where it is broken, which is counted.
+
+        Args:
+          needed: a picture may come smaller than its file has it, if it is as large as this says.
+        """
 
     @abc.abstractmethod
     def num_input_examples(self, split: str) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from babeldraw.data.picture_files.images import UnreadableImage
-from babeldraw.data.picture_files.view import PLAIN
+from babeldraw.data.picture_files.view import PLAIN, Needed
 from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.kept import KEPT, SMALL
 from babeldraw.data.sources.pictures import (
@@ -127,13 +127,14 @@ class PictureSource(IndexedSource):
             "augment": tf.TensorSpec([], tf.bool),
         }
 
-    def read(self, split: str, index: int) -> Example | None:
+    def read(self, split: str, index: int, needed: Needed | None = None) -> Example | None:
         pictures = self.pictures(split)
         picture = pictures[index]
-        decode = functools.partial(picture.read, self._background)
+        decode = functools.partial(picture.read, self._background, needed)
         try:
-            if len(pictures) <= SMALL:
-                image = KEPT.get((picture.place, self._background), decode)
+            # As it is in its file, a picture is looked at once; for training it comes again.
+            if needed is not None and len(pictures) <= SMALL:
+                image = KEPT.get((picture.place, self._background, needed), decode)
             else:
                 image = decode()
         except UnreadableImage as error:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from babeldraw.data.picture_files.images import NO_HEIF, UnreadableImage, decode_image, read_image
-from babeldraw.data.picture_files.view import PLAIN
+from babeldraw.data.picture_files.view import PLAIN, Needed
 from babeldraw.data.sources import records
 from babeldraw.files import read_range
 
@@ -108,15 +108,15 @@ class Picture:
     place: Place
 
     def read(
-        self, background: tuple[int, int, int] = PLAIN.colour
+        self, background: tuple[int, int, int] = PLAIN.colour, needed: Needed | None = None
     ) -> UInt8[np.ndarray, "height width 3"]:
-        """Decodes it, laid on `background` where it is transparent.
+        """Decodes it, laid on `background` where it is transparent, as large as `needed`.
 
         Raises:
           UnreadableImage: as `read_image`.
         """
         if self.place.whole:
-            return read_image(self.place.file, background=background)
+            return read_image(self.place.file, background=background, needed=needed)
         try:
             data = self.place.read()
         except OSError as error:
@@ -124,7 +124,7 @@ class Picture:
             raise UnreadableImage(self.name, "unreadable file", reason) from error
         except ValueError as error:
             raise UnreadableImage(self.name, "damaged", str(error)) from error
-        return decode_image(io.BytesIO(data), self.name, background=background)
+        return decode_image(io.BytesIO(data), self.name, background=background, needed=needed)
 
 
 Entry = tuple[str, str | None, Place]

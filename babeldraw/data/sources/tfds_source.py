@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from babeldraw.data.picture_files.images import UnreadableImage, decode_image
-from babeldraw.data.picture_files.view import PLAIN
+from babeldraw.data.picture_files.view import PLAIN, Needed
 from babeldraw.data.sources.indexed import Example, Indexed
 from babeldraw.data.sources.pictures import Skipped
 from babeldraw.data.sources.readers import CAPTION_KEYS
@@ -160,7 +160,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
             "augment": tf.TensorSpec([], tf.bool),
         }
 
-    def read(self, split: str, index: int) -> Example | None:
+    def read(self, split: str, index: int, needed: Needed | None = None) -> Example | None:
         image, path = self._keys
         example = self._records(split).read(index)
         captions: Any = example
@@ -171,6 +171,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
                 io.BytesIO(example[image]),
                 f"{self.name} {split} {index}",
                 background=self._background,
+                needed=needed,
             )
         except UnreadableImage as error:
             self.skipped.add(error.kind, f"{split}: example {index}")

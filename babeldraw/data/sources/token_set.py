@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from jaxtyping import UInt16
 
-from babeldraw.data.picture_files.view import PLAIN, View
+from babeldraw.data.picture_files.view import PLAIN, Needed, View
 from babeldraw.data.sources import records
 from babeldraw.data.sources.indexed import Example, IndexedSource
 from babeldraw.data.sources.pictures import Skipped
@@ -211,7 +211,7 @@ class TokenSource(IndexedSource):
             "augment": tf.TensorSpec([], tf.bool),
         }
 
-    def read(self, split: str, index: int) -> Example | None:
+    def read(self, split: str, index: int, needed: Needed | None = None) -> Example | None:
         """As `IndexedSource`.
 
         Raises:

@@ -1,6 +1,7 @@
 """What a task's preprocessors do, done to one example: no stream leads to the k-th but past k - 1.
 
-The same steps as `preprocessing` and `features.TEXT_STEPS` give seqio.
+The same steps as `preprocessing` and `features.TEXT_STEPS` give seqio, but that large JPEGs come
+decoded smaller (`view.Needed`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import seqio
 
 from babeldraw.data import preprocessing
 from babeldraw.data.picture_files.framing import frame
-from babeldraw.data.picture_files.view import PLAIN, View, tells_sides
+from babeldraw.data.picture_files.view import PLAIN, Needed, View, tells_sides
 from babeldraw.data.sources.indexed import Example, Indexed, NotIndexed
 from babeldraw.sizes import Size
 
@@ -52,6 +53,10 @@ class PerExampleTask(seqio.Task):
             side = spec["image"].shape[0]
         if side is not None:
             preprocessing.check_side(side, lengths)
+
+    def needed(self, lengths: Mapping[str, Size]) -> Needed | None:
+        """How large pictures have to come for `row`."""
+        return Needed.by(lengths["image"], self._view) if "image" in lengths else None
 
     def row(
         self,

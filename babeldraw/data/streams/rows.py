@@ -80,12 +80,13 @@ class Rows:
         key = place.task, self._order.index(place)
         if key in self._broken:
             return None
-        example = self._tasks[place.task].source.read(self._split, key[1])
+        task = self._tasks[place.task]
+        example = task.source.read(self._split, key[1], task.needed(self._lengths))
         if example is None:
             self._broken.add(key)
             return None
         random = order.example_random(self._seed, position)
-        return self._tasks[place.task].row(example, self._lengths, random, self._described)
+        return task.row(example, self._lengths, random, self._described)
 
 
 def stack(rows: Sequence[Row]) -> dict[str, np.ndarray]:

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from babeldraw.data import tasks
+from babeldraw.data.picture_files.view import Needed
 from babeldraw.data.sources import kept, pictures
 from tests.data import made_pictures
+
+NEEDED = Needed.by(8)
 
 
 @pytest.fixture
@@ -25,12 +28,12 @@ def decoded(monkeypatch):
 def test_decoded_once_whatever_the_task(tmp_path, decoded):
     name = made_pictures.write("folder", tmp_path / "set", *made_pictures.good_set(10))
     first = tasks.find_task(name, "train").source
-    images = [first.read("train", index)["image"] for index in range(8)]
+    images = [first.read("train", index, NEEDED)["image"] for index in range(8)]
     assert len(decoded) == len(set(decoded)) == 8
     again = tasks.find_task(name, "train", captioned=False).source
     assert again is not first
     for index in range(8):
-        np.testing.assert_array_equal(again.read("train", index)["image"], images[index])
+        np.testing.assert_array_equal(again.read("train", index, NEEDED)["image"], images[index])
     assert len(decoded) == 8
 
 
@@ -39,7 +42,7 @@ def test_large_sets_are_not_kept(tmp_path, decoded, monkeypatch):
     name = made_pictures.write("folder", tmp_path / "set", *made_pictures.good_set(10))
     source = tasks.find_task(name, "train").source
     for _ in range(2):
-        source.read("train", 0)
+        source.read("train", 0, NEEDED)
     assert len(decoded) == 2
 
 

@@ -106,7 +106,9 @@ def test_a_late_step_reads_no_more_pictures_than_an_early_one(start_step, tmp_pa
     monkeypatch.setattr(
         picture_source.PictureSource,
         "read",
-        lambda self, split, index: read.append(index) or of_number(self, split, index),
+        lambda self, split, index, *needed: (
+            read.append(index) or of_number(self, split, index, *needed)
+        ),
     )
     batches(name, 2, start_step=start_step)
     assert 16 <= len(read) <= 16 + 2 * (loading.THREADS + 8)  # some are read ahead
