@@ -224,8 +224,8 @@ def layer_norm(name: str | None = None) -> nn.LayerNorm:
     return nn.LayerNorm(
         epsilon=1e-6,
         dtype=jnp.float32,
-        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("embed",)),
-        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("embed",)),
+        scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("norm",)),
+        bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("norm",)),
         name=name,
     )
 

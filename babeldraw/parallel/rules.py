@@ -26,6 +26,7 @@ _WEIGHTS: Rules = (
     ("vocab", "model"),  # [embed, vocab]: softmax weights
     ("table_embed", "model"),  # [rows, table_embed]: embeddings
     ("embed", None),  # FSDP: over `data`
+    ("norm", None),  # [norm]: scale and bias of layer norms, too small to be worth gathering
     ("head_dim", None),
     ("codebook", None),  # [codebook, code_dim]
     ("code_dim", None),

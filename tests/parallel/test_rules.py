@@ -9,7 +9,7 @@ from babeldraw.parallel import rules
 from babeldraw.parallel.mesh import AXES, make_mesh
 
 WEIGHTS = [
-    *("embed", "mlp", "heads", "head_dim", "vocab", "codebook", "code_dim"),
+    *("embed", "norm", "mlp", "heads", "head_dim", "vocab", "codebook", "code_dim"),
     *("patch", "position", "layers", "rounds", "stages", "rows", "table_embed"),
     *("conv_height", "conv_width", "conv_in", "conv_out"),
 ]
@@ -39,6 +39,12 @@ def test_inside_a_pipeline_the_batch_is_split_already():
     inside = rules.pipeline_rules(rules.TRAINING_RULES)
     assert nn.logical_to_mesh_axes(("stages", "batch", "length"), inside) == PartitionSpec(
         "stage", None, None
+    )
+
+
+def test_fsdp_leaves_norms_whole():
+    assert nn.logical_to_mesh_axes(("layers", "norm"), rules.training_rules(fsdp=True)) == (
+        PartitionSpec(None, None)
     )
 
 
