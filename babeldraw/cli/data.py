@@ -103,6 +103,7 @@ def _dedup(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
+    outputs.check_apart(args.output, "--output", args.task)
     outputs.check_folder(args.output, "--output")
     from babeldraw.data import tasks
     from babeldraw.data.sources import names, pictures, record_shards

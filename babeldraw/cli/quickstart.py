@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
     named = args.output or _default_output(args.data)
+    outputs.check_apart(named, "--output", args.data or "")
     outputs.check_local(named, "--output")
     output = Path(named)
     _check_request(args, output / REQUEST)

@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the shards of OUTPUT that are not there yet."""
     if args.worker is not None and args.worker >= args.workers:
         raise UserError(f"--worker is {args.worker}; give 0 to {args.workers - 1}.")
+    outputs.check_apart(args.output, "--output", args.task)
     outputs.check_folder(args.output, "--output")
     outputs.check_run(args.checkpoint)
     config = None if args.config is None else machines.join(args)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from babeldraw.cli.main import main
 from babeldraw.data.picture_files.images import ImageFolder
 from babeldraw.data.sources.folders import read_folder
 from babeldraw.data.sources.pictures import Skipped
@@ -51,3 +52,20 @@ def test_a_folder_with_something_in_it_is_nobodys_output(folder):
     assert (folder / "runs" / OUTPUT_MARK).exists()
     mark_output(path(folder), ours=True)  # a run directory
     assert (folder / OUTPUT_MARK).exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "quickstart --data folder:{0} --output {0}/",
+        "train --gin_file=gin/runs/quickstart_tokenizer.gin --model_dir={0} "
+        "--gin.MIXTURE_OR_TASK_NAME=folder:{0}:0.5+emoji_quickstart_32:0.5",
+        "data pack folder:{0} --output {0}",
+        "tokenize-dataset --task folder:{0} --output {0} --checkpoint runs/none",
+    ],
+)
+def test_nothing_is_written_among_the_pictures(command, folder, capsys):
+    before = sorted(folder.rglob("*"))
+    assert main(command.format(folder).split()) == 2
+    assert "is the folder of the pictures themselves" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 
 from babeldraw.cli.support import run_folders
 from babeldraw.errors import UserError
@@ -40,6 +41,30 @@ def check_file(name: str, flag: str) -> None:
     if path(name).is_dir():
         raise UserError(f"{flag} {name} is a folder; name the file to write.")
     check_folder(os.fspath(path(name).parent), flag)
+
+
+def check_apart(name: str, flag: str, task: str) -> None:
+    """Whether a folder to write into is another one than that of the task's pictures.
+
+    What lies in a folder of the task's is left out where it is marked, and read where it is the
+    folder itself.
+
+    Args:
+      task: such as folder:/my/pictures, or a mixture.
+
+    Raises:
+      UserError: it is the same.
+    """
+    for where in re.findall(r"\w+:([^,+]+?)(?::[\d.]+)?(?=[,+]|$)", task):
+        if is_remote(where) or is_remote(name):
+            same = where.rstrip("/") == name.rstrip("/")
+        else:
+            same = os.path.isdir(where) and os.path.realpath(where) == os.path.realpath(name)
+        if same:
+            raise UserError(
+                f"{flag} {name} is the folder of the pictures themselves, with which what is "
+                f"written there would be read; give another {flag}."
+            )
 
 
 def check_run(name: str) -> None:

@@ -36,8 +36,9 @@ def train_recipe(
             f"{', '.join(gin_files)} sets nothing of loop.train, so there is nothing to train; "
             "add a run, such as --gin_file=gin/runs/text_to_image.gin"
         ) from None
-    model_dir = _model_dir()
+    model_dir = _setting("loop.train.model_dir")
     if model_dir is not None:
+        outputs.check_apart(model_dir, "--model_dir", _setting("%MIXTURE_OR_TASK_NAME") or "")
         outputs.check_folder(model_dir, "--model_dir")
     try:
         configured_train(machine=Machine.from_config(config), config_text=config_text)
@@ -48,12 +49,12 @@ def train_recipe(
         raise UserError(sentence) from error
 
 
-def _model_dir() -> str | None:
-    """That of the recipe that gin has parsed; None where it has none, which the call says."""
+def _setting(name: str) -> str | None:
+    """Of the recipe that gin has parsed; None where it has none, which the call says."""
     import gin
 
     try:
-        value = gin.query_parameter("loop.train.model_dir")
+        value = gin.query_parameter(name)
     except ValueError:
         return None
     given: str = value if isinstance(value, str) else value.scoped_configurable_fn()
