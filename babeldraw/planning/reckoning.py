@@ -74,7 +74,7 @@ class Reckoner:
         self._objective = objective
         self._batch_size = batch_size
         self._counted = objective.flops()
-        constants = jax.tree.leaves(objective.abstract_constants())
+        constants = jax.tree.leaves(objective.held(objective.abstract_constants()))
         self._frozen: int = sum(leaf.size * leaf.dtype.itemsize for leaf in constants)
         self._variables = functools.cache(self._describe)
         self._state = functools.cache(self._state_bytes)
