@@ -48,13 +48,13 @@ def test_recipes_have_what_was_seen(tmp_path, monkeypatch):
         assert value("%TASK_FEATURE_LENGTHS") == {"text": 32, "image": 32}
         assert (value("%FIT"), value("%BACKGROUND")) == ("pad", "#e0e0e0")
         assert value("%IMAGE_SIZE") == 32  # 48 px would be enlarged
-        assert value("%CODEBOOK_SIZE") == 512  # 400 x 64 tokens, 50 for each
+        assert value("%CODEBOOK_SIZE") == 1024  # 400 x 64 tokens, 25 for each
         assert (value("%MODEL_DIR"), value("%SEED")) == (str(recipe.directory), 3)
     assert value("%TEXT_VOCAB_SIZE") == 700
     assert value("%TOKENIZER_CHECKPOINT") == str(tmp_path / "tokenizer")
     said = " ".join(chosen.sentences)
     assert "rung cpu (30 minutes on CPUs), 32 px (about " in said
-    assert "as 64 tokens of 4 x 4 px, 512 codes" in said
+    assert "as 64 tokens of 4 x 4 px, 1024 codes" in said
 
 
 def test_a_small_set_has_small_batches(tmp_path, monkeypatch):
