@@ -14,7 +14,7 @@ NO_TEXT = 16
 
 
 PASSES = 100
-"""Times that the second stage should see each picture: 76 were enough for 64 tokens, 59 too few for
+"""Times that the second stage should see each picture: 61 were enough for 64 tokens, 59 too few for
 144 (docs/small_photographs.md)."""
 
 
