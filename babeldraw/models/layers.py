@@ -18,8 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from babeldraw.models import dense_attention
 from babeldraw.models.block_attention import Blocks
 from babeldraw.models.splash_attention import Splash
-from babeldraw.parallel.gathering import Axes, kernel_gradient, weights_are_split, whole
-from babeldraw.parallel.rules import Rules, with_logical_constraint
+from babeldraw.parallel.gathering import kernel_gradient, weights_are_split, whole
+from babeldraw.parallel.rules import Axes, Rules, with_logical_constraint
 
 Keys = Key[Array, "batch"] | None
 """One dropout key an example, of the step, network or layer that is given it; None: no dropout."""

@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from babeldraw.models.masks import GridMask
-from babeldraw.parallel.shards import Axes, divides, on_each_shard, platform
+from babeldraw.parallel.rules import Axes
+from babeldraw.parallel.shards import divides, on_each_shard, platform
 
 LANES = 128
 """Sequences are padded to a multiple of it, the narrowest block that the kernel takes."""

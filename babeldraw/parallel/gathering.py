@@ -14,10 +14,7 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Shaped
 
-from babeldraw.parallel.rules import Rules, with_logical_constraint
-
-Axes = tuple[str | None, ...]
-"""Logical names of an array's axes, see `parallel.rules`."""
+from babeldraw.parallel.rules import Axes, Rules, with_logical_constraint
 
 
 def placed_both_ways(

@@ -18,6 +18,9 @@ from jaxtyping import Array, Shaped
 
 from babeldraw.errors import UserError
 
+Axes = tuple[str | None, ...]
+"""Logical names of an array's axes."""
+
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
 _WEIGHTS: Rules = (
@@ -173,7 +176,7 @@ def variable_sharding(
     return NamedSharding(mesh, spec)
 
 
-def _spec(axes: tuple[str | None, ...], rules: Rules) -> PartitionSpec:
+def _spec(axes: Axes, rules: Rules) -> PartitionSpec:
     return nn.logical_to_mesh_axes(axes, rules) or PartitionSpec()
 
 

@@ -11,8 +11,7 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec
 from jaxtyping import Array
 
-Axes = tuple[str | None, ...]
-"""Logical names of an array's axes, see `parallel.rules`."""
+from babeldraw.parallel.rules import Axes
 
 
 def platform() -> str:
