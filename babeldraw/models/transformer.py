@@ -22,7 +22,12 @@ from babeldraw.models.layers import (
     layer_norm,
 )
 from babeldraw.models.splash_attention import Splash
-from babeldraw.parallel.execution import SELF_ATTENTION_OUTPUT, Execution, apply_layers
+from babeldraw.parallel.execution import (
+    SELF_ATTENTION_OUTPUT,
+    Execution,
+    LayerFn,
+    apply_layers,
+)
 from babeldraw.parallel.gathering import placed_both_ways
 from babeldraw.parallel.rules import is_box
 
@@ -40,6 +45,10 @@ than heads and hidden, which turns AllReduce into ReduceScatter and AllGather (p
 
 GATHERED_AXES = ("batch", "length", None)
 """What products with weights read of it."""
+
+FEATURES = "features"
+"""Collection in which a stack leaves `blocks float32[layers, batch, d_model]`, what each layer gives,
+averaged over the positions. Where it is not mutable, nothing is averaged."""
 
 
 class TransformerLayer(nn.Module):
@@ -204,4 +213,19 @@ class Stack(nn.Module):
         params = self.param("layers", init)
         if self.is_initializing():
             return x  # Of the same shape; and a batch of one would not divide into microbatches.
+        if self.is_mutable_collection(FEATURES):
+            return self._with_features(run, params, x, shared)
         return apply_layers(run, params, x, dict(shared), self.execution)
+
+    def _with_features(
+        self, run: LayerFn, params: Any, x: jax.Array, shared: Mapping[str, Any]
+    ) -> jax.Array:
+        """One layer after another, of weights `[layers, ...]`; see `FEATURES`."""
+
+        def body(x: jax.Array, layer: tuple[Any, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            x = run(layer[0], x, shared, layer[1])
+            return x, jnp.mean(x.astype(jnp.float32), axis=1)
+
+        y, means = jax.lax.scan(body, x, (params, jnp.arange(self.num_layers)))
+        self.sow(FEATURES, "blocks", means, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+        return y
