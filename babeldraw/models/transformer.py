@@ -47,8 +47,8 @@ GATHERED_AXES = ("batch", "length", None)
 """What products with weights read of it."""
 
 FEATURES = "features"
-"""Collection in which a stack leaves `blocks float32[layers, batch, d_model]`, what each layer gives,
-averaged over the positions. Where it is not mutable, nothing is averaged."""
+"""Collection in which a stack leaves `blocks float32[layers, batch, d_model]`: what each layer
+gives, averaged over the positions. Where it is not mutable, nothing is averaged."""
 
 
 class TransformerLayer(nn.Module):
