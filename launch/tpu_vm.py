@@ -3,6 +3,7 @@
 import argparse
 import shlex
 
+from babeldraw.errors import UserError
 from launch import tpus
 from launch.commands import Command
 from launch.job import PATIENCE, Job, require_shared_model_dir
@@ -29,9 +30,12 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
     """The commands of each thing that can be done with the job.
 
     Raises:
-      UserError: the machine file describes no TPU, or the run directory is local.
+      UserError: the machine file describes no TPU, or one that is no TPU VM, or the run directory
+        is local.
     """
     names = tpus.names_of(job)
+    if not names.runtime_version:
+        raise UserError(f"{job.family} is offered through Kubernetes alone: launch with --on gke")
     require_shared_model_dir(job)
     where = place(args)
     queued = ("gcloud", "compute", "tpus", "queued-resources")

@@ -13,7 +13,8 @@ class Names:
     """Of one TPU family.
 
     Attributes:
-      runtime_version: of a TPU VM's disk; cloud.google.com/tpu/docs/runtimes.
+      runtime_version: of a TPU VM's disk; cloud.google.com/tpu/docs/runtimes. "" where the family
+        is offered through GKE alone; docs.cloud.google.com/tpu/docs/tpu7x.
       gke_accelerator: the node label; cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus.
     """
 
@@ -26,6 +27,7 @@ FAMILIES = {
     "v5e": Names("v2-alpha-tpuv5-lite", "tpu-v5-lite-podslice"),
     "v5p": Names("v2-alpha-tpuv5", "tpu-v5p-slice"),
     "v6e": Names("v2-alpha-tpuv6e", "tpu-v6e-slice"),
+    "tpu7x": Names("", "tpu7x"),
 }
 
 

@@ -21,6 +21,7 @@ JOBS = {
     "350m_v5e_16": ("350m", "v5e_16", ["--gin.BATCH_SIZE=512"]),
     "3b_v4_512": ("3b", "v4_512", []),
     "20b_v4_1024": ("20b", "v4_1024", []),
+    "3b_tpu7x_64": ("3b", "tpu7x_64", []),
 }
 HOSTILE = 'gs://b/it\'s; $(touch pwned) `x` "q" $HOME\n#*'
 
@@ -41,8 +42,15 @@ def dry_run(line, capsys):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("on", ["tpu_vm", "gke", "slurm"])
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize(
+    ("name", "on"),
+    [
+        (name, on)
+        for name in JOBS
+        for on in ("tpu_vm", "gke", "slurm")
+        if (name, on) != ("3b_tpu7x_64", "tpu_vm")  # Kubernetes alone offers it.
+    ],
+)
 def test_golden(name, on, capsys):
     shown = dry_run(arguments(name, on), capsys)
     path = GOLDEN / f"{name}_{on}.sh"
@@ -166,6 +174,7 @@ def test_hostile_names_reach_the_program_as_they_are(on, fakes, capsys):
     [
         (["--model_dir=runs/a"], "another directory on each of 4 hosts"),
         (["--model_dir=gs://b/a", "--config=configs/h100.py"], "describes no TPU slice"),
+        (["--model_dir=gs://b/a", "--config=configs/tpu7x_64.py"], "launch with --on gke"),
         (["--model_dir=gs://b/a", "--config=configs/v5_16.py"], "did you mean configs/v5e_16.py"),
         (["--model_dir=gs://b/a", "--gin_file=/etc/hostname"], "only what is inside is sent"),
         (["--model_dir=gs://b/a", "--env=1X=2"], "not of the form NAME=VALUE"),
