@@ -10,7 +10,7 @@ import pytest
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
-from babeldraw.objectives.text_to_image import DROPOUT, TOKEN_NOISE
+from babeldraw.objectives.token_prediction import DROPOUT, TOKEN_NOISE
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import TRAINING_RULES, placing
 from babeldraw.sampling.codec import decode_pictures

@@ -1,0 +1,325 @@
+"""What all of stage 2 shares: predict the tokens of a picture, whatever else is known of it.
+
+A subclass says what the condition of a picture is (a text, a class, nothing) and how the model
+reads it; leaving it out, noise, losses, average and sheets of pictures are the same for all.
+"""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from babeldraw.errors import UserError
+from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.token_identity import READS_PICTURES, token_identity
+from babeldraw.models.vit_vqgan import ViTVQGAN
+from babeldraw.objectives import losses
+from babeldraw.objectives.average import averaged, followers, with_average
+from babeldraw.objectives.base import (
+    Batch,
+    Constants,
+    Metrics,
+    Networks,
+    Objective,
+    Params,
+    Player,
+    Sheets,
+)
+from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.parallel.rules import (
+    INFERENCE_RULES,
+    data_parallel,
+    in_sequence,
+    unbox,
+    with_logical_constraint,
+)
+from babeldraw.ranges import Share, ShareBelowOne
+from babeldraw.sampling.codec import Codec, decode_pictures
+from babeldraw.sampling.generate import generate_tokens
+from babeldraw.sampling.pictures import Sampler
+from babeldraw.sizes import height_and_width, in_words
+
+DROPOUT, CONDITION_DROPOUT, TOKEN_NOISE = range(3)
+"""What a step draws noise for; each has keys of its own."""
+
+Condition = Int[Array, "batch *text"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenPrediction(Objective):
+    """Next-token cross-entropy over image tokens.
+
+    Attributes:
+      tokenizer: the frozen ViT-VQGAN, which runs inside the step on batches that bring `image`.
+      tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.TrainedTokenizer`
+        of a run directory; called once, at the start of a run.
+      token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
+        otherwise learns to continue the pictures that it has seen before it learns to read the
+        condition. Beyond the patent.
+      ema_decay: keep a moving average of the parameters, which evaluation and samples then take; 0:
+        off.
+      tokens_beforehand: whether batches bring `image_tokens`, made by `babeldraw tokenize-dataset`.
+    """
+
+    model: EncoderDecoder
+    tokenizer: ViTVQGAN
+    tokenizer_params: Callable[[], Params]
+    optimizer: OptimizerConfig
+    token_noise_rate: Share = 0.0
+    ema_decay: ShareBelowOne = 0.0
+    tokens_beforehand: bool = False
+
+    player: ClassVar[str]
+    """The name of the one that is trained."""
+    condition: ClassVar[str]
+    """What metrics call it, as in `loss_without_prompt` and `prompt_gap`."""
+    condition_entry: ClassVar[str]
+    """The entry of batches that holds it."""
+    no_condition: ClassVar[int]
+    """What fills that entry where nothing is known."""
+
+    def __post_init__(self) -> None:
+        drawn, given = (self.model.rows, self.model.columns), self.tokenizer.grid
+        if drawn != given:
+            rows, columns = given
+            raise UserError(
+                f"The tokenizer has {rows} rows and {columns} columns of tokens, and the "
+                f"Transformer {drawn[0]} and {drawn[1]}: set {type(self.model).__name__}.rows and "
+                f"columns to the tokenizer's, as gin/runs/{self.player}.gin does."
+            )
+
+    @abc.abstractmethod
+    def condition_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        """`condition_entry` of batches; nothing where the model reads no condition."""
+
+    @abc.abstractmethod
+    def model_inputs(self, condition: Condition | None, tokens: Int[Array, "batch n"]) -> Any:
+        """What the model takes before the dropout keys."""
+
+    @abc.abstractmethod
+    def prompts(self, condition: Condition | None, count: int) -> Int[Array, "count *text"]:
+        """What `generate_tokens` takes."""
+
+    @property
+    def condition_dropout_rate(self) -> float:
+        """Share of the conditions that training leaves out."""
+        return 0.0
+
+    @property
+    def network(self) -> Any:
+        """The model, executed as the machine file says."""
+        return self.model.clone(execution=self.execution)
+
+    def constants(self) -> dict[str, Any]:
+        return {"tokenizer": self.tokenizer_params()}
+
+    def abstract_constants(self) -> dict[str, Any]:
+        sides = height_and_width(self.tokenizer.image_size)
+
+        def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
+            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, *sides, 3)))
+
+        boxes = jax.eval_shape(init)
+        return {"tokenizer": unbox(boxes["params"])}
+
+    def held(self, constants: Mapping[str, Params]) -> dict[str, Any]:
+        """Encoder and codebook of the tokenizer, unless batches bring its tokens."""
+        if self.tokens_beforehand:
+            return {}
+        return {"tokenizer": {name: constants["tokenizer"][name] for name in READS_PICTURES}}
+
+    def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+        condition = self.condition_shapes(batch_size)
+        if self.tokens_beforehand:
+            tokens = jax.ShapeDtypeStruct((batch_size, self.model.num_tokens), jnp.int32)
+            return {**condition, "image_tokens": tokens}
+        sides = height_and_width(self.tokenizer.image_size)
+        return {**condition, "image": jax.ShapeDtypeStruct((batch_size, *sides, 3), jnp.uint8)}
+
+    def check_dataset(self, dataset: Any, constants: Constants) -> None:
+        made_by = getattr(dataset, "tokenizer", None)
+        if (made_by is not None) != self.tokens_beforehand:
+            brings = "pictures" if made_by is None else "tokens made beforehand"
+            raise UserError(
+                f"The dataset brings {brings}, and TOKENS_BEFOREHAND is {self.tokens_beforehand}: "
+                "set it to the other, or choose another task."
+            )
+        if made_by is None:
+            return
+        own = token_identity(constants["tokenizer"])
+        if made_by != own:
+            raise UserError(
+                "The dataset's tokens were made by another tokenizer (its encoder and codebook are "
+                f"{made_by[:12]}, those of this run {own[:12]}): tokenize the pictures with this "
+                "run's, or start a run with the other."
+            )
+        size = dataset.task_feature_lengths["image"]
+        if height_and_width(size) != height_and_width(self.tokenizer.image_size):
+            raise UserError(
+                f"The dataset's tokens are of pictures of {in_words(size)}, and IMAGE_SIZE is "
+                f"{self.tokenizer.image_size}: set it to {size}."
+            )
+
+    def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+        largest = int(np.max(batch.get("image_tokens", 0), initial=0))
+        if largest >= self.model.codebook_size:
+            raise UserError(
+                f"The pictures have token {largest}, and the model knows "
+                f"{self.model.codebook_size}: make the tokens again, they are damaged."
+            )
+
+    def init(self, key: Key[Array, ""]) -> dict[str, Params]:
+        shapes = self.condition_shapes(1)
+        condition = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+        tokens = jnp.zeros((1, self.model.num_tokens), jnp.int32)
+        inputs = self.model_inputs(condition.get(self.condition_entry), tokens)
+        params = {self.player: self.network.init(key, *inputs)["params"]}
+        return with_average(params, self.player, self.ema_decay)
+
+    def sampler(self, networks: Networks, **settings: Any) -> Sampler:
+        params, tokenizer_params = averaged(networks, self.player), networks["tokenizer"]
+        return Sampler(self.model, params, self.tokenizer, tokenizer_params, **settings)
+
+    def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
+        """Of the frozen tokenizer."""
+        return Codec(self.tokenizer, networks["tokenizer"], batch_size)
+
+    def players(self) -> tuple[Player, ...]:
+        return (
+            Player(
+                self.player,
+                self.train_loss,
+                self.optimizer.make(self.layer_axes(self.player)),
+                self.optimizer.learning_rate,
+            ),
+            *followers(self.player, self.ema_decay),
+        )
+
+    def image_tokens(self, constants: Constants, batch: Batch) -> Int[Array, "batch n"]:
+        """The batch's tokens: brought along, or made by the frozen tokenizer."""
+        if "image_tokens" in batch:
+            return batch["image_tokens"]
+        tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
+        variables = {"params": constants["tokenizer"]}
+        with data_parallel(len(batch["image"])):
+            images = with_logical_constraint(batch["image"], ("batch", None, None, None))
+            images = images.astype(jnp.float32) / 255
+            tokens = tokenizer.apply(variables, images, method="encode")
+        return with_logical_constraint(tokens, ("batch", "length"))
+
+    def _logits(
+        self,
+        params: Params,
+        condition: Condition | None,
+        tokens: Int[Array, "batch n"],
+        keys: Key[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch n codebook"]:
+        inputs = self.model_inputs(condition, tokens)
+        logits: jax.Array = self.network.apply({"params": params}, *inputs, keys)
+        return logits
+
+    def train_loss(
+        self,
+        params: Params,
+        all_params: Mapping[str, Params],
+        constants: Constants,
+        batch: Batch,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Cross-entropy in nats a token; dropout, left out conditions and noise are of `key`."""
+        tokens = self.image_tokens(constants, batch)
+        condition = batch.get(self.condition_entry)
+
+        def keys(purpose: int) -> Key[Array, "batch"]:
+            return example_keys(jax.random.fold_in(key, purpose), tokens.shape[0])
+
+        if condition is not None and self.condition_dropout_rate:
+            drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.condition_dropout_rate))(
+                keys(CONDITION_DROPOUT)
+            )
+            drop = drop.reshape(-1, *[1] * (condition.ndim - 1))
+            condition = jnp.where(drop, self.no_condition, condition)
+        inputs = tokens
+        if self.token_noise_rate:
+            inputs = self._with_noise(tokens, keys(TOKEN_NOISE))
+        logits = self._logits(params, condition, inputs, keys(DROPOUT))
+        loss = losses.token_cross_entropy(logits, tokens)
+        return loss, {"loss": loss}
+
+    def _with_noise(
+        self, tokens: Int[Array, "batch n"], keys: Key[Array, "batch"]
+    ) -> Int[Array, "batch n"]:
+        def noisy(tokens: jax.Array, key: Key[Array, ""]) -> jax.Array:
+            where, what = jax.random.split(key)
+            replaced = jax.random.bernoulli(where, self.token_noise_rate, tokens.shape)
+            random = jax.random.randint(what, tokens.shape, 0, self.model.codebook_size)
+            return jnp.where(replaced, random, tokens)
+
+        return jax.vmap(noisy)(tokens, keys)
+
+    def evaluate(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Metrics:
+        """Cross-entropy without dropout, with the condition and, if there is one, without it."""
+        tokens = self.image_tokens(constants, batch)
+        trained = averaged(params, self.player)
+        condition = batch.get(self.condition_entry)
+        loss = losses.token_cross_entropy(self._logits(trained, condition, tokens), tokens)
+        if condition is None:
+            return {"loss": loss}
+        nothing = jnp.full_like(condition, self.no_condition)
+        without = losses.token_cross_entropy(self._logits(trained, nothing, tokens), tokens)
+        return {"loss": loss, f"loss_without_{self.condition}": without}
+
+    def summarize(self, means: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """With `prompt_gap` or `class_gap`: how many nats a token the condition is worth.
+
+        The loss without it minus the loss with it: near 0 where it is not read.
+        """
+        values = super().summarize(means)
+        without = f"loss_without_{self.condition}"
+        if without not in values:
+            return values
+        return values | {f"{self.condition}_gap": values[without] - values["loss"]}
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the model."""
+        boxes = unbox(self.abstract_params[self.player])
+        return sum(math.prod(array.shape) for array in jax.tree.leaves(boxes))
+
+    def pictures(
+        self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
+    ) -> Sheets:
+        """`samples`: each picture, what its tokens hold of it, and what is drawn of its condition.
+
+        Drawn as `babeldraw sample` draws without settings, in the fewest steps that the model's
+        inputs allow. Where batches bring tokens, there is no first column.
+        """
+        boxes = self.abstract_params[self.player]
+        trained = in_sequence(averaged(params, self.player), boxes)
+        tokens = self.image_tokens(constants, batch)
+        # A row's place keys its noise, whatever the number of rows.
+        count = tokens.shape[0]
+        prompts = self.prompts(batch.get(self.condition_entry), count)
+        with nn.logical_axis_rules(INFERENCE_RULES):
+            drawn, _ = generate_tokens(self.model, trained, prompts, example_keys(key, count))
+            columns = [
+                decode_pictures(self.tokenizer, constants["tokenizer"], each)
+                for each in (tokens, drawn)
+            ]
+        if "image" in batch:
+            columns.insert(0, batch["image"])
+        return {"samples": jnp.stack(columns, axis=1)}
+
+    def sheet_columns(self) -> Mapping[str, Sequence[str]]:
+        real = () if self.tokens_beforehand else ("real",)
+        return {"samples": (*real, "rebuilt", "drawn")}
