@@ -66,10 +66,10 @@ def turning(held_out, seen, name="loss"):
 
 
 def test_memorising_names_the_best_step():
-    history = turning([5.0, 4.0, 4.2, 4.5], [4.9, 3.5, 3.0, 2.0])
+    history = turning([5.0, 4.0, 4.5, 4.8], [4.9, 3.5, 3.0, 2.0])
     (alarm,) = alarms.memorised(history, "loss", rises=False)
     assert alarm.kind == "memorising"
-    assert "loss of held-out pictures was best at step 200 (4; 4.5 now)" in alarm.message
+    assert "loss of held-out pictures was best at step 200 (4; 4.8 now)" in alarm.message
     assert "set TRAIN_STEPS to about 200" in alarm.message
 
 
@@ -77,9 +77,9 @@ def test_memorising_names_the_best_step():
     ("held_out", "seen"),
     [
         ([5.0, 4.0, 4.5], [4.9, 3.5, 3.0]),  # once is chance
-        ([5.0, 4.0, 4.05, 4.05], [4.9, 3.5, 3.0, 2.0]),  # within 2%
+        ([5.0, 4.0, 4.3, 4.35], [4.9, 3.5, 3.0, 2.0]),  # within a tenth
         ([5.0, 4.0, 4.5, 4.05], [4.9, 3.5, 3.0, 2.0]),  # back again
-        ([5.0, 4.0, 4.2, 4.5], [4.9, 3.5, 3.6, 3.8]),  # seen ones get worse, too: no memorising
+        ([5.0, 4.0, 4.5, 4.8], [4.9, 3.5, 3.6, 3.8]),  # seen ones get worse, too: no memorising
         ([5.0, 4.0, 3.9, 3.8], [4.9, 3.5, 3.0, 2.0]),
     ],
 )
@@ -124,7 +124,7 @@ def test_captions_that_are_all_alike():
 
 def test_objectives_raise_the_alarms_of_their_figures():
     text_to_image, tokenizer = tiny_runs.text_to_image(), tiny_runs.tokenizer(usage_alarm=0.9)
-    history = gaps(0.0, 0.0) | turning([5.0, 4.0, 4.2, 4.5], [4.9, 3.5, 3.0, 2.0])
+    history = gaps(0.0, 0.0) | turning([5.0, 4.0, 4.5, 4.8], [4.9, 3.5, 3.0, 2.0])
     assert kinds(text_to_image.alarms(history, PLAN)) == ["prompt_gap", "memorising"]
     few = Plan(1000, 16, pictures=16)
     said = text_to_image.alarms_of_data(few, ["photo"] * 9)
