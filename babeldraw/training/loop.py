@@ -84,7 +84,8 @@ def train(
       eval_batches: how many batches of each dataset are evaluated, always the same.
       pictures_every: steps between sheets of pictures (see watching/looks.py); 0 for none.
       max_skipped_steps: the run stops when so many steps in a row had a loss or gradient that is
-        not finite. In such a step the player whose it is does not move; they are counted.
+        not finite, or a spike where the optimizer looks out for spikes. In such a step the player
+        whose it is does not move; they are counted.
       profile_steps: the first and the last step of a trace, as "10:15"; see watching/profiler.py.
       stuck_seconds: a step that takes longer, with what is due after it, has every process print
         its stacks; 0 for never.

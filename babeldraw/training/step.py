@@ -1,6 +1,5 @@
 """One training step: the players move in turn."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -17,12 +16,15 @@ from babeldraw.objectives.base import (
     Params,
     Player,
 )
+from babeldraw.optimizers.skipping import SpikeState, update_or_skip
 from babeldraw.parallel.rules import replicated
 from babeldraw.training.batches import BatchLayout
 from babeldraw.training.state import TrainState, step_key
 
 MUST_BE_FINITE = ("loss", "grad_norm")
 """Metrics of a player. Where one of them is not finite the player skips the step."""
+SPIKES = "spikes"
+"""Metric of a player that looks out for spikes: 1 where it skips the step for one, else 0."""
 
 TrainStep = Callable[[TrainState, Constants, Batch], tuple[TrainState, Metrics]]
 
@@ -34,7 +36,8 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     that the players before it have just updated; `objective.after_step` comes last. What a player
     makes (`Player.forward`) is made before any moves, and again by none until it moves. Player i of
     step s draws its randomness from `fold_in(fold_in(key(seed), s), i)`. A player whose loss or
-    gradients are not finite does not move: its parameters and its optimizer stay as they were.
+    gradients are not finite, or a spike, does not move: its parameters and its optimizer stay as
+    they were (see `optimizers.skipping`).
 
     Returns:
       `train_step(state, constants, batch) -> (state, metrics)`. The metrics are float32
@@ -64,21 +67,16 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
             made.pop(player.name, None)
             norm = optax.tree.norm(gradients)
             before = optimizer_state[player.name]
-            optimizer = optax.with_extra_args_support(player.optimizer)
-            updates, after = optimizer.update(gradients, before, own, value=loss)
-            moved = optax.apply_updates(own, updates)
-            if optax.tree.get(before, "skipped") is None:  # Others skip by themselves, in place.
-                judged = {"loss": loss, "grad_norm": norm}
-                finite = jnp.isfinite(jnp.stack([judged[name] for name in MUST_BE_FINITE])).all()
-                moved, after = jax.tree.map(
-                    functools.partial(jnp.where, finite), (moved, after), (own, before)
-                )
-            params[player.name], optimizer_state[player.name] = moved, after
+            updates, after = update_or_skip(player.optimizer, gradients, before, own, loss)
+            params[player.name] = optax.apply_updates(own, updates)
+            optimizer_state[player.name] = after
             if player.silent:
                 continue
             schedule = player.learning_rate
             rate = jnp.asarray(schedule(state.step) if callable(schedule) else schedule)
             reported = {"loss": loss, **reported, "grad_norm": norm, "learning_rate": rate}
+            if isinstance(after, SpikeState):
+                reported[SPIKES] = after.skipped - before.skipped
             prefix = f"{player.name}/" if heard > 1 else ""
             metrics |= {
                 prefix + name: jnp.asarray(value, jnp.float32) for name, value in reported.items()

@@ -153,3 +153,40 @@ def test_a_player_whose_loss_is_not_finite_stays_and_the_others_move():
             getattr(after, part)["painter"],
         )
     assert (state.params["critic"]["line"] != after.params["critic"]["line"]).any()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spiky(Toy):
+    """One player, whose loss is a hundred times as large at two steps."""
+
+    optimizer: str = "adafactor"
+
+    def players(self):
+        kind = {"adafactor": Adafactor, "adam": Adam}[self.optimizer]
+        config = kind(
+            learning_rate=optax.constant_schedule(1e-2), spike_factor=10.0, spike_window=3
+        )
+        rule = config.make(self.layer_axes("painter"))
+        return (Player("painter", self._spiky_loss, rule, 1e-2),)
+
+    def _spiky_loss(self, own, everyone, constants, batch, key, step):
+        loss, reported = self._painter_loss(own, everyone, constants, batch, key, step)
+        return jnp.where(jnp.isin(batch["index"][0], jnp.array([5, 7])), 100, 1) * loss, reported
+
+
+@pytest.mark.parametrize("optimizer", ["adafactor", "adam"])
+def test_a_spike_is_skipped_and_counted_and_a_resumed_run_knows_its_median(run, optimizer):
+    objective = Spiky(optimizer=optimizer)
+    whole, records = run(8, objective=objective, log_every=4)
+    values = {step: record for step, split, record in records if split == "train"}
+    assert [values[step]["skipped_steps"] for step in (4, 8)] == [0, 2]
+    assert [values[step]["spikes"] for step in (4, 8)] == [0, 2]
+    # Stopped between the spikes: the same numbers, to the bit, as without.
+    run(6, objective=objective, name="broken")
+    resumed, _ = run(8, objective=objective, name="broken")
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+    assert int(whole.optimizer_state["painter"].skipped) == 2
+    assert int(whole.optimizer_state["painter"].taken) == 6
+    before, _ = run(4, objective=objective, name="before")
+    after, _ = run(5, objective=objective, name="after")
+    jax.tree.map(np.testing.assert_array_equal, before.params, after.params)

@@ -11,6 +11,7 @@ from etils import epath
 from jaxtyping import UInt8
 
 from babeldraw.files import is_remote
+from babeldraw.training.step import SPIKES
 
 Writer = Callable[[int, str, dict[str, float]], None]
 """`writer(step, split, values)`; `split` is `train`, `eval` (held out) or `seen`."""
@@ -47,7 +48,9 @@ def log_line(step: int, train_steps: int, split: str, values: dict[str, float]) 
         if name.split("/")[-1] in ("real_accuracy", "made_accuracy"):
             parts.append(f"{name} {value:.0%}")
     if values.get("skipped_steps"):
-        parts.append(f"{values['skipped_steps']:.0f} steps skipped: loss or gradient not finite")
+        spikes = any(value for name, value in values.items() if name.split("/")[-1] == SPIKES)
+        why = "not finite, or a spike" if spikes else "not finite"
+        parts.append(f"{values['skipped_steps']:.0f} steps skipped: loss or gradient {why}")
     seconds = values["seconds_per_step"]
     parts += [
         f"lr {rates[0]:.1e}",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from babeldraw.errors import UserError
-from babeldraw.training.step import MUST_BE_FINITE
+from babeldraw.training.step import MUST_BE_FINITE, SPIKES
 
 _STEPS_AHEAD = 2
 
@@ -20,7 +20,7 @@ class MetricWindow:
 
     Attributes:
       skipped_in_a_row: how many of the latest checked steps, without one between them that was
-        taken, left a player where it was, because its loss or gradient was not finite.
+        taken, left a player where it was, because its loss or gradient was not finite or a spike.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class MetricWindow:
           describe_batch: says what the examples of a step are, for the error.
         """
         self.names = tuple(names)
-        must_be_finite = [name.split("/")[-1] in MUST_BE_FINITE for name in self.names]
-        self._must_be_finite = np.array(must_be_finite)
+        kinds = [name.split("/")[-1] for name in self.names]
+        self._must_be_finite = np.array([kind in MUST_BE_FINITE for kind in kinds])
+        self._spikes = np.array([kind == SPIKES for kind in kinds])
         self._max_skipped = max_skipped_in_a_row
         self._describe_batch = describe_batch
         self._on_device: list[tuple[int, jax.Array]] = []
@@ -67,7 +68,7 @@ class MetricWindow:
         """
         fetched = jax.device_get([values for _, values in self._on_device])
         for (step, _), values in zip(self._on_device, fetched, strict=True):
-            bad = self._not_finite(values)
+            bad = self._skipping(values)
             if not bad.any():
                 self.skipped_in_a_row = 0
                 continue
@@ -75,13 +76,17 @@ class MetricWindow:
                 self._first_skipped = step
             self.skipped_in_a_row += 1
             if self.skipped_in_a_row >= self._max_skipped:
-                name = self.names[int(bad.argmax())]
+                worst = int(bad.argmax())
+                what = f"{self.names[worst]} is {values[worst]}"
+                fix = "lower the learning rate, or mend the data,"
+                if self._spikes[worst]:
+                    what = "loss or gradient is a spike"
+                    fix = f"raise SPIKE_FACTOR, {fix}"
                 raise UserError(
-                    f"Training stopped at step {step}, where {name} is {values[bad.argmax()]}; "
+                    f"Training stopped at step {step}, where {what}; "
                     f"{self.skipped_in_a_row} step(s) in a row had to be skipped, from step "
-                    f"{self._first_skipped} on{self._describe_batch(self._first_skipped)}: lower "
-                    "the learning rate, or mend the data, and run again, which goes on from the "
-                    "last checkpoint."
+                    f"{self._first_skipped} on{self._describe_batch(self._first_skipped)}: {fix} "
+                    "and run again, which goes on from the last checkpoint."
                 )
         self._on_host.extend(fetched)
         self._on_device.clear()
@@ -89,13 +94,15 @@ class MetricWindow:
     def mean(self) -> dict[str, float]:
         """Means over the steps since the last call that were not skipped (of all, if all were).
 
-        And `seconds_per_step`, `skipped_steps`, and `goodput`: the share of the time since the
-        run was started that went into steps, not into starting, evaluating or saving.
+        And `seconds_per_step`, `skipped_steps` with those of them that were `spikes`, and
+        `goodput`: the share of the time since the run was started that went into steps, not into
+        starting, evaluating or saving.
         """
         self.check()
         steps = np.stack(self._on_host)
-        taken = ~np.array([self._not_finite(values).any() for values in steps])
+        taken = ~np.array([self._skipping(values).any() for values in steps])
         values = (steps[taken] if taken.any() else steps).mean(axis=0, dtype=np.float64)
+        values = np.where(self._spikes, steps.sum(axis=0), values)
         now = time.perf_counter()
         seconds = now - self._started
         self._in_steps += seconds
@@ -112,6 +119,7 @@ class MetricWindow:
         """Leaves time that was not spent on training out of `seconds_per_step` and `goodput`."""
         self._started += seconds
 
-    def _not_finite(self, values: np.ndarray) -> np.ndarray:
+    def _skipping(self, values: np.ndarray) -> np.ndarray:
+        """Which of a step's values had a player skip it."""
         bad: np.ndarray = self._must_be_finite & ~np.isfinite(values)
-        return bad
+        return bad | (self._spikes & (values > 0))

@@ -48,6 +48,18 @@ def test_too_many_in_a_row_stop_the_run_and_name_the_first_batch():
         window.check()
 
 
+def test_spikes_are_skipped_steps_too():
+    window = MetricWindow(["a/loss", "a/spikes", "b/loss"], max_skipped_in_a_row=3)
+    for step, (loss, spike) in enumerate([(1.0, 0.0), (9.0, 1.0), (3.0, 0.0), (9.0, 1.0)], 1):
+        add(window, step, loss, spike, 1.0)
+    means = window.mean()
+    assert (means["a/loss"], means["skipped_steps"], means["a/spikes"]) == (2.0, 2, 2)
+    for step in (5, 6):
+        add(window, step, 9.0, 1.0, 1.0)
+    with pytest.raises(UserError, match=r"gradient is a spike; 3 .* from step 4 on: raise SPIKE_F"):
+        window.check()
+
+
 def test_time_that_is_not_training_counts_against_goodput_alone(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("babeldraw.training.watching.window.time.perf_counter", lambda: now[0])
