@@ -45,7 +45,7 @@ def over_grid(
     elif path == "blocks":
         raise UserError(
             "Attention in blocks needs a conv-shaped mask without wrap; set attention to "
-            "'auto' in the machine file, or set EncoderDecoder.attention_kernel."
+            "'auto' in the machine file, or set the attention_kernel of the model."
         )
     return jnp.asarray(grid.dense)[None, None]
 
