@@ -110,7 +110,7 @@ def _pack(args: argparse.Namespace) -> int:
     from babeldraw.data.sources.picture_source import PictureSource
     from babeldraw.files import path
 
-    task = tasks.find_task(args.task, "train")
+    task = tasks.find_pictures(args.task, "train")
     source = getattr(task, "source", None)
     if not isinstance(source, PictureSource):
         raise UserError(

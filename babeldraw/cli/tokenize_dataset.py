@@ -134,7 +134,7 @@ def _agree_on_manifest(
     args: argparse.Namespace, codec: "Codec", seen: "View", folder: pathlib.Path
 ) -> "Manifest":
     """The manifest of `folder`: written by the first worker, compared by the others."""
-    from babeldraw.data import raw, tasks
+    from babeldraw.data import classes, raw, tasks
     from babeldraw.data.sources import names, token_set
 
     pictures = {}
@@ -151,6 +151,7 @@ def _agree_on_manifest(
         crops=args.crops,
         pictures=pictures,
         shards={split: -(-count // args.shard_size) for split, count in pictures.items()},
+        classes=classes.all_of(provider),
         **seen.of_pictures,
     )
     if not (folder / token_set.MANIFEST).exists():
@@ -236,4 +237,5 @@ def _records(
         ]
         tokens = codec.encode(np.stack(squares)).astype(np.uint16)
         for example, rows in zip(batch, np.split(tokens, len(batch)), strict=True):
-            yield token_set.encode_example(rows, example.captions, example.name)
+            kept = {feature: example.classes[feature] for feature in manifest.classes}
+            yield token_set.encode_example(rows, example.captions, example.name, kept)

@@ -1,6 +1,7 @@
 """What is in a task: counts, sizes, captions, copies, what a crop cuts, and pictures to look at."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from babeldraw.data import duplicates, raw, tasks
+from babeldraw.data.classes import counted
 from babeldraw.data.picture_files import content
 from babeldraw.data.picture_files.content import MUCH, Content
 from babeldraw.data.picture_files.framing import frame
@@ -35,9 +37,10 @@ class Inspection:
       contents: what each shows, and what a crop would cut of it.
       captioned: how many of them have captions.
       words: of each caption, the number of its words.
+      classes: of each feature that has some, how many pictures each has, by its name.
       skipped: what could not be used; of the whole source, where its captions are at fault.
       groups: names of pictures that are near-duplicates of each other.
-      shown: pictures for the contact sheet as they are seen, with a caption each.
+      shown: pictures for the contact sheet as they are seen, with a caption each, or its class.
     """
 
     listed: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -46,6 +49,7 @@ class Inspection:
     contents: list[Content] = dataclasses.field(default_factory=list)
     captioned: int = 0
     words: list[int] = dataclasses.field(default_factory=list)
+    classes: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     groups: list[list[str]] = dataclasses.field(default_factory=list)
     shown: list[tuple[Image.Image, str]] = dataclasses.field(default_factory=list)
@@ -85,13 +89,15 @@ def inspect_task(
     total = sum(-(-count // every) for count in counts)
     for example in _read(parts, every):
         if len(found.shown) < shown and len(found.names) >= len(found.shown) * total / shown:
-            caption = example.captions[0] if example.captions else ""
-            found.shown.append((_tile(frame(example.image, size, view)), caption))
+            told = (*example.captions, *example.classes.values(), "")
+            found.shown.append((_tile(frame(example.image, size, view)), told[0]))
         found.names.append(example.name)
         found.sides.append(min(example.image.shape[:2]))
         found.contents.append(content.measure(example.image, example.name, size))
         found.captioned += bool(example.captions)
         found.words += [len(caption.split()) for caption in example.captions]
+        for feature, name in example.classes.items():
+            found.classes.setdefault(feature, Counter())[name] += 1
         looks.add(example.image)
     found.groups = [[found.names[index] for index in group] for group in looks.groups()]
     sources = dict.fromkeys(source for _, source in parts)
@@ -129,6 +135,7 @@ def report(found: Inspection, view: View = PLAIN) -> list[str]:
         *histogram(found.sides, SIDES),
         "words of a caption:",
         *histogram(found.words, WORDS),
+        *(f"{feature}: {counted(labels)}" for feature, labels in found.classes.items()),
         "left out:",
         *(f"  {line}" for line in faults or ["nothing"]),
         f"near-duplicates: {copies} pictures in {len(found.groups)} groups",

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,15 @@ from babeldraw.sizes import Size
 
 @dataclasses.dataclass(frozen=True)
 class RawExample:
-    """A picture with its captions; `name` is empty where the source gives none."""
+    """A picture with its captions; `name` is empty where the source gives none.
+
+    `classes` are the names of its classes by feature.
+    """
 
     image: UInt8[np.ndarray, "height width 3"]
     captions: tuple[str, ...]
     name: str
+    classes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def raw_examples(
@@ -44,6 +48,7 @@ def raw_examples(
     Raises:
       UserError: the source cannot be read, or has tokens in the place of pictures.
     """
+    features = source.class_features if isinstance(source, Indexed) else ()
     for example in _shard_of(source, split, shard, num_shards, needed):
         if "image" not in example:
             raise UserError(
@@ -54,6 +59,7 @@ def raw_examples(
             example["image"],
             tuple(caption.decode("utf-8", "backslashreplace") for caption in captions),
             example.get("name", b"").decode("utf-8", "backslashreplace"),
+            {key: source.class_of(example, key) for key in features},
         )
 
 

@@ -13,6 +13,7 @@ SIZE is 32 (shipped), 64, 128 or 256 (after ``babeldraw data build emoji --size 
 set is prepared for TFDS on first use; MS-COCO is downloaded by its user.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -71,9 +72,21 @@ class EmojiSource(seqio.TfdsDataSource, Indexed):
     def _records(self, split: str) -> TfdsRecords:
         return TfdsRecords(self.tfds_dataset.builder, split)
 
+    @property
+    def class_features(self) -> tuple[str, ...]:
+        return emoji.CLASS_FEATURES
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
+    def class_names(self, feature: str) -> tuple[str, ...]:
+        found = {emoji.class_of(value, feature) for value in self._values("train", feature)}
+        return emoji.in_order(found, feature)
+
+    def class_of(self, example: Example, feature: str) -> str:
+        return emoji.class_of(example[feature], feature)
+
     def spec(self, split: str) -> dict[str, Any]:
         features = self.tfds_dataset.builder.info.features
-        return {key: tf.TensorSpec(value.shape, value.dtype) for key, value in features.items()}
+        return {key: tf.TensorSpec(value.shape, value.tf_dtype) for key, value in features.items()}
 
     def read(self, split: str, index: int, needed: Needed | None = None) -> Example:
         example = self._records(split).read(index)
@@ -81,10 +94,12 @@ class EmojiSource(seqio.TfdsDataSource, Indexed):
 
     def captions(self, split: str) -> Iterator[str]:
         """All captions of a split; pictures are not decoded."""
-        loader = self.tfds_dataset
-        decoders = tfds.decode.PartialDecoding({"caption": True})
-        dataset = loader.builder.as_dataset(split=split, decoders=decoders)
-        yield from (example["caption"].decode() for example in dataset.as_numpy_iterator())
+        yield from (caption.decode() for caption in self._values(split, "caption"))
+
+    def _values(self, split: str, feature: str) -> Iterator[Any]:
+        decoders = tfds.decode.PartialDecoding({feature: True})
+        dataset = self.tfds_dataset.builder.as_dataset(split=split, decoders=decoders)
+        yield from (example[feature] for example in dataset.as_numpy_iterator())
 
 
 @functools.cache
@@ -125,14 +140,15 @@ def find_task(
 
 
 def find_pictures(name: str, split: str, view: View = PLAIN) -> seqio.Task | seqio.Mixture:
-    """As `find_task`; of a set without a single caption, its pictures alone."""
-    try:
+    """As `find_task`; of a set with classes, or without a single caption, all its pictures."""
+    with contextlib.suppress(UserError):  # comes again below, if it is not for want of captions
         provider = find_task(name, split, view=view)
-        for task in getattr(provider, "tasks", [provider]):
+        tasks = getattr(provider, "tasks", [provider])
+        for task in tasks:
             task.source.num_input_examples(split)
-        return provider
-    except UserError:  # comes again below, if it is not for want of captions
-        return find_task(name, split, captioned=False, view=view)
+        if not any(getattr(task.source, "class_features", ()) for task in tasks):
+            return provider
+    return find_task(name, split, captioned=False, view=view)
 
 
 def _registered() -> list[str]:

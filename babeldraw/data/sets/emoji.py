@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from babeldraw.data.sets import emoji_grid, emoji_sheets
-from babeldraw.data.sets.emoji_grid import GENDERS, Cell
+from babeldraw.data.sets.emoji_grid import GENDERS, TONES, Cell
 from babeldraw.files import cache_dir
 
 SIZES = (32, 64, 128, 256)
@@ -44,6 +44,8 @@ QUICKSTART_ROLES = (
 # of these roles in Fluent, less than a tokenizer's error.
 QUICKSTART_GENDERS = ("man", "woman")
 
+CLASS_FEATURES = ("concept", "style", "role", "gender", "tone")
+_NUMBERED = {"gender": GENDERS, "tone": TONES}
 _FEATURES = ("caption", "concept", "style", "role", "label", "group", "duplicate_of")
 
 
@@ -58,6 +60,23 @@ def select_cells(cells: list[Cell], selection: str) -> list[int]:
         return cell.role in QUICKSTART_ROLES and GENDERS[cell.gender] in QUICKSTART_GENDERS
 
     return [index for index, cell in enumerate(cells) if chosen(cell)]
+
+
+def class_of(value: Any, feature: str) -> str:
+    """The name of a class, from the value that an example has of one of `CLASS_FEATURES`.
+
+    Empty outside the people grid, where its features say nothing.
+    """
+    if feature not in _NUMBERED:
+        name: str = value.decode()
+        return name
+    return _NUMBERED[feature][value] if value >= 0 else ""
+
+
+def in_order(names: Set[str], feature: str) -> tuple[str, ...]:
+    """Genders and skin tones as the grid has them, all else sorted; without the empty name."""
+    order = _NUMBERED.get(feature, sorted(names))
+    return tuple(name for name in order if name and name in names)
 
 
 @dataclasses.dataclass

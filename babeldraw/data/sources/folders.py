@@ -1,13 +1,14 @@
 """Captions beside the pictures of a plain folder: in one file for all, or a file a picture.
 
-See `read_folder` for the layouts. What is of none of them is counted, too: a picture without a
-caption under the name of what stands beside it, a caption under that of the file it belongs to.
+See `read_folder` for the layouts, and `read_class_folder` for folders whose names are classes. What
+is of none of them is counted, too: a picture without a caption under the name of what stands beside
+it, a caption under that of the file it belongs to.
 """
 
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from babeldraw.data.sources.pictures import Entry, Place, Skipped
+from babeldraw.data.sources.pictures import Entry, Place, Skipped, in_split_folders
 from babeldraw.data.sources.readers import Finder, is_picture, list_files
 from babeldraw.data.sources.tables import read_table
 
@@ -41,6 +42,22 @@ def read_folder(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
             named.add(entry[0])
             yield entry
     yield from _read_sidecars(folder, files, named, bool(tables), skipped)
+
+
+def read_class_folder(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
+    """As `read_folder`, where each sub-folder is a class of its own, by its name.
+
+    Of nested ones the first level counts, and of a set in ``train/CLASS`` and ``test/CLASS`` (see
+    `pictures.split_pictures`) the second. Pictures that are in none are left out.
+    """
+    entries = list(read_folder(folder, skipped))
+    level = 1 if in_split_folders([entry[0] for entry in entries]) else 0
+    for name, caption, place, *_ in entries:
+        parts = name.split("/")
+        if len(parts) > level + 1:
+            yield name, caption, place, parts[level]
+        else:
+            skipped.add("in no class folder", name)
 
 
 def _caption_files(files: Sequence[str], skipped: Skipped) -> list[str]:

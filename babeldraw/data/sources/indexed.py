@@ -40,6 +40,20 @@ class Indexed(abc.ABC):
           NotIndexed: this one's files are read from their beginning only.
         """
 
+    @property
+    def class_features(self) -> tuple[str, ...]:
+        """Those of its features that say which class an example is of."""
+        return ()
+
+    def class_names(self, feature: str) -> tuple[str, ...]:
+        """The classes that training has by one of `class_features`, in an order of their own."""
+        raise KeyError(feature)
+
+    def class_of(self, example: Example, feature: str) -> str:
+        """The name of an example's class; empty where it has none."""
+        name: str = example[feature].decode("utf-8", "backslashreplace")
+        return name
+
 
 class IndexedSource(seqio.DataSource, Indexed):
     """A seqio source of them.

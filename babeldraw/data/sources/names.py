@@ -1,6 +1,7 @@
 """Tasks made from a name alone, for pictures of one's own:
 
   folder:FOLDER                  captions.jsonl, metadata.csv, ... or a .txt beside each picture
+  class_folder:FOLDER            a sub-folder for each class, named by it
   coco:FILE.json[,FOLDER]        COCO's captions JSON and the pictures that it names
   narratives:FILE.jsonl[,FOLDER] Localized Narratives and the pictures that they name
   webdataset:FOLDER              img2dataset's .tar shards
@@ -41,6 +42,7 @@ VOCABULARY_NAME = "vocabulary.model"
 
 _FOLDERS: dict[str, Callable[..., Any]] = {
     "folder": folders.read_folder,
+    "class_folder": folders.read_class_folder,
     "webdataset": shards.read_webdataset,
     "parquet": shards.read_parquet,
     "tfrecord": record_shards.read_tfrecord,
@@ -50,7 +52,8 @@ _FILES: dict[str, Callable[..., Any]] = {
     "coco": readers.read_coco,
     "narratives": readers.read_narratives,
 }
-FOLDER, TOKENS, TFDS = "folder", "tokens", "tfds"
+TOKENS, TFDS = "tokens", "tfds"
+_LOCAL = ("folder", "class_folder", *_FILES)
 KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS)
 SHUFFLE_BUFFER = 2_000  # pictures that come in an order of their own: 0.4 GB at 256 px
 
@@ -87,11 +90,12 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
     output_features, buffer = features.with_pictures, None  # the source shuffles
     first: Any = functools.partial(_to_size, view=view)
     if kind == TFDS:
-        source = tfds_source.TfdsPictures(where, background=view.colour)
+        source = tfds_source.TfdsPictures(where, captioned=captioned, background=view.colour)
         home, buffer = cache_dir() / "vocabulary" / safe_name(name), SHUFFLE_BUFFER
     elif kind == TOKENS:
         home = _folder(where, name)
-        source, first = token_set.TokenSource(home), preprocessing.caption_tokens
+        source = token_set.TokenSource(home, captioned=captioned)
+        first = preprocessing.caption_tokens
         output_features = features.with_tokens
     else:
         reader, path = _reader(name)
@@ -99,7 +103,14 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
             home, dropped = path, path / folders.DROPPED_NAME
         else:  # of several captions files, perhaps, in one folder
             home, dropped = path.parent, path.with_suffix(f".{folders.DROPPED_NAME}")
-        source = PictureSource(reader, name, dropped, captioned=captioned, background=view.colour)
+        source = PictureSource(
+            reader,
+            name,
+            dropped,
+            captioned=captioned,
+            background=view.colour,
+            class_feature="cls" if kind == "webdataset" else "class",
+        )
     vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
     if files.is_remote(vocabulary) and files.path(vocabulary).exists():
         vocabulary = str(files.local_copy(vocabulary))
@@ -143,7 +154,7 @@ def _to_size(dataset: tf.data.Dataset, sequence_length: Any, view: View) -> tf.d
 def _reader(name: str) -> tuple[Reader, pathlib.Path]:
     """What lists the pictures, and the folder or file that it reads."""
     kind, _, where = name.partition(":")
-    if kind in (FOLDER, *_FILES) and files.is_remote(where):
+    if kind in _LOCAL and files.is_remote(where):
         raise UserError(
             f"{kind}: reads pictures one file each, which a bucket answers slowly: pack them with "
             f"`babeldraw data pack` and give tfrecord:, or mount the bucket with gcsfuse ({name})."

@@ -20,6 +20,7 @@ from babeldraw.data.sources.pictures import (
     collect,
     encode_name,
     in_short,
+    sorted_classes,
     split_pictures,
 )
 from babeldraw.errors import UserError
@@ -31,7 +32,7 @@ class PictureSource(IndexedSource):
     Where folders say so (`split_pictures`), ``test`` as well.
 
     Examples are ``image uint8[height, width, 3]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training.
+    ``augment``, true in training; and, where pictures have classes, the name of its class.
 
     Attributes:
       skipped: what was left out so far. Pictures are only tried when they are read.
@@ -45,8 +46,9 @@ class PictureSource(IndexedSource):
         *,
         captioned: bool = True,
         background: tuple[int, int, int] = PLAIN.colour,
+        class_feature: str = "class",
     ) -> None:
-        """`description` is what errors call the source.
+        """`description` is what errors call the source, `class_feature` what has the classes.
 
         `dropped_file` may hold a JSON list of names that are left out of training. Unless
         `captioned`, pictures without captions are taken, too. What is transparent is laid on the
@@ -55,6 +57,7 @@ class PictureSource(IndexedSource):
         super().__init__(("train", "validation"))
         self._reader, self._description, self.dropped_file = reader, description, dropped_file
         self._captioned, self._background = captioned, background
+        self._class_feature = class_feature
         self.skipped = Skipped()
 
     @property
@@ -119,8 +122,18 @@ class PictureSource(IndexedSource):
     def num_input_examples(self, split: str) -> int:
         return len(self.pictures(split))
 
+    @functools.cached_property
+    def class_features(self) -> tuple[str, ...]:
+        labelled = any(picture.label for split in self._pictures.values() for picture in split)
+        return (self._class_feature,) if labelled else ()
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 (there are few sources, and they stay)
+    def class_names(self, feature: str) -> tuple[str, ...]:
+        return sorted_classes(picture.label for picture in self.pictures("train"))
+
     def spec(self, split: str) -> dict[str, Any]:
         return {
+            **dict.fromkeys(self.class_features, tf.TensorSpec([], tf.string)),
             "image": tf.TensorSpec([None, None, 3], tf.uint8),
             "captions": {"text": tf.TensorSpec([None], tf.string)},
             "name": tf.TensorSpec([], tf.string),
@@ -142,6 +155,7 @@ class PictureSource(IndexedSource):
             return None
         captions = [caption.encode() for caption in picture.captions]
         return {
+            **dict.fromkeys(self.class_features, encode_name(picture.label)),
             "image": image,
             "captions": {"text": np.array(captions, object)},
             "name": encode_name(picture.name),

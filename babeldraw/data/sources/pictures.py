@@ -44,7 +44,8 @@ class Skipped:
         `UnreadableImage` and `no caption`, `empty caption`, `invalid UTF-8`, `malformed line`,
         `missing picture`, `caption without a picture`, `ending not read`, `caption file not read`,
         `path outside the folder`, `missing shard`, `damaged shard`, `damaged record`, `failed
-        download`, `name taken` (by another picture), `in an evaluation set`.
+        download`, `name taken` (by another picture), `in an evaluation set`, `in no class folder`,
+        `no class`, `class not in training`.
     """
 
     def __init__(self) -> None:
@@ -101,11 +102,13 @@ class Picture:
 
     Attributes:
       name: tells it from the others of its source; the split depends on names alone.
+      label: the name of its class; empty where it has none.
     """
 
     name: str
     captions: tuple[str, ...]
     place: Place
+    label: str = ""
 
     def read(
         self, background: tuple[int, int, int] = PLAIN.colour, needed: Needed | None = None
@@ -127,8 +130,9 @@ class Picture:
         return decode_image(io.BytesIO(data), self.name, background=background, needed=needed)
 
 
-Entry = tuple[str, str | None, Place]
-"""Name of a picture, one caption as it was found (None: there is none), where the picture is."""
+Entry = tuple[str, str | None, Place] | tuple[str, str | None, Place, str]
+"""Name of a picture, one caption as it was found (None: there is none), where the picture is; and
+the name of its class, if it has one."""
 
 Reader = Callable[[Skipped], Iterable[Entry]]
 """Lists a source; adds to the argument what is no picture with a caption."""
@@ -141,7 +145,8 @@ def collect(entries: Iterable[Entry], skipped: Skipped, *, captioned: bool = Tru
     captions stay, too.
     """
     found: dict[str, tuple[Place, list[str]]] = {}
-    for name, caption, place in entries:
+    labels: dict[str, str] = {}
+    for name, caption, place, *label in entries:
         text = " ".join((caption or "").split())
         fault = None
         if not text:
@@ -154,7 +159,12 @@ def collect(entries: Iterable[Entry], skipped: Skipped, *, captioned: bool = Tru
             skipped.add("name taken", f"{name} of {place.file}")
         elif not fault:
             found[name][1].append(text)
-    return [Picture(name, tuple(found[name][1]), found[name][0]) for name in sorted(found)]
+        if label:
+            labels.setdefault(name, label[0])
+    return [
+        Picture(name, tuple(captions), place, labels.get(name, ""))
+        for name, (place, captions) in sorted(found.items())
+    ]
 
 
 SPLIT_FOLDERS = {
@@ -171,17 +181,24 @@ def split_pictures(pictures: list[Picture]) -> dict[str, list[Picture]]:
     All of them are when each name begins with one of `SPLIT_FOLDERS`, some with one of training and
     some with another. Without one of validation, that is taken out of training by hashes.
     """
+    if not in_split_folders([picture.name for picture in pictures]):
+        return _split_by_hash(pictures)
     folders: dict[str, list[Picture]] = {}
     for picture in pictures:
-        split = SPLIT_FOLDERS.get(picture.name.partition("/")[0].lower())
-        if split is None:
-            return _split_by_hash(pictures)
-        folders.setdefault(split, []).append(picture)
-    if "train" not in folders or len(folders) == 1:
-        return _split_by_hash(pictures)
+        folders.setdefault(str(_split_folder(picture.name)), []).append(picture)
     if "validation" not in folders:
         folders |= _split_by_hash(folders["train"])
     return {split: folders[split] for split in ("train", "validation", "test") if split in folders}
+
+
+def in_split_folders(names: Iterable[str]) -> bool:
+    """Whether the folders that pictures of these names are in say their splits."""
+    found = {_split_folder(name) for name in names}
+    return None not in found and "train" in found and len(found) > 1
+
+
+def _split_folder(name: str) -> str | None:
+    return SPLIT_FOLDERS.get(name.partition("/")[0].lower())
 
 
 def _split_by_hash(pictures: list[Picture]) -> dict[str, list[Picture]]:
@@ -201,6 +218,13 @@ def _split_by_hash(pictures: list[Picture]) -> dict[str, list[Picture]]:
     for picture, value in zip(pictures, hashes, strict=True):
         splits["validation" if value < border else "train"].append(picture)
     return splits
+
+
+def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """Each of the names that are not empty once, in order; numbers as numbers."""
+    found = {*names} - {""}
+    numbers = all(name.isdecimal() for name in found)
+    return tuple(sorted(found, key=lambda name: (int(name) if numbers else 0, name)))
 
 
 def printable(name: str) -> str:

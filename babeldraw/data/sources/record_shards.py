@@ -1,8 +1,9 @@
 """Pictures with captions in records: TFRecord and ArrayRecord files of `tf.train.Example`s.
 
 An example has a picture file under ``image``, ``jpg``, ``png`` or ``webp`` (bytes), one or several
-captions under ``captions``, ``caption``, ``text`` or ``txt`` (bytes), and a name under ``name`` or
-``key``. img2dataset's TFRecord files are of this form, and so is what `babeldraw data pack` writes.
+captions under ``captions``, ``caption``, ``text`` or ``txt`` (bytes), a name under ``name`` or
+``key``, and perhaps its class under ``class``. img2dataset's TFRecord files are of this form, and
+so is what `babeldraw data pack` writes.
 """
 
 import itertools
@@ -102,7 +103,9 @@ def _captions(
     else:
         found = next((features[key] for key in CAPTION_KEYS if features.get(key)), [])
         texts = [text.decode("utf-8", "surrogateescape") for text in found]
-        yield from with_captions(name, place, {"captions": texts}, skipped)
+        label = b"".join(features.get("class", [])[:1]).decode("utf-8", "surrogateescape")
+        for entry in with_captions(name, place, {"captions": texts}, skipped):
+            yield *entry[:3], label
 
 
 def write_pictures(
@@ -141,7 +144,8 @@ def _encode(picture: Picture) -> bytes:
             f"{printable(picture.name)} cannot be read ({getattr(error, 'strerror', error)}); mend "
             "or remove it."
         ) from error
-    return records.encode({"image": [image], "captions": captions, "name": [name]})
+    label = {"class": [picture.label.encode("utf-8", "surrogateescape")]} if picture.label else {}
+    return records.encode({"image": [image], "captions": captions, "name": [name], **label})
 
 
 def _write_tfrecord(path: pathlib.Path, encoded: Iterable[bytes]) -> None:

@@ -24,6 +24,8 @@ MAX_TEXT = 2**20  # bytes of a member with captions
 def read_webdataset(folder: pathlib.Path, skipped: Skipped) -> Iterator[Entry]:
     """All .tar files of a folder: KEY.jpg with KEY.txt, or with KEY.json's caption.
 
+    KEY.cls is the picture's class, a number or a name.
+
     Raises:
       UserError: the folder has no .tar file.
     """
@@ -58,7 +60,7 @@ def _part(
     archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, suffix: str
 ) -> Place | bytes:
     """Where a member is; of a text, the text: in a bucket each would be a request of its own."""
-    text = archive.extractfile(member) if suffix in ("txt", "json") else None
+    text = archive.extractfile(member) if suffix in ("txt", "json", "cls") else None
     return Place(path, member.offset_data, member.size) if text is None else text.read(MAX_TEXT)
 
 
@@ -69,11 +71,14 @@ def _member_captions(
     if not isinstance(image, Place):
         kind = _without_picture(parse_json(_text(parts.get(".json"))))
         skipped.add(kind, name)
-    elif ".txt" in parts:
-        yield name, _text(parts[".txt"]), image
-    else:
-        value = parse_json(_text(parts.get(".json")))
-        yield from with_captions(name, image, value if isinstance(value, dict) else {}, skipped)
+        return
+    label = " ".join(_text(parts.get(".cls")).split())
+    if ".txt" in parts:
+        yield name, _text(parts[".txt"]), image, label
+        return
+    value = parse_json(_text(parts.get(".json")))
+    for entry in with_captions(name, image, value if isinstance(value, dict) else {}, skipped):
+        yield *entry[:3], label
 
 
 def _without_picture(value: Any) -> str:

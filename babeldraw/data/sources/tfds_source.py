@@ -1,6 +1,6 @@
-"""Any TFDS data set of pictures with texts, as its user prepared it.
+"""Any TFDS data set of pictures with texts or classes, as its user prepared it.
 
-Which features are the picture and its captions is seen from their types and names.
+Which features are the picture, its captions and its classes is seen from their types and names.
 """
 
 import contextlib
@@ -30,7 +30,8 @@ VALIDATION = {"train": "train[:98%]", "validation": "train[98%:]"}
 class TfdsPictures(seqio.TfdsDataSource, Indexed):
     """A prepared TFDS set, with the examples of `picture_source.PictureSource` but for names.
 
-    Its splits are the set's own; one with `train` alone gets a `validation` of its last 2%.
+    Each `ClassLabel` is a feature with classes, in the set's own order. Its splits are the set's
+    own; one with `train` alone gets a `validation` of its last 2%.
 
     Attributes:
       skipped: broken pictures that were met so far; they are left out.
@@ -42,13 +43,18 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         tfds_data_dir: str | None = None,
         splits: Mapping[str, str] | list[str] | None = None,
         background: tuple[int, int, int] = PLAIN.colour,
+        *,
+        captioned: bool = True,
     ) -> None:
         """`tfds_name` is as in `tfds.builder`, such as ``coco_captions/2014:1.1.0``.
+
+        Unless `captioned`, the set needs no texts.
 
         Raises:
           UserError: the name has no version, and TFDS knows no such set; or it has a namespace.
         """
         self.name, self._own_splits, self._background = tfds_name, splits, background
+        self._captioned = captioned
         self.skipped = Skipped()
         with self._explained():
             parsed, _ = tfds.core.naming.parse_builder_name_kwargs(tfds_name)
@@ -101,24 +107,55 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
             ) from error
 
     @functools.cached_property
-    def _keys(self) -> tuple[str, tuple[str, ...]]:
-        """The picture's feature, and the path to the captions'."""
+    def _keys(self) -> tuple[str, tuple[str, ...] | None]:
+        """The picture's feature, and the path to the captions', if there are any."""
         features = self.tfds_dataset.builder.info.features
         images = [key for key, value in features.items() if isinstance(value, tfds.features.Image)]
         texts = dict(_texts(features))
         named = [key for key in CAPTION_KEYS if key in texts]
         if "image" in images:
             images = ["image"]
-        if len(images) != 1 or not (named or len(texts) == 1):
+        told = bool(named) or len(texts) == 1
+        if len(images) != 1 or (self._captioned and not told):
+            classes = f", or CLASS_FEATURE={self._labels[0]!r}" if images and self._labels else ""
+            what = "picture with captions" if self._captioned else "picture"
             raise UserError(
-                f"{self.name} has no one picture with captions a row: its features are "
-                f"{', '.join(features)}; use another set."
+                f"{self.name} has no one {what} a row: its features are {', '.join(features)}; use "
+                f"another set{classes}."
             )
-        return images[0], texts[(named or list(texts))[0]]
+        return images[0], texts[(named or list(texts))[0]] if told else None
+
+    @property
+    def _labels(self) -> list[str]:
+        features = self.tfds_dataset.builder.info.features
+        return [name for name in features if isinstance(features[name], tfds.features.ClassLabel)]
+
+    @property
+    def class_features(self) -> tuple[str, ...]:
+        return tuple(self._labels)
+
+    def class_names(self, feature: str) -> tuple[str, ...]:
+        return tuple(self.tfds_dataset.builder.info.features[feature].names)
+
+    def class_of(self, example: Example, feature: str) -> str:
+        number = int(example[feature])  # -1 in test splits that do not tell
+        return self.class_names(feature)[number] if number >= 0 else ""
+
+    def num_input_examples(self, split: str) -> int | None:
+        """As seqio's.
+
+        Raises:
+          UserError: the set has no such rows.
+        """
+        self._keys  # noqa: B018
+        count: int | None = seqio.TfdsDataSource.num_input_examples(self, split)
+        return count
 
     def captions(self, split: str) -> Iterator[str]:
         """All captions of a split, one by one; pictures are not decoded."""
         _, path = self._keys
+        if path is None:
+            return
         loader = self.tfds_dataset
         decoders = tfds.decode.PartialDecoding(_nested(path, True))
         dataset = loader.builder.as_dataset(split=loader._map_split(split), decoders=decoders)
@@ -133,9 +170,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         image, path = self._keys
 
         def convert(example: dict[str, Any]) -> dict[str, Any]:
-            captions = example
-            for key in path:
-                captions = captions[key]
+            captions = _at(example, path, tf.constant([], tf.string))
             picture = example[image]
             if picture.shape[-1] == 1:
                 picture = tf.image.grayscale_to_rgb(picture)
@@ -153,8 +188,9 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         return TfdsRecords(loader.builder, loader._map_split(split))
 
     def spec(self, split: str) -> dict[str, Any]:
-        self._records(split)
+        self._keys, self._records(split)
         return {
+            **dict.fromkeys(self._labels, tf.TensorSpec([], tf.int64)),
             "image": tf.TensorSpec([None, None, 3], tf.uint8),
             "captions": {"text": tf.TensorSpec([None], tf.string)},
             "augment": tf.TensorSpec([], tf.bool),
@@ -163,9 +199,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
     def read(self, split: str, index: int, needed: Needed | None = None) -> Example | None:
         image, path = self._keys
         example = self._records(split).read(index)
-        captions: Any = example
-        for key in path:
-            captions = captions[key]
+        captions = _at(example, path, ())
         try:
             picture = decode_image(
                 io.BytesIO(example[image]),
@@ -177,6 +211,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
             self.skipped.add(error.kind, f"{split}: example {index}")
             return None
         return {
+            **{label: example[label] for label in self._labels},
             "image": picture,
             "captions": {"text": np.asarray(captions, object).reshape(-1)},
             "augment": split == "train",
@@ -201,6 +236,15 @@ def _is_text(key: str, feature: Any) -> bool:
         return False
     words = {*re.split(r"[\W_]+", key.lower())}
     return tf.as_dtype(feature.dtype) == tf.string and not words & {"name", "filename", "id", "url"}
+
+
+def _at(example: Any, path: tuple[str, ...] | None, otherwise: Any) -> Any:
+    """What is at a path of keys, where there is one."""
+    if path is None:
+        return otherwise
+    for key in path:
+        example = example[key]
+    return example
 
 
 def _nested(path: tuple[str, ...], value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A folder with ``manifest.json`` (`Manifest`) and the shards ``SPLIT-00003-of-00016.array_record``. A
 record is a `tf.train.Example` of bytes: ``image_tokens`` (little-endian uint16[tokens], each crop),
-``captions`` (as text, so that vocabularies can change) and ``name``.
+``captions`` (as text, so that vocabularies can change), ``name`` and, of each feature that has
+classes, ``class/FEATURE`` with the name of one.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import functools
 import json
 import math
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from babeldraw.ranges import fit
 from babeldraw.sizes import Size, height_and_width, in_words
 
 MANIFEST = "manifest.json"
+_CLASS = "class/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Manifest:
       pictures: of each split, how many its source listed.
       shards: of each split, the number of its shards.
       fit, background: how the pictures came; see `picture_files.view.View`.
+      classes: of each feature that has some, their names in the order of the ids.
     """
 
     tokenizer: str
@@ -53,6 +56,8 @@ class Manifest:
     shards: dict[str, int]
     fit: str = PLAIN.fit
     background: str = PLAIN.background
+    # No part of how runs of before know these tokens (`data.fingerprint`).
+    classes: dict[str, list[str]] = dataclasses.field(default_factory=dict, repr=False)
 
     def write(self, folder: pathlib.Path) -> None:
         """Writes it.
@@ -84,6 +89,8 @@ class Manifest:
             whole = [manifest.crops, *manifest.pictures.values(), *manifest.shards.values()]
             if not all(isinstance(value, int) and value > 0 for value in whole):
                 raise ValueError(whole)
+            if not all(isinstance(n, str) for names in manifest.classes.values() for n in names):
+                raise TypeError("classes")
         except OSError as error:
             raise UserError(
                 f"{folder} has no readable {MANIFEST}; give the --output of `babeldraw "
@@ -137,14 +144,18 @@ class Manifest:
 
 
 def encode_example(
-    tokens: UInt16[np.ndarray, "crops tokens"], captions: tuple[str, ...], name: str
+    tokens: UInt16[np.ndarray, "crops tokens"],
+    captions: tuple[str, ...],
+    name: str,
+    classes: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A record."""
+    """A record; `classes` are names by feature."""
     return records.encode(
         {
             "image_tokens": [row.astype("<u2").tobytes() for row in tokens],
             "captions": [caption.encode() for caption in captions],
             "name": [name.encode()],
+            **{_CLASS + feature: [label.encode()] for feature, label in (classes or {}).items()},
         }
     )
 
@@ -153,20 +164,21 @@ class TokenSource(IndexedSource):
     """The splits of a token set, read record by record, in the order of the task's pictures.
 
     Examples are ``image_tokens int32[crops, tokens]``, ``captions {text: string[n]}``, ``name`` and
-    ``augment``, true in training. A task whose pictures are all readable comes in the order in
-    which its pictures would.
+    ``augment``, true in training, and each feature that names a class. A task whose pictures are
+    all readable comes in the order in which its pictures would.
 
     Attributes:
       skipped: damaged records, and those without captions, that were met so far; they are left out.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        """Reads the manifest.
+    def __init__(self, folder: pathlib.Path, *, captioned: bool = True) -> None:
+        """Reads the manifest. Unless `captioned`, pictures without captions are taken, too.
 
         Raises:
           UserError: there is none.
         """
         self.folder, self.manifest = folder, Manifest.read(folder)
+        self._captioned = captioned
         self.skipped = Skipped()
         super().__init__(tuple(self.manifest.shards))
 
@@ -200,11 +212,19 @@ class TokenSource(IndexedSource):
             for record in records.read_in_order(path):
                 yield from (text.decode() for text in records.decode(record)["captions"])
 
+    @property
+    def class_features(self) -> tuple[str, ...]:
+        return tuple(self.manifest.classes)
+
+    def class_names(self, feature: str) -> tuple[str, ...]:
+        return tuple(self.manifest.classes[feature])
+
     def num_input_examples(self, split: str) -> int:
         return len(self._places(split)[1])
 
     def spec(self, split: str) -> dict[str, Any]:
         return {
+            **dict.fromkeys(self.class_features, tf.TensorSpec([], tf.string)),
             "image_tokens": tf.TensorSpec([None, self.manifest.num_tokens], tf.int32),
             "captions": {"text": tf.TensorSpec([None], tf.string)},
             "name": tf.TensorSpec([], tf.string),
@@ -222,11 +242,12 @@ class TokenSource(IndexedSource):
         try:
             features = records.decode(records.read_one(paths[shard], int(number)))
             tokens = [np.frombuffer(row, "<u2") for row in features["image_tokens"]]
-            if not features["captions"]:
+            if self._captioned and not features["captions"]:
                 name = features["name"][0].decode("utf-8", "surrogateescape")
                 self.skipped.add("no caption", name)
                 return None
             return {
+                **{feature: features[_CLASS + feature][0] for feature in self.class_features},
                 "image_tokens": np.stack(tokens).reshape(-1, self.manifest.num_tokens),
                 "captions": {"text": np.array(features["captions"], object)},
                 "name": features["name"][0],

@@ -12,6 +12,7 @@ import numpy as np
 import seqio
 
 from babeldraw.data import preprocessing, raw, tasks
+from babeldraw.data.classes import Classes
 from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.data.picture_files.view import PLAIN, Fit, View
 from babeldraw.data.sources.indexed import NotIndexed
@@ -38,13 +39,15 @@ class Dataset:
       mixture_or_task_name: a registered seqio task or mixture, or one's own, such as
         ``folder:/my/pictures``; see `babeldraw.data.tasks` and `babeldraw.data.sources.names`.
       task_feature_lengths: ``{"text": tokens, "image": pixels}``, of which these are a side, or
-        height and width.
+        height and width. Where no texts are learned, ``text`` may be missing.
       split: name of the split.
       batch_size: rows of the global batch.
       seed: of the order and of random crops.
       shuffle: whether `batches` draws in random order.
       captioned: false where no texts are learned: pictures without captions are taken, too, and no
         vocabulary is asked for. The batches may then lack ``text_tokens``.
+      class_feature: of the task, such as ``class`` of class_folder:, ``label`` of tfds: or ``role``
+        of the emoji: no texts are learned, and the batches bring ``class_id`` in their place.
       fit, background, zoom, flip: how pictures come that are not of one size already; see `View`.
     """
 
@@ -55,6 +58,7 @@ class Dataset:
     seed: Seed = 0
     shuffle: bool = True
     captioned: bool = True
+    class_feature: str = ""
     fit: Fit = PLAIN.fit
     background: str = PLAIN.background
     zoom: Zoom = PLAIN.zoom
@@ -82,7 +86,10 @@ class Dataset:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yields ``text_tokens int32[rows, text]`` and ``image uint8[rows, height, width, 3]``.
 
-        Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``.
+        Of a task of tokens, ``image_tokens int32[rows, tokens]`` in the place of ``image``. With
+        `class_feature`, ``class_id int32[rows]`` in the place of ``text_tokens``: the class's place
+        in `class_names`. Pictures without a class, or of one that training lacks, count as those
+        that cannot be read.
 
         Host `process_index` of `process_count` gets its rows = batch_size / process_count of each
         batch. Batch k is a function of k: the batches of all hosts together are the same for any
@@ -109,9 +116,8 @@ class Dataset:
             )
         rows = self.batch_size // process_count
         if self._fits_in_memory(provider):
-            arrays = _read_all(
-                self.mixture_or_task_name, tuple(self._lengths(provider).items()), self.split
-            )
+            lengths = tuple(self._lengths(provider).items())
+            arrays = _read_all(self.mixture_or_task_name, lengths, self.split, self.class_feature)
             stop = None if num_epochs is None else len(arrays["image"]) * num_epochs
             positions = rows_lib.positions(
                 start_step, stop and stop // self.batch_size, process_index, process_count, rows
@@ -122,7 +128,7 @@ class Dataset:
         except NotIndexed:
             batches = streamed.batches(
                 provider,
-                self._lengths(provider),
+                self._streamed_lengths(provider),
                 self.split,
                 rows,
                 num_epochs,
@@ -147,8 +153,8 @@ class Dataset:
         self, provider: Any, num_epochs: int | None, described: Sequence[str] = ()
     ) -> rows_lib.Rows:
         lengths = self._lengths(provider)
-        if not self.captioned:
-            del lengths["text"]
+        if not self._reads_texts:
+            lengths.pop("text", None)
         return rows_lib.Rows(
             provider,
             self.split,
@@ -158,24 +164,29 @@ class Dataset:
             num_epochs=num_epochs,
             nothing=self._nothing_to_read,
             described=described,
+            classes=self._classes(provider) if self.class_feature else None,
         )
 
     def example_ids(
         self, step: int, *, process_index: int = 0, process_count: int = 1
     ) -> list[str]:
-        """What the rows of batch `step` are, counted from 0: their captions."""
+        """What the rows of batch `step` are, counted from 0: their captions, or their classes."""
         share = {"process_index": process_index, "process_count": process_count}
         batch = next(self.batches(start_step=step, **share))
+        if "class_id" in batch:
+            names = self.class_names()
+            return [names[number] for number in batch["class_id"]]
         if "text_tokens" not in batch:
-            return [f"row {row}" for row in range(len(batch["image"]))]
+            return [f"row {row}" for row in range(len(next(iter(batch.values()))))]
         return [self.vocabulary.decode(row.tolist()) for row in batch["text_tokens"]]
 
     def examples(self, limit: int | None = None) -> dict[str, np.ndarray]:
         """The whole split (or its first `limit` examples) in order, as stacked arrays.
 
         Returns:
-          ``text_tokens``, ``image`` (or ``image_tokens``) and, as arrays of str or int32, those of
-          ``caption concept style role gender tone label group duplicate_of`` that the task has.
+          ``text_tokens`` or ``class_id``, ``image`` (or ``image_tokens``) and, as arrays of str or
+          int32, those of ``caption concept style role gender tone label group duplicate_of`` that
+          the task has.
 
         Raises:
           UserError: unknown task or split, sizes that do not fit, or no picture can be read.
@@ -184,9 +195,8 @@ class Dataset:
         try:
             arrays = self._examples_by_position(provider, limit)
         except NotIndexed:
-            arrays = streamed.examples(
-                provider, self._lengths(provider), self.split, limit, _DESCRIPTIONS
-            )
+            lengths = self._streamed_lengths(provider)
+            arrays = streamed.examples(provider, lengths, self.split, limit, _DESCRIPTIONS)
         if not arrays:
             raise self._nothing_to_read()
         for key, values in arrays.items():
@@ -194,9 +204,11 @@ class Dataset:
                 arrays[key] = np.array([value.decode() for value in values])
         return arrays
 
-    def _examples_by_position(self, provider: Any, limit: int | None) -> dict[str, np.ndarray]:
+    def _examples_by_position(
+        self, provider: Any, limit: int | None, described: Sequence[str] = _DESCRIPTIONS
+    ) -> dict[str, np.ndarray]:
         in_order = dataclasses.replace(self, shuffle=False)
-        by_position = in_order._rows(provider, 1, _DESCRIPTIONS)
+        by_position = in_order._rows(provider, 1, described)
         positions = range(by_position.count or 0)
         found = loading.in_order(by_position.read, positions, 2 * loading.THREADS)
         good = (row for row in found if row is not None)
@@ -210,6 +222,23 @@ class Dataset:
         for part in raw.subtasks(self._provider(), self.split):
             if hasattr(part.source, "captions"):
                 yield from part.source.captions(self.split)
+
+    def class_names(self) -> tuple[str, ...]:
+        """Of each ``class_id``, by its number: the classes that training has; none without them.
+
+        In the order that the source has, as of a TFDS ClassLabel, or sorted.
+
+        Raises:
+          UserError: the task has no such feature, or fewer than two classes.
+        """
+        return self._classes(self._provider()).names if self.class_feature else ()
+
+    def _classes(self, provider: Any) -> Classes:
+        return Classes.of(provider, self.class_feature, self.mixture_or_task_name)
+
+    @property
+    def _reads_texts(self) -> bool:
+        return self.captioned and not self.class_feature
 
     @property
     def vocabulary(self) -> seqio.SentencePieceVocabulary:
@@ -230,20 +259,26 @@ class Dataset:
     def fingerprint(self) -> dict[str, Any]:
         """What the data are; see `data.fingerprint`."""
         return data_fingerprint(
-            self.mixture_or_task_name, self.split, captioned=self.captioned, view=self.view
+            self.mixture_or_task_name,
+            self.split,
+            captioned=self._reads_texts,
+            view=self.view,
+            class_feature=self.class_feature,
         )
 
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
-        if set(self.task_feature_lengths) != {"text", "image"}:
+        lengths = self.task_feature_lengths
+        unread = set() if self._reads_texts else {"text"}
+        if {*lengths} | unread != {"text", "image"} or "image" not in lengths:
             raise UserError(
-                f"TASK_FEATURE_LENGTHS has keys {sorted(self.task_feature_lengths)}, but needs "
-                "exactly 'text' (tokens) and 'image' (pixels)."
+                f"TASK_FEATURE_LENGTHS has keys {sorted(lengths)}, but needs exactly 'text' "
+                "(tokens) and 'image' (pixels)."
             )
-        if not isinstance(self.task_feature_lengths["text"], int):
+        if not isinstance(lengths.get("text", 0), int):
             raise UserError("TASK_FEATURE_LENGTHS has several lengths of 'text': give it one.")
         name, split = self.mixture_or_task_name, self.split
-        return tasks.find_task(name, split, captioned=self.captioned, view=self.view)
+        return tasks.find_task(name, split, captioned=self._reads_texts, view=self.view)
 
     @property
     def tokenizer(self) -> str | None:
@@ -257,8 +292,23 @@ class Dataset:
         manifest = tasks.token_manifest(provider)
         if manifest is None:
             return lengths
-        manifest.check_asked(self.mixture_or_task_name, lengths["image"], self.view)
-        return {"text": lengths["text"], "image_tokens": manifest.num_tokens}
+        manifest.check_asked(self.mixture_or_task_name, lengths.pop("image"), self.view)
+        return {**lengths, "image_tokens": manifest.num_tokens}
+
+    def _streamed_lengths(self, provider: Any) -> dict[str, Size]:
+        """Of a task that is read from its beginning.
+
+        Raises:
+          UserError: classes, or no texts, are asked of it.
+        """
+        lengths = self._lengths(provider)
+        if self.class_feature or "text" not in lengths:
+            what = "CLASS_FEATURE is set" if self.class_feature else "'text' is missing"
+            raise UserError(
+                f"{self.mixture_or_task_name} is read from its beginning on, with its texts alone, "
+                f"and {what}: bring TFDS sets as TFRecord or ArrayRecord, or pictures in files."
+            )
+        return lengths
 
     def _fits_in_memory(self, provider: Any) -> bool:
         """Whether every epoch is the same and small."""
@@ -293,7 +343,10 @@ class Dataset:
 
 @functools.lru_cache(maxsize=4)  # training and evaluation come back for theirs
 def _read_all(
-    name: str, lengths: tuple[tuple[str, Size], ...], split: str
+    name: str, lengths: tuple[tuple[str, Size], ...], split: str, class_feature: str
 ) -> dict[str, np.ndarray]:
     """A split, in order."""
-    return streamed.examples(tasks.find_task(name, split), dict(lengths), split)
+    if not class_feature and "text" in dict(lengths):
+        return streamed.examples(tasks.find_task(name, split), dict(lengths), split)
+    dataset = Dataset(name, dict(lengths), split, captioned=False, class_feature=class_feature)
+    return dataset._examples_by_position(dataset._provider(), None, ())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from babeldraw.data.classes import Classes
 from babeldraw.data.streams import order, per_example
 from babeldraw.errors import UserError
 from babeldraw.sizes import Size
@@ -27,8 +28,11 @@ class Rows:
         num_epochs: int | None,
         nothing: Callable[[], UserError],
         described: Sequence[str] = (),
+        classes: Classes | None = None,
     ) -> None:
         """`nothing` is raised where a task has no example that can be read.
+
+        With `classes`, rows have a ``class_id``, and examples of other classes count as broken.
 
         Raises:
           NotIndexed: a task knows no way to its k-th example but past those before.
@@ -37,7 +41,7 @@ class Rows:
         self._split, self._seed, self._nothing = split, seed, nothing
         tasks = [task for task in getattr(provider, "tasks", [provider]) if split in task.splits]
         self._tasks = [per_example.indexed_task(task, split, lengths) for task in tasks]
-        self._lengths, self._described = lengths, described
+        self._lengths, self._described, self._classes = lengths, described, classes
         self._sizes = [task.num_input_examples(split) for task in tasks]
         self._order = order.Order(
             self._sizes,
@@ -82,11 +86,15 @@ class Rows:
             return None
         task = self._tasks[place.task]
         example = task.source.read(self._split, key[1], task.needed(self._lengths))
+        row: Row = {}
+        if example is not None and self._classes is not None:
+            number = self._classes.id_of(task.source, example, f"{self._split}: example {key[1]}")
+            example, row = (None if number is None else example), {"class_id": number}
         if example is None:
             self._broken.add(key)
             return None
         random = order.example_random(self._seed, position)
-        return task.row(example, self._lengths, random, self._described)
+        return {**task.row(example, self._lengths, random, self._described), **row}
 
 
 def stack(rows: Sequence[Row]) -> dict[str, np.ndarray]:
