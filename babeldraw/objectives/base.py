@@ -22,6 +22,7 @@ from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import is_box, layer_axes
 from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.sampling.rerank import Reranker
 from babeldraw.sampling.upscale import Upscaler
@@ -190,6 +191,10 @@ class Objective(abc.ABC):
     def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
         """What turns pictures into tokens and back."""
         raise NotOffered("trains no tokenizer", "a tokenizer run")
+
+    def features(self, networks: Networks, batch_size: int = 16) -> dict[str, BlockFeatures]:
+        """What reads the blocks of each network that sees pictures; the trained one is first."""
+        raise NotOffered("has no blocks that read a picture", "an image_tokens or a tokenizer run")
 
     def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:
         """What compares pictures with texts, and captions them."""

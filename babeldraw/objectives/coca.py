@@ -25,6 +25,8 @@ from babeldraw.objectives.picture_maker import as_float
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import ShareBelowOne, Weight
+from babeldraw.sampling import features
+from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.rerank import Reranker
 from babeldraw.sizes import height_and_width
 
@@ -72,6 +74,10 @@ class ContrastiveCaptioner(Objective):
 
     def reranker(self, networks: Networks, batch_size: int = 16) -> Reranker:
         return Reranker(self.model, averaged(networks, NAME), batch_size)
+
+    def features(self, networks: Networks, batch_size: int = 16) -> dict[str, BlockFeatures]:
+        params = averaged(networks, NAME)
+        return {"picture encoder": features.of_captioner(self.model, params, batch_size)}
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))

@@ -19,7 +19,9 @@ from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.ranges import Share, ShareBelowOne, Weight, Whole
+from babeldraw.sampling import features
 from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sizes import height_and_width
 
 NAME, SHARE_NAME = "tokenizer", "code_share"
@@ -106,6 +108,10 @@ class Tokenizer(PictureMaker):
     def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
         """With the averaged parameters where the run keeps averages."""
         return Codec(self.model, averaged(networks, NAME), batch_size)
+
+    def features(self, networks: Networks, batch_size: int = 16) -> dict[str, BlockFeatures]:
+        params = averaged(networks, NAME)
+        return {"tokenizer": features.of_tokenizer(self.model, params, batch_size)}
 
     def variables(self, trained: Params, constants: Constants) -> dict[str, Params]:
         """Variables of the network: what is trained, with what is frozen."""
