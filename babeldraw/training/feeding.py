@@ -62,3 +62,21 @@ def text_reader(dataset: BatchSource) -> Callable[[np.ndarray], str]:
         return " ".join(map(str, ids)) if vocabulary is None else str(vocabulary.decode(ids))
 
     return read
+
+
+ASKED = ("text_tokens", "class_id")
+"""Entries of batches that say what is to be drawn."""
+
+
+def asked_reader(dataset: BatchSource) -> Callable[[Mapping[str, Any]], str | None]:
+    """What says, of those of a row's `ASKED` that there are, its text or its class's name."""
+    read_text = text_reader(dataset)
+    class_names = getattr(dataset, "class_names", tuple)()
+
+    def read(row: Mapping[str, Any]) -> str | None:
+        if "class_id" in row:
+            number = int(row["class_id"])
+            return class_names[number] if number < len(class_names) else str(number)
+        return read_text(row["text_tokens"]) if "text_tokens" in row else None
+
+    return read

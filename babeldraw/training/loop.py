@@ -13,9 +13,11 @@ from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, replicated
 from babeldraw.ranges import Count, Seed, Weight, Whole
+from babeldraw.training import agreement
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.feeding import batch_of, checked, name_examples
 from babeldraw.training.frozen import check_constants
+from babeldraw.training.keeping import class_names
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.history import refuse_to_begin_anew
@@ -152,6 +154,8 @@ def train(
         keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
         keep_settings(directory, parts, done=False)
         keep_prompts(directory, objective, train_dataset, eval_dataset)
+        if names_of_classes := getattr(train_dataset, "class_names", tuple)():
+            agreement.by_first(lambda: class_names.write(directory, names_of_classes))
         held = jax.device_put(objective.held(constants), replicated(mesh))
 
         # 4. Batches, from the step that comes next.

@@ -250,3 +250,9 @@ def test_inspection_counts_them(tmp_path, capsys):
 def test_words_for_counts():
     found = classes.counted(classes.collections.Counter({"a": 3, "": 2, "b": 1, "c": 2}), most=2)
     assert found == "3 classes: a 3, c 2 and 1 more; 2 pictures have none"
+
+
+def test_any_name_of_a_folder_is_one_line(tmp_path):
+    made = write_folder(tmp_path / "set", 12, names=("caf\udce9", "two\nlines"))
+    assert dataset(made).class_names() == ("caf\\udce9", "two\\nlines")
+    assert len(dataset(made).examples()["image"]) == 10

@@ -9,6 +9,7 @@ from babeldraw.training.watching.pictures import cell_of, make_grid, write_png
 CLASSES = {
     "tokenizer": "objectives.tokenizer.Tokenizer",
     "text_to_image": "objectives.text_to_image.TextToImage",
+    "image_tokens": "objectives.image_tokens.ImageTokens",
     "super_resolution": "objectives.super_resolution.SuperResolution",
     "coca": "objectives.coca.ContrastiveCaptioner",
     "decoder_finetune": "objectives.decoder_finetune.DecoderFinetune",
@@ -17,6 +18,7 @@ CLASSES = {
 EVAL = {
     "tokenizer": {"psnr": 20.0, "codebook_usage": 0.75, "perplexity": 100.0, "l2": 0.01},
     "text_to_image": {"loss": 3.0, "loss_without_prompt": 3.5, "prompt_gap": 0.5},
+    "image_tokens": {"loss": 3.0, "loss_without_class": 3.5, "class_gap": 0.5},
     "super_resolution": {"psnr": 18.15, "bilinear_psnr": 17.40},
     "coca": {"loss": 2.0, "image_to_text": 0.98, "text_to_image": 0.5, "caption_accuracy": 0.9},
     "decoder_finetune": {"psnr": 26.0206},

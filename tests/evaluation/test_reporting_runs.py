@@ -40,6 +40,12 @@ SAID = {
         "model finds each right token 1.6 times as likely as without.",
         "costs 3.00 nats, as a choice among 20.1 equally likely codes out of 512 does.",
     ),
+    "image_tokens": (
+        "A class is worth 0.50 nats a token on held-out pictures (the class gap): with it the "
+        "model finds each right token 1.6 times as likely as without.",
+        "costs 3.00 nats, as a choice among 20.1 equally likely codes out of 512 does.",
+        "Class gap in nats a token (higher is better)",
+    ),
     "super_resolution": ("That is 0.75 dB better than bilinear enlargement (17.4 dB).",),
     "coca": (
         "Among the 8 of a batch, 98% of the held-out pictures find their caption and 50% of the "

@@ -155,7 +155,7 @@ class PictureSource(IndexedSource):
             return None
         captions = [caption.encode() for caption in picture.captions]
         return {
-            **dict.fromkeys(self.class_features, encode_name(picture.label)),
+            **dict.fromkeys(self.class_features, picture.label.encode()),
             "image": image,
             "captions": {"text": np.array(captions, object)},
             "name": encode_name(picture.name),

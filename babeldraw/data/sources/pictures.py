@@ -160,7 +160,7 @@ def collect(entries: Iterable[Entry], skipped: Skipped, *, captioned: bool = Tru
         elif not fault:
             found[name][1].append(text)
         if label:
-            labels.setdefault(name, label[0])
+            labels.setdefault(name, printable(label[0]))  # it stands in files of names, a line each
     return [
         Picture(name, tuple(captions), place, labels.get(name, ""))
         for name, (place, captions) in sorted(found.items())

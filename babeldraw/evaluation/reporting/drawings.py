@@ -31,11 +31,14 @@ _OLD_COLUMNS = {
 
 _MEANINGS = {
     "rebuilt": "rebuilt: through the tokenizer and back, the best that a drawing can be",
-    "drawn": "drawn: from the prompt alone, one drawing each, none picked",
+    "drawn": "drawn: from the text or class alone, one drawing each, none picked",
     "enlarged": "enlarged: by the network",
     "enlarged evenly": "enlarged evenly: by bilinear interpolation, without a network",
     "difference": "difference: black where nothing differs",
 }
+
+_ASKS = {"text_to_image": "'a red bird'", "image_tokens": "--unconditional"}
+"""Kind of run -> what `babeldraw sample` is asked for."""
 
 _MOST = 12
 """Rows of a sheet that are shown."""
@@ -62,9 +65,8 @@ def _no_pictures(run: Run) -> str:
     if run.kind == "coca":
         return "This stage draws no pictures: it says which caption belongs to which."
     wait = "No picture has been drawn while it trained, or this version draws none."
-    if run.kind == "text_to_image":
-        wait += " `babeldraw sample 'a red bird' --checkpoint RUN` draws some."
-    return wait
+    asked = _ASKS.get(run.kind)
+    return f"{wait} `babeldraw sample {asked} --checkpoint RUN` draws some." if asked else wait
 
 
 def _sheet(run: Run, name: str, at: Sequence[int]) -> tuple[Html, list[Section]]:

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Mapping
 
 from babeldraw.evaluation.reporting.reading import Raised, Run, whole
-from babeldraw.training.watching.panels import GAP, gap_of, title
+from babeldraw.training.watching.panels import CLASS_GAP, GAP, gap_of, title
 
 TITLES = {
     "tokenizer": "Tokenizer",
     "text_to_image": "Text to image",
+    "image_tokens": "Image model",
     "super_resolution": "Super-resolution",
     "coca": "Contrastive captioner",
     "decoder_finetune": "Larger decoder",
@@ -48,30 +49,46 @@ def _tokenizer(run: Run) -> list[str]:
 
 def _text_to_image(run: Run) -> list[str]:
     found = []
-    gap, loss, seen = gap_of(run.series), run.last("loss"), run.last("loss", "seen")
+    gap = gap_of(run.series)
     if gap:
         value = gap[-1][1]
         found.append(
             f"A prompt is worth {value:.2f} nats a token on held-out pictures (the prompt gap): "
-            f"{_worth(value)}"
+            f"{_worth(value, 'the words')}"
         )
     seen_gap = run.last(GAP, "seen")
     if seen_gap is not None:
         found.append(f"On pictures that were trained on it is worth {seen_gap:.2f}.")
-    if loss is not None:
-        codes = whole(run.setting("objective", "model", "codebook_size"))
-        of = f" out of {codes:,}" if codes else ""
-        found.append(
-            f"Each image token of a held-out picture costs {loss:.2f} nats, as a choice among "
-            f"{math.exp(min(loss, 30)):,.1f} equally likely codes{of} does"
-            + (f"; of pictures that were trained on {seen:.2f}." if seen is not None else ".")
-        )
-    return found
+    return [*found, *_cost_of_a_token(run)]
 
 
-def _worth(gap: float) -> str:
+def _image_tokens(run: Run) -> list[str]:
+    gap = run.last(CLASS_GAP)
+    if gap is None:
+        return _cost_of_a_token(run)
+    worth = (
+        f"A class is worth {gap:.2f} nats a token on held-out pictures (the class gap): "
+        f"{_worth(gap, 'the class')}"
+    )
+    return [worth, *_cost_of_a_token(run)]
+
+
+def _cost_of_a_token(run: Run) -> list[str]:
+    loss, seen = run.last("loss"), run.last("loss", "seen")
+    if loss is None:
+        return []
+    codes = whole(run.setting("objective", "model", "codebook_size"))
+    of = f" out of {codes:,}" if codes else ""
+    return [
+        f"Each image token of a held-out picture costs {loss:.2f} nats, as a choice among "
+        f"{math.exp(min(loss, 30)):,.1f} equally likely codes{of} does"
+        + (f"; of pictures that were trained on {seen:.2f}." if seen is not None else ".")
+    ]
+
+
+def _worth(gap: float, what: str) -> str:
     if gap < 0.05:
-        return "the drawings hardly depend on the words."
+        return f"the drawings hardly depend on {what}."
     times = math.exp(min(gap, 30))
     return f"with it the model finds each right token {times:.2g} times as likely as without."
 
@@ -145,6 +162,7 @@ def _other(run: Run) -> list[str]:
 _OF_KIND: Mapping[str, Callable[[Run], list[str]]] = {
     "tokenizer": _tokenizer,
     "text_to_image": _text_to_image,
+    "image_tokens": _image_tokens,
     "super_resolution": _super_resolution,
     "coca": _coca,
     "decoder_finetune": _decoder,

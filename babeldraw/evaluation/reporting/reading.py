@@ -19,6 +19,7 @@ from babeldraw.training.watching.panels import Series, parse_records, series_of
 KINDS = {
     "Tokenizer": "tokenizer",
     "TextToImage": "text_to_image",
+    "ImageTokens": "image_tokens",
     "SuperResolution": "super_resolution",
     "ContrastiveCaptioner": "coca",
     "DecoderFinetune": "decoder_finetune",
@@ -166,7 +167,7 @@ def _inside(name: str) -> list[str]:
     """The stages' names are in the order in which they are trained."""
     names = files.names_in(name) or []
     if not {"config.gin", "settings.json", "metrics.jsonl"} & set(names):
-        stages = ("tokenizer", "decoder", "text_to_image", "super_resolution")
+        stages = ("tokenizer", "decoder", "text_to_image", "image_tokens", "super_resolution")
         order = [*(each for each in stages if each in names), *sorted({*names} - {*stages})]
         folder = name.rstrip("/")
         inside = [f"{folder}/{each}" for each in order if _is_run(f"{folder}/{each}")]

@@ -5,9 +5,9 @@ model_dir/pictures/ has, of each sheet NAME that the objective draws,
   NAME-STEP.png  a row a picture, first those held out and then as many seen ones, always the same;
                  the noise is the same at every step, too
   NAME.json      what is where on each of them: `columns`, what each column shows; `rows`, of each
-                 row its `split` (`eval` for held out, `seen`) and, where the run reads texts, its
-                 `prompt`; and `cell`: `height` and `width` in pixels of each picture on the
-                 sheet, and `line`, the width of the lines around all of them
+                 row its `split` (`eval` for held out, `seen`) and, where the run reads texts or
+                 classes, its `prompt`; and `cell`: `height` and `width` in pixels of each picture
+                 on the sheet, and `line`, the width of the lines around all of them
 """
 
 import json
@@ -22,7 +22,7 @@ from babeldraw.files import written_whole
 from babeldraw.objectives.alarms import Plan
 from babeldraw.objectives.base import Batch, Constants
 from babeldraw.parallel.mesh import batch_groups
-from babeldraw.training.feeding import text_reader
+from babeldraw.training.feeding import ASKED, asked_reader, text_reader
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
 from babeldraw.training.watching.alarms import RaiseAlarms, pictures_of
 from babeldraw.training.watching.hooks import Hook, PlotCurves
@@ -50,16 +50,16 @@ def make_looks(
     """
     (eval_every, pictures_every), (start, train_steps) = every, steps
     seen = looked.batches[SEEN]
-    read_text = text_reader(seen.dataset)
     looks: list[Hook] = []
     if HELD_OUT in looked.batches and eval_every:
         plan = Plan(train_steps, seen.dataset.batch_size, pictures_of(directory))
         alarms = RaiseAlarms(eval_every, looked.objective, plan, directory, start)
         texts = [row for batch in seen.on_host for row in batch.get("text_tokens", ())]
-        alarms.of_data(start, map(read_text, texts))
+        alarms.of_data(start, map(text_reader(seen.dataset), texts))
         evaluate = Evaluate(eval_every, looked, write)
         looks += [evaluate, alarms, PlotCurves(eval_every, directory)]
-    pictures = SavePictures(pictures_every, looked, directory / "pictures", show, read_text)
+    asked = asked_reader(seen.dataset)
+    pictures = SavePictures(pictures_every, looked, directory / "pictures", show, asked)
     return [*looks, pictures]
 
 
@@ -98,22 +98,22 @@ class SavePictures:
         looked: Looked,
         directory: epath.Path,
         show: PictureWriter,
-        read_text: Callable[[np.ndarray], str],
+        read_asked: Callable[[Mapping[str, Any]], str | None],
     ) -> None:
-        """`show` gets each sheet besides; `read_text` gives the text of text tokens."""
+        """`show` gets each sheet besides; `read_asked` says what a row asks for, if anything."""
         self.every = every
         self._looked, self._directory, self._show = looked, directory, show
-        self._read_text = read_text
+        self._read_asked = read_asked
         self._key = step_key(looked.seed, PICTURES_STEP)
         self._pictures = looked.compiled(self._first_rows)
 
     def _first_rows(self, params: Any, constants: Constants, batch: Batch, key: jax.Array) -> Any:
-        """Sheets, and text tokens, of the first rows, as few as divide over the mesh. Traceable."""
+        """Sheets, and `ASKED`, of the first rows, as few as divide over the mesh. Traceable."""
         groups = batch_groups(self._looked.mesh)
         rows = -(-SHOWN // groups) * groups
         batch = {name: array[:rows] for name, array in batch.items()}
         sheets = self._looked.objective.pictures(params, constants, batch, key)
-        shown = sheets, batch.get("text_tokens")
+        shown = sheets, {name: batch[name] for name in ASKED if name in batch}
         return jax.tree.map(lambda array: array[:SHOWN], shown)
 
     def __call__(self, step: int, state: TrainState) -> None:
@@ -121,22 +121,21 @@ class SavePictures:
         found = {}
         constants = self._looked.all_constants()
         for split, batches in self._looked.batches.items():
-            sheets, texts = self._pictures(state.params, constants, batches[0], self._key)
-            found[split] = jax.device_get((sheets, texts))
+            shown = self._pictures(state.params, constants, batches[0], self._key)
+            found[split] = jax.device_get(shown)
         if jax.process_index() == 0:
             for name in next(iter(found.values()))[0]:
                 self._write(step, name, found)
 
     def _write(self, step: int, name: str, found: Mapping[str, Any]) -> None:
-        """Writes the sheet `name` of `found`: split -> (sheets, text tokens)."""
+        """Writes the sheet `name` of `found`: split -> (sheets, what its rows ask for)."""
         images = np.concatenate([sheets[name] for sheets, _ in found.values()])
         sheet = make_grid(images)
         said = {
             "columns": list(self._looked.objective.sheet_columns().get(name, ())),
             "rows": [
-                {"split": split}
-                | ({} if texts is None else {"prompt": self._read_text(texts[row])})
-                for split, (sheets, texts) in found.items()
+                {"split": split} | self._prompt({key: each[row] for key, each in asked.items()})
+                for split, (sheets, asked) in found.items()
                 for row in range(len(sheets[name]))
             ],
             "cell": cell_of(*images.shape[2:4]),
@@ -145,3 +144,7 @@ class SavePictures:
             file.write((json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode())
         write_png(self._directory / f"{name}-{step:06d}.png", sheet)
         self._show(step, name, sheet)
+
+    def _prompt(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        read = self._read_asked(asked)
+        return {} if read is None else {"prompt": read}

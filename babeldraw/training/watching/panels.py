@@ -21,13 +21,22 @@ SPLITS = {"train": "training", "eval": "held out", "seen": "seen"}
 GAP = "prompt_gap"
 """What an empty prompt costs: the loss without the prompt less the loss with it."""
 
-_COMPANIONS = {"loss_without_prompt": "loss", "bilinear_psnr": "psnr"}
+CLASS_GAP = "class_gap"
+"""What it costs not to know the class."""
+
+_COMPANIONS = {
+    "loss_without_prompt": "loss",
+    "loss_without_class": "loss",
+    "bilinear_psnr": "psnr",
+}
 """Metrics that are drawn beside another one, because the distance is what counts."""
 
 _TITLES = {
     "loss": "Loss (lower is better)",
     "loss_without_prompt": "without the prompt",
+    "loss_without_class": "without the class",
     GAP: "Prompt gap in nats a token (higher is better)",
+    CLASS_GAP: "Class gap in nats a token (higher is better)",
     "psnr": "PSNR in dB (higher is better)",
     "bilinear_psnr": "bilinear",
     "codebook_usage": "Share of the codes in use",

@@ -116,6 +116,31 @@ def test_the_same_held_out_and_seen_rows_are_drawn_with_the_same_noise(looked_at
     assert shown(0, 0).std() > 50
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classed(Toy):
+    """Takes classes; draws grey."""
+
+    def batch_shapes(self, batch_size):
+        number = jax.ShapeDtypeStruct((batch_size,), np.int32)
+        return super().batch_shapes(batch_size) | {"class_id": number}
+
+
+class Classes(ToyDataset):
+    def class_names(self):
+        return ("ant", "bee", "cow")
+
+    def batches(self, **where):
+        for batch in super().batches(**where):
+            yield batch | {"class_id": np.arange(len(batch["x"]), dtype=np.int32) % 3}
+
+
+def test_classes_are_kept_and_stand_where_prompts_do(run, tmp_path):
+    run(1, objective=Classed(), train_dataset=Classes(), pictures_every=1)
+    said = json.loads((tmp_path / "run" / "pictures" / "rows.json").read_text())
+    assert [row["prompt"] for row in said["rows"]] == ["ant", "bee", "cow", "ant"]
+    assert (tmp_path / "run" / "classes.txt").read_text() == "ant\nbee\ncow\n"
+
+
 def test_a_report_reads_what_a_run_leaves(looked_at):
     directory = looked_at(4)
     run = reading.read(str(directory))
