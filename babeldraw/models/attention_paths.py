@@ -39,7 +39,7 @@ def over_grid(
     if _takes_splash(path, batch, num_heads, grid.rows * grid.columns):
         return Splash(grid=grid)
     if path != "dense" and grid.kernel_size is not None and not grid.wrap:
-        blocks = make_blocks(grid.rows, grid.columns, grid.kernel_size)
+        blocks = make_blocks(grid.rows, grid.columns, grid.kernel_size, grid.opens_first)
         if path == "blocks" or blocks.share_of_scores <= BLOCKS_PAY:
             return blocks
     elif path == "blocks":

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from babeldraw.models import dense_attention
-from babeldraw.models.masks import conv_mask
+from babeldraw.models.masks import GridMask
 
 Grid = jax.Array | np.ndarray
 """`[batch, heads, n, d]`, n in raster order."""
@@ -23,20 +23,28 @@ Grid = jax.Array | np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """The conv-shaped mask without wrap of a grid, in the place of a dense mask."""
+    """The conv-shaped mask without wrap of a grid, in the place of a dense mask.
+
+    Attributes:
+      opens_first: see `GridMask`; the first position is then one more key of every block.
+    """
 
     rows: int
     columns: int
     kernel_size: int
     block_rows: int
     block_columns: int
+    opens_first: bool = False
 
     @property
     def mask(self) -> Bool[np.ndarray, "blocks queries keys"]:
         """What the dense mask says of each block's queries and the keys around them."""
         position = np.arange(1, self.rows * self.columns + 1).reshape(1, 1, -1, 1)
         query, key = self._cut(position)[0, 0, :, :, 0], self._around(position)[0, 0, :, :, 0]
-        dense = np.pad(conv_mask(self.rows, self.columns, self.kernel_size), ((1, 0), (1, 0)))
+        grid = GridMask(self.rows, self.columns, self.kernel_size, opens_first=self.opens_first)
+        dense = np.pad(grid.dense, ((1, 0), (1, 0)))
+        if self.opens_first:  # Not twice where it stands among those around, too.
+            key[:, -1] = np.where((key[:, :-1] == 1).any(1), 0, 1)
         mask: np.ndarray = dense[query[:, :, None], key[:, None, :]]
         return mask  # 0: outside, which nobody sees
 
@@ -68,7 +76,12 @@ class Blocks:
     def _around(self, x: Grid) -> Any:
         """Each block with what it may see around it, zeros outside: `[.., blocks, keys, d]`."""
         half = (self.kernel_size - 1) // 2
-        return self._windows(x, (min(half, self.rows - 1), 0), (half, half))
+        around = self._windows(x, (min(half, self.rows - 1), 0), (half, half))
+        if not self.opens_first:
+            return around
+        xp = np if isinstance(x, np.ndarray) else jnp
+        first = xp.broadcast_to(x[:, :, None, :1], (*around.shape[:3], 1, around.shape[4]))
+        return xp.concatenate([around, first], axis=3)
 
     def _windows(self, x: Grid, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
         """`[batch, heads, n, d]` to `[batch, heads, blocks, positions of a window, d]`."""
@@ -90,7 +103,7 @@ class Blocks:
         return x.swapaxes(3, 4).reshape(batch, heads, -1, features)
 
 
-def make_blocks(rows: int, columns: int, kernel_size: int) -> Blocks:
+def make_blocks(rows: int, columns: int, kernel_size: int, opens_first: bool = False) -> Blocks:
     """Blocks that divide the grid: 4 whole rows of a narrow one, 8 x 8 of a wide one, at most.
 
     Smaller blocks compute less of what the mask forbids and copy more keys for each query; these
@@ -101,8 +114,8 @@ def make_blocks(rows: int, columns: int, kernel_size: int) -> Blocks:
         return max(part for part in range(1, most + 1) if size % part == 0)
 
     if columns <= 3 * kernel_size:
-        return Blocks(rows, columns, kernel_size, part(rows, 4), columns)
-    return Blocks(rows, columns, kernel_size, part(rows, 8), part(columns, 8))
+        return Blocks(rows, columns, kernel_size, part(rows, 4), columns, opens_first)
+    return Blocks(rows, columns, kernel_size, part(rows, 8), part(columns, 8), opens_first)
 
 
 def _windows(x: Any, axis: int, block: int, before: int, after: int) -> Any:

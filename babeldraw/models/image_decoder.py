@@ -44,6 +44,7 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
         float32.
       num_classes: the classes that it can be given; 0: none. The first position, which reads the
         class, is then seen from everywhere, whatever the mask.
+      qk_norm: see `layers.Attention`.
     """
 
     codebook_size: Count
@@ -61,6 +62,7 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
     dtype: FloatType = jnp.bfloat16
     execution: Execution = Execution()
     num_classes: Whole = 0
+    qk_norm: bool = False
 
     def setup(self) -> None:
         self.image_embedding = Embedding(self.codebook_size, self.d_model, "rows")
@@ -85,6 +87,7 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
             with_cross_attention=cross_attention,
             dropout_rate=self.dropout_rate,
             dtype=self.dtype,
+            qk_norm=self.qk_norm,
             parent=None,
         )
 
@@ -100,7 +103,13 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
     @property
     def grid_mask(self) -> GridMask:
         """The mask of every decoder layer."""
-        return GridMask(self.rows, self.columns, self.attention_kernel, self.attention_wrap)
+        return GridMask(
+            self.rows,
+            self.columns,
+            self.attention_kernel,
+            self.attention_wrap,
+            opens_first=self.num_classes > 0,
+        )
 
     def decoder_mask(self) -> Bool[jax.Array, "n n"]:
         """`mask[query, key]` of every decoder layer."""

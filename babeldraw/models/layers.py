@@ -219,11 +219,12 @@ class GridPositions(nn.Module):
         return self.row(raster // self.columns) + self.column(raster % self.columns)
 
 
-def layer_norm(name: str | None = None) -> nn.LayerNorm:
-    """Layer norm with scale and bias, in float32."""
+def layer_norm(name: str | None = None, use_bias: bool = True) -> nn.LayerNorm:
+    """Layer norm with a scale, and a bias unless told otherwise, in float32."""
     return nn.LayerNorm(
         epsilon=1e-6,
         dtype=jnp.float32,
+        use_bias=use_bias,
         scale_init=nn.with_logical_partitioning(nn.initializers.ones, ("norm",)),
         bias_init=nn.with_logical_partitioning(nn.initializers.zeros, ("norm",)),
         name=name,
@@ -231,13 +232,19 @@ def layer_norm(name: str | None = None) -> nn.LayerNorm:
 
 
 class Attention(nn.Module):
-    """Multi-head attention over explicit keys and values, so that decoding can cache them."""
+    """Multi-head attention over explicit keys and values, so that decoding can cache them.
+
+    Attributes:
+      qk_norm: layer norm, without a bias, of the queries and of the keys of each head: so that
+        scores cannot grow without bound in training (ViT-22B, arXiv 2302.05442).
+    """
 
     num_heads: int
     head_dim: int
     d_model: int
     use_bias: bool = False
     dtype: DTypeLike = jnp.float32
+    qk_norm: bool = False
 
     def setup(self) -> None:
         def project() -> Linear:
@@ -250,6 +257,8 @@ class Attention(nn.Module):
             )
 
         self.query, self.key, self.value = project(), project(), project()
+        if self.qk_norm:
+            self.query_norm, self.key_norm = (layer_norm(use_bias=False) for _ in range(2))
         self.output = Linear(
             (self.d_model,), ("heads", "head_dim"), ("embed",), self.use_bias, self.dtype
         )
@@ -261,8 +270,11 @@ class Attention(nn.Module):
     ]:
         """What a cache holds of `x`."""
         axes = ("batch", "length", "activation_heads", "head_dim")
+        key = self.key(x)
+        if self.qk_norm:
+            key = self.key_norm(key).astype(self.dtype)
         return (
-            with_logical_constraint(self.key(x), axes),
+            with_logical_constraint(key, axes),
             with_logical_constraint(self.value(x), axes),
         )
 
@@ -300,7 +312,10 @@ class Attention(nn.Module):
         return y
 
     def _scaled_query(self, x: jax.Array) -> jax.Array:
-        query = self.query(x) * jnp.asarray(self.head_dim**-0.5, self.dtype)
+        query = self.query(x)
+        if self.qk_norm:
+            query = self.query_norm(query).astype(self.dtype)
+        query = query * jnp.asarray(self.head_dim**-0.5, self.dtype)
         return with_logical_constraint(query, ("batch", "length", "activation_heads", "head_dim"))
 
     def _attend(

@@ -54,14 +54,21 @@ def attention_mask(
 
 @dataclasses.dataclass(frozen=True)
 class GridMask:
-    """What `attention_mask` takes, as one value that can be compared and hashed."""
+    """What `attention_mask` takes, as one value that can be compared and hashed.
+
+    Attributes:
+      opens_first: let every query see the first position, too: it may hold what all of them need.
+    """
 
     rows: int
     columns: int
     kernel_size: int | None
     wrap: bool = False
+    opens_first: bool = False
 
     @property
     def dense(self) -> Bool[np.ndarray, "n n"]:
         """`mask[query, key]`."""
-        return attention_mask(self.rows, self.columns, self.kernel_size, self.wrap)
+        mask = attention_mask(self.rows, self.columns, self.kernel_size, self.wrap)
+        mask[:, 0] |= self.opens_first
+        return mask

@@ -66,10 +66,18 @@ class TransformerLayer(nn.Module):
     use_bias: bool = False
     dropout_rate: float = 0.0
     dtype: DTypeLike = jnp.float32
+    qk_norm: bool = False
 
     def setup(self) -> None:
         def attention() -> Attention:
-            return Attention(self.num_heads, self.head_dim, self.d_model, self.use_bias, self.dtype)
+            return Attention(
+                self.num_heads,
+                self.head_dim,
+                self.d_model,
+                self.use_bias,
+                self.dtype,
+                self.qk_norm,
+            )
 
         self.self_attention_norm = layer_norm()
         self.self_attention = attention()
@@ -145,7 +153,7 @@ class TransformerLayer(nn.Module):
         Args:
           slots: where in the cache each token goes; those beyond its end are not kept.
           mask: `mask[.., token, slot]`, after the new tokens are written.
-          branches: see `Attention.over_branches`.
+          branches: see `Attention.over_branches`; none of a layer without cross-attention.
         """
         y = self.self_attention_norm(x).astype(self.dtype)
         new_keys, new_values = self.self_attention.keys_values(y)
@@ -154,8 +162,9 @@ class TransformerLayer(nn.Module):
             cache[1].at[:, slots].set(new_values, mode="drop"),
         )
         x = x + self.self_attention(y, *cache, mask)
-        y = self.cross_attention_norm(x).astype(self.dtype)
-        x = x + self.cross_attention.over_branches(y, branches)
+        if self.with_cross_attention:
+            y = self.cross_attention_norm(x).astype(self.dtype)
+            x = x + self.cross_attention.over_branches(y, branches)
         return x + self.mlp(self.mlp_norm(x).astype(self.dtype)), cache
 
 

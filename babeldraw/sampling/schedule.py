@@ -18,8 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from babeldraw.errors import UserError
-from babeldraw.models.encoder_decoder import EncoderDecoder
-from babeldraw.models.masks import attention_mask
+from babeldraw.models.image_decoder import ImageDecoder
 
 Order = Literal["wavefront", "raster", "raster_full_cache"]
 """`raster_full_cache` never gives a place in the cache to a second token; to compare with."""
@@ -46,7 +45,7 @@ class Schedule:
 
 
 def make_schedule(
-    model: EncoderDecoder, prefix_length: int = 0, order: Order | None = None
+    model: ImageDecoder, prefix_length: int = 0, order: Order | None = None
 ) -> Schedule:
     """The schedule of `model` after a raster prefix of given tokens.
 
@@ -63,7 +62,7 @@ def make_schedule(
             "the wavefront needs decoder_inputs of 'row_start' or 'row_start_above' and a "
             "conv-shaped mask without wrap; draw from this model in raster order."
         )
-    mask = attention_mask(model.rows, model.columns, model.attention_kernel, model.attention_wrap)
+    mask = model.grid_mask.dense
     times = _wavefront_times(model) if order == "wavefront" else np.arange(model.num_tokens)
     drawn = np.arange(prefix_length, model.num_tokens)
     groups = [drawn[times[drawn] == time] for time in np.unique(times[drawn])]
@@ -82,7 +81,7 @@ def make_schedule(
     return Schedule(positions, slots, visible, capacity, kept, slot_of[kept])
 
 
-def allows_wavefront(model: EncoderDecoder) -> bool:
+def allows_wavefront(model: ImageDecoder) -> bool:
     """Whether tokens of equal `c + h r` can be drawn together without changing any."""
     return (
         model.decoder_inputs != "raster"
@@ -91,7 +90,7 @@ def allows_wavefront(model: EncoderDecoder) -> bool:
     )
 
 
-def _wavefront_times(model: EncoderDecoder) -> Int[np.ndarray, "n"]:
+def _wavefront_times(model: ImageDecoder) -> Int[np.ndarray, "n"]:
     assert model.attention_kernel is not None
     half = (model.attention_kernel - 1) // 2
     # A window wider than the picture reaches to the end of the row above and no further.
