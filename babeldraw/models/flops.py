@@ -1,9 +1,10 @@
 """Floating-point operations of one train step, in closed form from the networks' sizes."""
 
 import dataclasses
+from typing import NamedTuple
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
-from babeldraw.models.masks import attention_mask
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.execution import Execution, Remat
 
@@ -13,8 +14,10 @@ COUNTING_RULE = (
     "the mask allows (padding is not looked at)"
 )
 
-EMBEDDINGS = frozenset(("text_embedding", "image_embedding", "above_embedding", "logits"))
-"""Tables of tokens and the softmax, which a count "without embeddings" leaves out."""
+EMBEDDINGS = frozenset(
+    ("text_embedding", "image_embedding", "above_embedding", "class_embedding", "logits")
+)
+"""Tables of tokens and classes and the softmax, which a count "without embeddings" leaves out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,42 +93,55 @@ class Flops:
 
 def text_to_image_flops(model: EncoderDecoder, tokenizer: ViTVQGAN) -> Flops:
     """Of one example of stage 2, whose tokens the frozen tokenizer makes."""
-    stacks, rest = _encoder_decoder(model)
-    return Flops(stacks, rest, _encode(tokenizer))
-
-
-def _encoder_decoder(model: EncoderDecoder) -> tuple[dict[str, Stack], int]:
-    text, image = model.text_length, model.num_tokens
-    width, inner = model.d_model, model.num_heads * model.head_dim
-    project = 2 * width * inner  # one of query, key, value and output, for one token
-    mlp = 2 * 2 * width * model.mlp_dim
-    pair = 2 * 2 * inner  # the score of a query and a key, and the share of its value
-    allowed = int(
-        attention_mask(
-            model.rows, model.columns, model.attention_kernel, model.attention_wrap
-        ).sum()
-    )
-    cross_pairs = image * text
+    text, layer = model.text_length, _layer(model)
     encoder = Stack(
         model.encoder_layers,
-        products=model.encoder_layers * text * (4 * project + mlp),
-        attention=model.encoder_layers * text**2 * pair,
-        dense_attention=model.encoder_layers * text**2 * pair,
-        attention_outputs=model.encoder_layers * text * project,
-        mlp_outputs=model.encoder_layers * text * mlp // 2,
+        products=model.encoder_layers * text * (4 * layer.project + layer.mlp),
+        attention=model.encoder_layers * text**2 * layer.pair,
+        dense_attention=model.encoder_layers * text**2 * layer.pair,
+        attention_outputs=model.encoder_layers * text * layer.project,
+        mlp_outputs=model.encoder_layers * text * layer.mlp // 2,
         pipelined=True,
     )
+    decoder, rest = _decoder(model, text)
+    return Flops({"encoder": encoder, "decoder": decoder}, rest, _encode(tokenizer))
+
+
+def image_tokens_flops(model: ImageDecoder, tokenizer: ViTVQGAN) -> Flops:
+    """The same without a text."""
+    decoder, rest = _decoder(model)
+    return Flops({"decoder": decoder}, rest, _encode(tokenizer))
+
+
+class _Layer(NamedTuple):
+    """Operations of a part of a layer."""
+
+    project: int  # one of query, key, value and output, for one token
+    mlp: int  # for one token
+    pair: int  # the score of a query and a key, and the share of its value
+
+
+def _layer(model: ImageDecoder) -> _Layer:
+    width, inner = model.d_model, model.num_heads * model.head_dim
+    return _Layer(2 * width * inner, 2 * 2 * width * model.mlp_dim, 2 * 2 * inner)
+
+
+def _decoder(model: ImageDecoder, text: int = 0) -> tuple[Stack, int]:
+    """The decoder's stack, with cross-attention to `text` tokens if any, and the softmax."""
+    image, layers, layer = model.num_tokens, model.decoder_layers, _layer(model)
+    allowed, cross_pairs = int(model.grid_mask.dense.sum()), image * text
     # A token: 4 projections of self-attention, query and output of cross-attention, the MLP.
-    decoder = Stack(
-        model.decoder_layers,
-        products=model.decoder_layers * (image * (6 * project + mlp) + text * 2 * project),
-        attention=model.decoder_layers * (allowed + cross_pairs) * pair,
-        dense_attention=model.decoder_layers * (image**2 + cross_pairs) * pair,
-        attention_outputs=model.decoder_layers * image * project,
-        mlp_outputs=model.decoder_layers * image * mlp // 2,
+    projections = (6 if text else 4) * layer.project
+    stack = Stack(
+        layers,
+        products=layers * (image * (projections + layer.mlp) + text * 2 * layer.project),
+        attention=layers * (allowed + cross_pairs) * layer.pair,
+        dense_attention=layers * (image**2 + cross_pairs) * layer.pair,
+        attention_outputs=layers * image * layer.project,
+        mlp_outputs=layers * image * layer.mlp // 2,
         pipelined=True,
     )
-    return {"encoder": encoder, "decoder": decoder}, image * 2 * width * model.codebook_size
+    return stack, image * 2 * model.d_model * model.codebook_size
 
 
 def _encode(model: ViTVQGAN) -> int:

@@ -6,6 +6,7 @@ it measured is in docs/watching.md.
 
 import collections
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 History = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]
@@ -17,6 +18,9 @@ too few for both in any run, such as the quickstart's trials."""
 
 LEAST_GAP = 0.05
 """Nats a token that prompts are worth at least where they are read."""
+
+LEAST_CLASS_SHARE = 0.1
+"""Of what classes can tell at most, what they are worth at least where they are read."""
 
 WORSE = {"loss": 0.1, "psnr": 0.02}
 """Share by which a held-out figure is worse than its best where pictures are learned by heart. The
@@ -84,6 +88,29 @@ def prompts_unread(history: History, plan: Plan) -> list[Alarm]:
             "prompt_gap",
             f"{said}: {why}; see in `babeldraw data inspect` that captions belong to their "
             f"pictures, and {fix}",
+        )
+    ]
+
+
+def class_unread(history: History, plan: Plan, num_classes: int, num_tokens: int) -> list[Alarm]:
+    """The class gap is a small share of what classes can tell, although the run is well under way.
+
+    They tell `ln num_classes` nats of a picture at most: that much over its tokens.
+    """
+    points = [_points(history, "class_gap", split) for split in ("eval", "seen")]
+    if not all(points) or num_classes < 2:
+        return []
+    (step, gap), (_, seen) = (each[-1] for each in points)
+    most = math.log(num_classes) / num_tokens
+    if plan.is_early(step) or max(gap, seen) >= LEAST_CLASS_SHARE * most:
+        return []
+    return [
+        Alarm(
+            "class_gap",
+            f"the class is worth {gap:.2g} nats a token on held-out pictures and {seen:.2g} on "
+            f"seen ones, where {num_classes} classes can tell {most:.2g} (alarm below "
+            f"{LEAST_CLASS_SHARE:.0%} of that): classes are not read; see that pictures stand "
+            "under their own class, train for more steps, or set TOKEN_NOISE_RATE to 0.15",
         )
     ]
 

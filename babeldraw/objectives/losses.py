@@ -62,6 +62,14 @@ def token_cross_entropy(
     return -jnp.mean(picked)
 
 
+def z_loss(logits: Float[Array, "batch n codebook"]) -> Float[Array, ""]:
+    """Mean over tokens of `(ln sum_i exp(logit_i))^2`, which keeps logits near where they are.
+
+    PaLM (arXiv 2204.02311, section 5) and T5X weigh it by 1e-4.
+    """
+    return jnp.mean(jnp.square(jax.nn.logsumexp(logits, axis=-1)))
+
+
 def psnr(
     images: Float[Array, "batch height width 3"], decoded: Float[Array, "batch height width 3"]
 ) -> Float[Array, ""]:

@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
-from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.encoder_decoder import example_keys
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.token_identity import READS_PICTURES, token_identity
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
@@ -40,8 +41,10 @@ from babeldraw.parallel.rules import (
     unbox,
     with_logical_constraint,
 )
-from babeldraw.ranges import Share, ShareBelowOne
+from babeldraw.ranges import Share, ShareBelowOne, Weight
+from babeldraw.sampling import features
 from babeldraw.sampling.codec import Codec, decode_pictures
+from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.sizes import height_and_width, in_words
@@ -65,15 +68,17 @@ class TokenPrediction(Objective):
         condition. Beyond the patent.
       ema_decay: keep a moving average of the parameters, which evaluation and samples then take; 0:
         off.
+      z_loss: weight of `losses.z_loss`, which keeps logits from drifting; 0: off.
       tokens_beforehand: whether batches bring `image_tokens`, made by `babeldraw tokenize-dataset`.
     """
 
-    model: EncoderDecoder
+    model: ImageDecoder
     tokenizer: ViTVQGAN
     tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
     token_noise_rate: Share = 0.0
     ema_decay: ShareBelowOne = 0.0
+    z_loss: Weight = 0.0
     tokens_beforehand: bool = False
 
     player: ClassVar[str]
@@ -191,6 +196,14 @@ class TokenPrediction(Objective):
         """Of the frozen tokenizer."""
         return Codec(self.tokenizer, networks["tokenizer"], batch_size)
 
+    def features(self, networks: Networks, batch_size: int = 16) -> dict[str, BlockFeatures]:
+        """Of the Transformer, which is told nothing of the picture, and of the frozen tokenizer."""
+        params, frozen = averaged(networks, self.player), networks["tokenizer"]
+        return {
+            "decoder": features.of_decoder(self.model, params, self.tokenizer, frozen, batch_size),
+            "tokenizer": features.of_tokenizer(self.tokenizer, frozen, batch_size),
+        }
+
     def players(self) -> tuple[Player, ...]:
         return (
             Player(
@@ -234,7 +247,10 @@ class TokenPrediction(Objective):
         key: Key[Array, ""],
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Cross-entropy in nats a token; dropout, left out conditions and noise are of `key`."""
+        """Cross-entropy in nats a token, with the z-loss; all that is random is of `key`.
+
+        Metrics have the cross-entropy as `loss`, and the z-loss, if any, without its weight.
+        """
         tokens = self.image_tokens(constants, batch)
         condition = batch.get(self.condition_entry)
 
@@ -252,7 +268,10 @@ class TokenPrediction(Objective):
             inputs = self._with_noise(tokens, keys(TOKEN_NOISE))
         logits = self._logits(params, condition, inputs, keys(DROPOUT))
         loss = losses.token_cross_entropy(logits, tokens)
-        return loss, {"loss": loss}
+        if not self.z_loss:
+            return loss, {"loss": loss}
+        z_loss = losses.z_loss(logits)
+        return loss + self.z_loss * z_loss, {"loss": loss, "z_loss": z_loss}
 
     def _with_noise(
         self, tokens: Int[Array, "batch n"], keys: Key[Array, "batch"]

@@ -38,6 +38,12 @@ def text_to_image(remat="none", **settings):
     )
 
 
+def image_tokens():
+    sizes = {name: size for name, size in WIDE.items() if not name.startswith("text")}
+    objective = tiny_runs.image_tokens(**sizes)
+    return dataclasses.replace(objective, tokenizer=TOKENIZER, execution=WRITTEN_OUT)
+
+
 def counted_by_xla(objective, compiled=False):
     """Of the loss and its gradient, before or after XLA drops what nothing reads."""
     (player,) = objective.players()
@@ -56,8 +62,9 @@ def counted_by_xla(objective, compiled=False):
     return (lowered.compile(options) if compiled else lowered).cost_analysis()["flops"]
 
 
-def test_text_to_image_with_dense_attention():
-    objective = text_to_image()
+@pytest.mark.parametrize("make", [text_to_image, image_tokens])
+def test_stage_2_with_dense_attention(make):
+    objective = make()
     executed = objective.flops().executed(BATCH, Execution())
     assert executed == pytest.approx(counted_by_xla(objective), rel=0.03)
 

@@ -7,35 +7,38 @@ import jax.numpy as jnp
 import numpy as np
 
 from babeldraw.models.encoder_decoder import EncoderDecoder, example_keys
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.rules import unbox
 from babeldraw.sizes import height_and_width
 from tests import quick
 
-VOCAB, CODES, TEXT = 20, 13, 6
+VOCAB, CODES, TEXT, CLASSES = 20, 13, 6, 3
 ROWS, COLUMNS = 4, 5
 HEIGHT, WIDTH = 16, 20
 CONVENTIONS = ("raster", "row_start", "row_start_above")
+DECODER = {
+    "codebook_size": CODES,
+    "rows": ROWS,
+    "columns": COLUMNS,
+    "d_model": 16,
+    "num_heads": 2,
+    "head_dim": 8,
+    "mlp_dim": 24,
+    "decoder_layers": 2,
+    "dtype": jnp.float32,
+}
 
 
 def transformer(**settings):
     """Grid of 4 rows and 5 columns, so that rows and columns cannot be mistaken for each other."""
-    defaults = {
-        "text_vocab_size": VOCAB,
-        "codebook_size": CODES,
-        "text_length": TEXT,
-        "rows": ROWS,
-        "columns": COLUMNS,
-        "d_model": 16,
-        "num_heads": 2,
-        "head_dim": 8,
-        "mlp_dim": 24,
-        "encoder_layers": 2,
-        "decoder_layers": 2,
-        "attention_kernel": 3,
-        "dtype": jnp.float32,
-    }
-    return EncoderDecoder(**(defaults | settings))
+    text = {"text_vocab_size": VOCAB, "text_length": TEXT, "encoder_layers": 2}
+    return EncoderDecoder(**(DECODER | text | {"attention_kernel": 3} | settings))
+
+
+def image_decoder(**settings):
+    """The decoder of `transformer` alone, with classes and full attention."""
+    return ImageDecoder(**(DECODER | {"num_classes": CLASSES} | settings))
 
 
 def tokenizer(**settings):
@@ -61,7 +64,10 @@ def inputs(model):
     """What `model` is initialised with."""
     if isinstance(model, ViTVQGAN):
         return (jnp.zeros((1, *height_and_width(model.image_size), 3)),)
-    return jnp.zeros((1, model.text_length), jnp.int32), jnp.zeros((1, model.num_tokens), jnp.int32)
+    tokens = jnp.zeros((1, model.num_tokens), jnp.int32)
+    if not isinstance(model, EncoderDecoder):
+        return (tokens,)
+    return jnp.zeros((1, model.text_length), jnp.int32), tokens
 
 
 def random_params(model, seed=0, scale=0.4):

@@ -66,6 +66,16 @@ def test_cross_entropy_is_its_formula():
     assert float(found) == pytest.approx((normaliser - picked).mean(), rel=1e-5)
 
 
+def test_z_loss_is_its_formula_and_pulls_the_normaliser_to_one():
+    rng = np.random.default_rng(0)
+    logits = (10 * rng.normal(size=(2, 6, 7))).astype(np.float32)
+    normaliser = np.log(np.exp(logits.astype(np.float64)).sum(-1))
+    value, gradient = jax.value_and_grad(losses.z_loss)(jnp.asarray(logits))
+    assert float(value) == pytest.approx((normaliser**2).mean(), rel=1e-5)
+    expected = 2 * normaliser / normaliser.size  # of all of a token's logits together
+    np.testing.assert_allclose(gradient.sum(-1), expected, rtol=1e-4)
+
+
 def test_psnr():
     black, grey = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 0.1)
     assert float(losses.psnr(black, grey)) == pytest.approx(20, abs=1e-4)

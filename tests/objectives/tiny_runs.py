@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import optax
 
+from babeldraw.objectives.image_tokens import ImageTokens
 from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.objectives.tokenizer import Tokenizer
 from babeldraw.optimizers.config import Adafactor, Adam
@@ -28,6 +29,18 @@ def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=AD
         tokenizer_params=frozen_tokenizer,
         optimizer=optimizer,
         prompt_dropout_rate=prompt_dropout_rate,
+        token_noise_rate=token_noise_rate,
+    )
+
+
+def image_tokens(*, class_dropout_rate=0.0, token_noise_rate=0.0, optimizer=ADAM, **settings):
+    model = tiny.image_decoder(**({"dropout_rate": 0.1} | settings))
+    return ImageTokens(
+        model=model,
+        tokenizer=TOKENIZER,
+        tokenizer_params=frozen_tokenizer,
+        optimizer=optimizer,
+        class_dropout_rate=class_dropout_rate,
         token_noise_rate=token_noise_rate,
     )
 
