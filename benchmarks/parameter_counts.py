@@ -3,9 +3,10 @@
     python -m benchmarks.parameter_counts
 
 Nothing is allocated. The text-to-image sizes are counted for 16,000 text and 8,192 image tokens on
-a 32 x 32 grid. Their published figures are derived from the widths that the patent gives, those of
-the tokenizers are the names that the patent gives them. Those of super-resolution are from
-arXiv 2206.10789; StyleGAN2's discriminator is published without a count.
+a 32 x 32 grid; their published figures are derived from the widths that the patent gives. VIM's are
+counted for 1,000 classes and the same image tokens. The published figures of the tokenizers are the
+names that the patent gives them, those of super-resolution are from arXiv 2206.10789; StyleGAN2's
+discriminator is published without a count.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 
 from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.discriminator import Discriminator
+from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.sizes import height_and_width
 
@@ -30,25 +33,24 @@ TEXT_TO_IMAGE = {
 }
 """Size file -> parameters without and with embeddings and softmax (derived from the patent)."""
 
+VIM = {"vim_base": 650e6, "vim_large": 1697e6}
+"""Size file -> parameters, as published (patent, arXiv 2110.04627). The widths published with them
+give 9% more; without one of attention's four projections in each layer they give these."""
+
 TOKENIZERS = {"small": 32e6, "base": 91e6, "large": 599e6}
 """ViT-VQGAN size -> parameters of one side, encoder or decoder, as published (patent)."""
 
 SUPER_RESOLUTION = {2: 15e6, 4: 30e6}
 """Factor -> parameters, as published (arXiv 2206.10789)."""
 
-_EMBEDDINGS = ("text_embedding", "image_embedding", "logits")
-_GRID = {
-    "text_vocab_size": 16_000,
-    "codebook_size": 8_192,
-    "text_length": 128,
-    "rows": 32,
-    "columns": 32,
-}
+_EMBEDDINGS = ("text_embedding", "image_embedding", "class_embedding", "logits")
+_GRID = {"codebook_size": 8_192, "rows": 32, "columns": 32}
+_TEXT = {"text_vocab_size": 16_000, "text_length": 128}
 
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Parameters of one text-to-image size."""
+    """Parameters of one Transformer."""
 
     without_embeddings: int
     with_embeddings: int
@@ -68,7 +70,14 @@ def read_model(gin_file: str, name: str, **settings: Any) -> nn.Module:
 def text_to_image_model(size: str, **settings: Any) -> nn.Module:
     """The `EncoderDecoder` of gin/models/SIZE.gin for the published vocabularies and grid."""
     name = "encoder_decoder.EncoderDecoder"
-    return read_model(f"gin/models/{size}.gin", name, **(_GRID | settings))
+    return read_model(f"gin/models/{size}.gin", name, **(_GRID | _TEXT | settings))
+
+
+def vim_model(size: str, **settings: Any) -> nn.Module:
+    """The `ImageDecoder` of gin/models/SIZE.gin for 1,000 classes and the published grid."""
+    name = "image_decoder.ImageDecoder"
+    settings = _GRID | {"num_classes": 1_000} | settings
+    return read_model(f"gin/models/{size}.gin", name, **settings)
 
 
 def tokenizer_model(size: str) -> nn.Module:
@@ -78,12 +87,13 @@ def tokenizer_model(size: str) -> nn.Module:
 
 def abstract_params(model: nn.Module) -> dict[str, Any]:
     """Its parameters as shapes, boxed with their logical axis names."""
-    if not hasattr(model, "text_length"):
-        sides = height_and_width(getattr(model, "image_size", 16))
-        inputs: tuple[Any, ...] = (jnp.zeros((1, *sides, 3)),)
+    if isinstance(model, ImageDecoder):
+        inputs: tuple[Any, ...] = (jnp.zeros((1, model.num_tokens), int),)
+        if isinstance(model, EncoderDecoder):
+            inputs = (jnp.zeros((1, model.text_length), int), *inputs)
     else:
-        text, tokens = jnp.zeros((1, model.text_length), int), jnp.zeros((1, model.num_tokens), int)
-        inputs = (text, tokens)
+        sides = height_and_width(getattr(model, "image_size", 16))
+        inputs = (jnp.zeros((1, *sides, 3)),)
     return jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
 
 
@@ -94,8 +104,17 @@ def count(params: Any) -> int:
 
 def count_text_to_image(size: str) -> Count:
     """Of gin/models/SIZE.gin. Embeddings are those of text and image tokens, and the softmax."""
-    params = abstract_params(text_to_image_model(size))
-    embeddings = sum(count(params[name]) for name in _EMBEDDINGS)
+    return _count_transformer(text_to_image_model(size))
+
+
+def count_vim(size: str) -> Count:
+    """The same of image tokens alone; the classes' embedding is one of them."""
+    return _count_transformer(vim_model(size))
+
+
+def _count_transformer(model: nn.Module) -> Count:
+    params = abstract_params(model)
+    embeddings = sum(count(params.get(name, {})) for name in _EMBEDDINGS)
     return Count(count(params) - embeddings, count(params))
 
 
@@ -123,6 +142,11 @@ def main() -> None:
             )
         ]
         print(f"{size:14} {cells[0]:>32} {cells[1]:>32}")
+
+    for size, published in VIM.items():
+        ours = count_vim(size)
+        share = f"({ours.with_embeddings / published - 1:+.1%} of {published / 1e9:.3f}B)"
+        print(f"{size:14} {ours.without_embeddings:>16,} {ours.with_embeddings:>32,} {share}")
 
     print(f"\n{'tokenizer':14} {'encoder':>28} {'decoder':>28} {'codebook':>9} {'total':>12}")
     for size in ("small_small", "base_base", "small_large"):

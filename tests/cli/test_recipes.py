@@ -111,9 +111,68 @@ def test_the_text_to_image_recipe_has_the_published_numbers(size):
     assert gin.query_parameter("%TRAIN_STEPS") == 450_000
 
 
+@pytest.mark.parametrize(
+    ("size", "sizes"), [("base", (24, 16, 1536, 6144)), ("large", (36, 32, 2048, 8192))]
+)
+def test_the_image_tokens_recipe_has_the_published_numbers(size, sizes):
+    """arXiv 2110.04627; weight decay and clipping are those of text to image."""
+    files = ("runs/image_tokens", f"models/vim_{size}", "tokenizers/small_small", "tasks/coco")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", "NUM_CLASSES = 1000")
+    model, adafactor = built.model, built.optimizer
+    assert (model.decoder_layers, model.num_heads, model.d_model, model.mlp_dim) == sizes
+    assert model.num_heads * model.head_dim == model.d_model
+    assert (model.rows, model.columns, model.codebook_size) == (32, 32, 8192)
+    assert (model.attention_kernel, model.decoder_inputs) == (None, "raster")
+    assert (model.num_classes, model.dropout_rate, model.qk_norm) == (1000, 0.1, False)
+    assert (built.class_dropout_rate, built.token_noise_rate, built.z_loss) == (0, 0, 0)
+    assert (adafactor.b1, adafactor.b2, adafactor.first_moment_dtype) == (0.9, 0.96, "int8")
+    assert (adafactor.weight_decay, adafactor.clip_norm) == (4.5e-2, 4.0)
+    rates = [float(adafactor.learning_rate(step)) for step in (0, 5_000, 80_000, 450_000)]
+    assert rates == pytest.approx([0, 4.5e-4, 4.5e-4, 1e-5], rel=1e-3)
+    assert gin.query_parameter("%BATCH_SIZE") == 1024
+    assert gin.query_parameter("%TRAIN_STEPS") == 450_000
+
+
+@pytest.mark.parametrize("feature", ["role", ""])
+def test_the_dataset_of_image_tokens_brings_classes_and_no_texts(feature):
+    files = ("runs/image_tokens", "models/vim_tiny", "tokenizers/tiny", "tasks/emoji_quickstart")
+    settings = (f"CLASS_FEATURE = {feature!r}", f"NUM_CLASSES = {12 if feature else 0}")
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", *settings)
+    for scope in ("train", "eval"):
+        with gin.config_scope(scope):
+            dataset = gin.get_configurable("pipeline.Dataset")()
+        assert (dataset.class_feature, dataset.captioned) == (feature, False)
+        batch = next(dataset.batches())
+        entries = {name for name in batch if name in built.batch_shapes(1)}
+        assert (
+            entries == {*built.batch_shapes(1)} == ({"image", "class_id"} if feature else {"image"})
+        )
+        assert len(dataset.class_names()) == built.model.num_classes
+
+
+@pytest.mark.parametrize(
+    "run", ["text_to_image", "image_tokens", "quickstart_text_to_image", "quickstart_image_tokens"]
+)
+def test_what_keeps_long_runs_stable_is_off_and_a_macro_of_both_recipes(run):
+    files = (f"runs/{run}", *PARTS.get(run, ()))
+    settings = ("Z_LOSS = 1e-4", "SPIKE_FACTOR = 4.0", "QK_NORM = True")
+    plain = objective(files, "TOKENIZER_CHECKPOINT = 'unused'")
+    assert (plain.z_loss, plain.optimizer.spike_factor, plain.model.qk_norm) == (0, 0, False)
+    built = objective(files, "TOKENIZER_CHECKPOINT = 'unused'", *settings)
+    assert (built.z_loss, built.optimizer.spike_factor, built.model.qk_norm) == (1e-4, 4, True)
+
+
+def test_a_tokenizer_for_unsupervised_learning_has_no_perceptual_loss():
+    for run in ("tokenizer", "emoji_tokenizer_64"):
+        files = (f"runs/{run}", *PARTS.get(run, ()))
+        assert objective((*files, "losses/no_perceptual")).perceptual is None
+        assert objective(files).perceptual.weight > 0
+
+
 PARTS = {  # of recipes that leave their sizes or data open
     "coca": ("models/coca_base", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
+    "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/coco"),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
     "text_to_image": ("models/350m", "tokenizers/small_small", "tasks/coco"),
     "tokenizer": ("tokenizers/small_small", "tasks/coco"),
@@ -125,8 +184,9 @@ RUNS = sorted(path.stem for path in (Path(train.__file__).parents[2] / "gin/runs
 def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
     files = (f"runs/{run}", *PARTS.get(run, ()))
     set_here = ("LEARNING_RATE = 0.125", "WARMUP_STEPS = 7", "EMA_DECAY = 0.75")
-    end = "FINAL_RATIO = 0.5" if run == "text_to_image" else "FINAL_LEARNING_RATE = 0.0625"
-    frozen = ("decoder", "resolution", "to_image")
+    published = run in ("text_to_image", "image_tokens")
+    end = "FINAL_RATIO = 0.5" if published else "FINAL_LEARNING_RATE = 0.0625"
+    frozen = ("decoder", "resolution", "to_image", "image_tokens")
     after = ["TOKENIZER_CHECKPOINT = 'unused'"] if any(stage in run for stage in frozen) else []
     built = objective(files, *after, *set_here, end)
     schedule = built.optimizer.learning_rate

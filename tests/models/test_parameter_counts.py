@@ -22,6 +22,21 @@ def test_text_to_image_sizes_are_the_published_ones(size):
     assert ours.with_embeddings == pytest.approx(with_embeddings, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("size", "layers", "width"), [("vim_base", 24, 1536), ("vim_large", 36, 2048)]
+)
+def test_vim_sizes(size, layers, width):
+    """12 d^2 weights a layer; the published counts have 11 d^2, to 0.1%."""
+    ours = counts.count_vim(size)
+    classes, positions = 1_000 * width, (32 + 32) * width
+    tokens = 2 * 8_192 * width
+    norms = layers * 2 * 2 * width + 2 * width
+    assert ours.without_embeddings == layers * 12 * width**2 + norms + positions + width
+    assert ours.with_embeddings == ours.without_embeddings + tokens + classes
+    published = layers * 11 * width**2 + tokens + 1_024 * width
+    assert published == pytest.approx(counts.VIM[size], rel=1e-3)
+
+
 def vision_transformer(layers, width, hidden, input_dim, output_dim, tokens=1024):
     """Weights and biases of one side, added up by hand."""
     attention = 4 * (width * width + width)
