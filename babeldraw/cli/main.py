@@ -22,7 +22,7 @@ from babeldraw.parallel import failing, processes
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
-    *("evaluate", "report", "plan", "data", "vocab", "doctor"),
+    *("evaluate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 
 # What JAX compiles for a TPU that is not here it cannot load again: no plan.

@@ -104,5 +104,6 @@ def of_decoder(
 def _blocks(stack: str, model: Any, params: Any, *arguments: Any, **settings: Any) -> jax.Array:
     """What the one stack in the module `stack` leaves of its blocks; see `FEATURES`."""
     _, left = model.apply({"params": params}, *arguments, mutable=[FEATURES], **settings)
+    found: jax.Array
     [found] = jax.tree.leaves(left[FEATURES][stack])
     return found

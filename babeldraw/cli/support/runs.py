@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from babeldraw.data.streams.pipeline import Dataset
     from babeldraw.objectives.base import Networks, Objective
     from babeldraw.sampling.codec import Codec
+    from babeldraw.sampling.features import BlockFeatures
     from babeldraw.sampling.pictures import Sampler
     from babeldraw.sampling.rerank import Reranker
     from babeldraw.sampling.upscale import Upscaler
@@ -105,6 +106,11 @@ class Run:
         """See `Objective.codec`."""
         with self._asked():
             return self.objective.codec(self.networks, batch_size)
+
+    def features(self, batch_size: int = 16) -> "dict[str, BlockFeatures]":
+        """See `Objective.features`."""
+        with self._asked():
+            return self.objective.features(self.networks, batch_size)
 
     def reranker(self, batch_size: int = 16) -> "Reranker":
         """See `Objective.reranker`."""
