@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from babeldraw.models.block_attention import Blocks, make_blocks
-from babeldraw.models.masks import conv_mask
+from babeldraw.models.masks import GridMask
 from tests.models import tiny
 
 
 def dense(blocks, query, keys, values):
-    mask = conv_mask(blocks.rows, blocks.columns, blocks.kernel_size)
+    grid = blocks.rows, blocks.columns, blocks.kernel_size
+    mask = GridMask(*grid, opens_first=blocks.opens_first).dense
     scores = jnp.where(mask, query @ keys.swapaxes(2, 3), jnp.finfo(jnp.float32).min)
     return jax.nn.softmax(scores, axis=-1) @ values
 
@@ -24,6 +25,7 @@ def dense(blocks, query, keys, values):
         Blocks(7, 4, 11, 7, 2),  # a window wider than the grid
         make_blocks(1, 6, 3),
         make_blocks(8, 16, 3),
+        Blocks(12, 6, 9, 2, 3, opens_first=True),
         pytest.param(make_blocks(16, 16, 11), marks=pytest.mark.slow),
     ],
 )

@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +53,34 @@ def test_linear_contracts_its_last_dimensions():
     expected = np.einsum("abij,ijkl->abkl", x, params["kernel"]) + params["bias"]
     found = tiny.jit(layer.apply)({"params": params}, x)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_normed_queries_and_keys_are_their_formula():
+    """Layer norm of each head's query and key, without a bias, before they are multiplied."""
+    layer = Attention(num_heads=2, head_dim=3, d_model=4, qk_norm=True)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(1, 5, 4)).astype(np.float32)
+
+    def attend(layer, x):
+        return layer(x, *layer.keys_values(x))
+
+    shapes = unbox(jax.eval_shape(nn.init(attend, layer), jax.random.key(0), x)["params"])
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+    assert params["query_norm"].keys() == params["key_norm"].keys() == {"scale"}
+    query, key, value = (
+        np.einsum("ble,ehd->bhld", x, params[name]["kernel"]) for name in ("query", "key", "value")
+    )
+
+    def normed(y, name):
+        y = y - y.mean(-1, keepdims=True)
+        return y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-6) * params[name]["scale"]
+
+    scores = normed(query, "query_norm") @ normed(key, "key_norm").swapaxes(2, 3) / np.sqrt(3)
+    expected = np.einsum(
+        "bhld,hde->ble", jax.nn.softmax(scores, axis=-1) @ value, params["output"]["kernel"]
+    )
+    found = tiny.jit(nn.apply(attend, layer))({"params": params}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_grid_positions_are_row_plus_column():

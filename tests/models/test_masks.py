@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babeldraw.errors import UserError
-from babeldraw.models.masks import attention_mask, causal_mask, conv_mask
+from babeldraw.models.masks import GridMask, attention_mask, causal_mask, conv_mask
 
 grids = st.tuples(st.integers(1, 6), st.integers(1, 6))
 kernels = st.sampled_from([1, 3, 5, 7, 11])
@@ -64,6 +64,14 @@ def test_a_kernel_over_the_whole_grid_is_causal():
     np.testing.assert_array_equal(conv_mask(4, 5, 11), causal_mask(4, 5))
     np.testing.assert_array_equal(attention_mask(4, 5, None), causal_mask(4, 5))
     np.testing.assert_array_equal(attention_mask(4, 5, 3, True), conv_mask(4, 5, 3, True))
+
+
+@pytest.mark.parametrize(("kernel", "wrap"), [(3, False), (3, True), (None, False)])
+def test_the_first_position_may_be_open_to_all(kernel, wrap):
+    mask = attention_mask(4, 5, kernel, wrap)
+    opened = GridMask(4, 5, kernel, wrap, opens_first=True).dense
+    np.testing.assert_array_equal(opened[:, 1:], mask[:, 1:])
+    assert opened[:, 0].all() and mask[:, 0].all() == (kernel is None)
 
 
 @pytest.mark.parametrize("kernel", [0, 2, -3])

@@ -101,6 +101,11 @@ def prompts(count, seed=0, length=TEXT):
     return jnp.asarray(text, jnp.int32)
 
 
+def classes(count, seed=0):
+    """Numbers of classes, one a picture."""
+    return jnp.asarray(np.random.default_rng(seed).integers(0, CLASSES, size=count), jnp.int32)
+
+
 def pictures_tokens(count, model, seed=0):
     rng = np.random.default_rng(seed)
     shape = (count, model.num_tokens)

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from babeldraw.errors import UserError
-from babeldraw.models.masks import attention_mask
 from babeldraw.sampling.schedule import allows_wavefront, make_schedule
 from tests.models import tiny
 
 
-def model_of(rows, columns, kernel, convention="row_start_above", wrap=False):
-    return tiny.transformer(
+def model_of(
+    rows, columns, kernel, convention="row_start_above", wrap=False, make=tiny.transformer
+):
+    return make(
         rows=rows,
         columns=columns,
         attention_kernel=kernel,
@@ -37,16 +38,17 @@ def inputs_of(model, position):
     st.sampled_from([None, 1, 3, 5, 7, 11]),
     st.sampled_from(tiny.CONVENTIONS),
     st.booleans(),
+    st.sampled_from([tiny.transformer, tiny.image_decoder]),
     st.sampled_from([None, "raster", "raster_full_cache"]),
     st.data(),
 )
 @settings(max_examples=150, deadline=None)
-def test_a_schedule_can_be_carried_out(rows, columns, kernel, convention, wrap, order, data):
-    model = model_of(rows, columns, kernel, convention, wrap)
+def test_a_schedule_can_be_carried_out(rows, columns, kernel, convention, wrap, make, order, data):
+    model = model_of(rows, columns, kernel, convention, wrap, make)
     n = model.num_tokens
     prefix = data.draw(st.integers(0, n))
     schedule = make_schedule(model, prefix, order)
-    mask = attention_mask(rows, columns, kernel, wrap)
+    mask = model.grid_mask.dense
     held = np.full(schedule.capacity, -1)  # Which position each place of the cache holds.
     held[schedule.kept_slots] = schedule.kept
     assert (schedule.kept < prefix).all()
@@ -84,6 +86,17 @@ def test_steps_of_the_wavefront(rows, columns, kernel, steps, lanes):
     schedule = make_schedule(model_of(rows, columns, kernel))
     assert schedule.positions.shape == (steps, lanes)
     assert schedule.capacity < rows * columns
+
+
+def test_the_place_of_the_class_is_never_given_to_another_token():
+    sizes = (32, 32, 11, "row_start", False)
+    model, without = model_of(*sizes, tiny.image_decoder), model_of(*sizes)
+    schedule, plain = make_schedule(model), make_schedule(without)
+    assert schedule.positions.shape == plain.positions.shape
+    assert schedule.capacity == plain.capacity + 1
+    slot = schedule.slots[0, 0]
+    busy = schedule.positions < model.num_tokens
+    assert (schedule.slots == slot).sum() == 1 and (schedule.visible[..., slot] == busy).all()
 
 
 @pytest.mark.parametrize("wrap", [False, True])
