@@ -1,4 +1,4 @@
-"""Loss and gradients of a tiny text-to-image model under any execution, mesh and rules.
+"""Loss and gradients of a tiny Transformer of stage 2 under any execution, mesh and rules.
 
 Run as a program it compares the cases that need sixteen devices, and prints a line for each.
 """
@@ -8,6 +8,7 @@ import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from babeldraw.parallel.execution import Execution
@@ -18,29 +19,37 @@ from tests.models import tiny
 from tests.objectives import tiny_runs
 
 IN_ORDER = Execution()
-LAYERS = {"encoder": 4, "decoder": 8}
 SIZES = {"codebook_size": 16, "num_heads": 4, "head_dim": 4}  # divide by 4, for the axis `model`
 BATCH = 16
-KEY = 3  # of the step: dropout, prompt dropout and token noise are all on
+KEY = 3  # of the step: dropout, left out conditions and token noise are all on
+
+# Objective, rate of left out conditions, stacks and their layers.
+KINDS = {
+    "text": (tiny_runs.text_to_image, "prompt_dropout_rate", {"encoder": 4, "decoder": 8}),
+    "class": (tiny_runs.image_tokens, "class_dropout_rate", {"decoder": 8}),
+}
 
 
-def objective(execution=IN_ORDER, **settings):
-    layers = {f"{side}_layers": count for side, count in LAYERS.items()}
-    tiny_objective = tiny_runs.text_to_image(
-        prompt_dropout_rate=0.2, token_noise_rate=0.1, **SIZES, **layers, **settings
-    )
+def objective(execution=IN_ORDER, kind="text", **settings):
+    make, dropout, stacks = KINDS[kind]
+    layers = {f"{side}_layers": count for side, count in stacks.items()}
+    tiny_objective = make(**{dropout: 0.2}, token_noise_rate=0.1, **SIZES, **layers, **settings)
     return dataclasses.replace(tiny_objective, execution=execution)
 
 
-def batch():
-    model = objective().model
-    return {"text_tokens": tiny.prompts(BATCH), "image_tokens": tiny.pictures_tokens(BATCH, model)}
+def batch(kind="text"):
+    tokens = tiny.pictures_tokens(BATCH, objective(kind=kind).model)
+    if kind == "text":
+        return {"text_tokens": tiny.prompts(BATCH), "image_tokens": tokens}
+    classes = np.arange(BATCH, dtype=np.int32) % (tiny.CLASSES + 1) - 1  # -1: none
+    return {"class_id": jnp.asarray(classes), "image_tokens": tokens}
 
 
-def params(execution=IN_ORDER):
+def params(execution=IN_ORDER, kind="text"):
     """The same numbers in the shapes that `execution` stacks them in."""
-    tree = tiny.random_params(objective().model)
-    return _reshape(tree, {side: execution.stack_shape(count) for side, count in LAYERS.items()}, 1)
+    tree = tiny.random_params(objective(kind=kind).model)
+    stacks = KINDS[kind][2]
+    return _reshape(tree, {side: execution.stack_shape(count) for side, count in stacks.items()}, 1)
 
 
 def _reshape(tree, shapes, axes):
@@ -55,10 +64,10 @@ def _reshape(tree, shapes, axes):
     }
 
 
-def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, **settings):
+def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, kind="text", **settings):
     """The step's loss, and its gradients in the shapes of layers in order."""
-    run = objective(execution, **settings)
-    values, weights = batch(), params(execution)
+    run = objective(execution, kind, **settings)
+    values, weights = batch(kind), params(execution, kind)
 
     def loss(weights, values):
         return run.train_loss(weights, {}, {}, values, jax.random.key(KEY), 0)[0]
@@ -69,8 +78,8 @@ def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, **setting
     else:
         mesh = make_mesh(mesh_axes, jax.devices()[: math.prod(mesh_axes.values())])
         rules = training_rules(fsdp)
-        text, image = tiny.inputs(run.model)
-        boxed = jax.eval_shape(run.network.init, jax.random.key(0), text, image)["params"]
+        inputs = tiny.inputs(run.model)
+        boxed = jax.eval_shape(run.network.init, jax.random.key(0), *inputs)["params"]
         shardings = jax.tree.map(
             lambda leaf, box: variable_sharding("w", leaf.shape, logical_axes(box), mesh, rules),
             weights,
@@ -80,18 +89,22 @@ def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, **setting
             value, gradients = step(jax.device_put(weights, shardings), values)
     gradients = jax.tree.map(np.asarray, gradients)
     if execution.pipeline is not None:
-        gradients = _reshape(gradients, {side: (count,) for side, count in LAYERS.items()}, 2)
+        shapes = {side: (count,) for side, count in KINDS[kind][2].items()}
+        gradients = _reshape(gradients, shapes, 2)
     return float(value), gradients
 
 
 @functools.cache
-def single_device():
+def single_device(kind="text"):
     """What every other execution must reach: one device, layers in order."""
-    return loss_and_gradients()
+    return loss_and_gradients(kind=kind)
 
 
 def errors(value, gradients, expected=None):
-    """Relative error of the loss, and the largest of any weight's gradient (Euclidean norm)."""
+    """Relative error of the loss, and the largest of any weight's gradient (Euclidean norm).
+
+    `expected`: by default those of the text-to-image model on one device.
+    """
     expected_value, expected_gradients = expected or single_device()
 
     def error(leaf, other):
