@@ -12,6 +12,7 @@ from tests.objectives import tiny_runs
 HISTORIES = json.loads(Path(__file__).with_name("alarm_histories.json").read_text())
 SICK = {
     "captions of other pictures": {"prompt_gap"},
+    "one caption for all": {"captions_alike", "prompt_gap"},
     "36 pictures": {"small_set", "memorising", "prompt_gap"},
     "8,192 codes": {"codebook"},
 }
