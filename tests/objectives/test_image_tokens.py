@@ -89,6 +89,17 @@ def test_evaluation_says_what_the_class_is_worth():
     assert values == {"loss": 2.5, "loss_without_class": 2.75, "class_gap": 0.25}
 
 
+def test_a_moving_average_is_kept_and_evaluated():
+    objective = dataclasses.replace(OBJECTIVE, ema_decay=0.9)
+    assert [p.name for p in objective.players()] == ["image_tokens", "image_tokens_ema"]
+    noise = jax.tree.map(jnp.zeros_like, PARAMS)
+    both = {"image_tokens": noise, "image_tokens_ema": PARAMS}
+    evaluate = tiny.jit(objective.evaluate)
+    averaged = evaluate(both, CONSTANTS, ENCODED, KEY)
+    assert averaged == evaluate({**both, "image_tokens": PARAMS}, CONSTANTS, ENCODED, KEY)
+    assert averaged != evaluate({**both, "image_tokens_ema": noise}, CONSTANTS, ENCODED, KEY)
+
+
 def test_without_classes_there_is_one_loss_and_nothing_to_read():
     without = tiny_runs.image_tokens(num_classes=0)
     assert {*without.batch_shapes(2)} == {"image"}
