@@ -41,6 +41,16 @@ class EncoderDecoder(ImageDecoder, kw_only=True):  # type: ignore[call-arg]  # F
         """One unbound decoder layer, to apply to one layer's slice of the stacked weights."""
         return self._layer(cross_attention=True)
 
+    @property
+    def condition_shape(self) -> tuple[int, ...]:
+        """Of one condition that pictures are drawn under, an int32 array: here a text."""
+        return (self.text_length,)
+
+    @property
+    def no_condition(self) -> int:
+        """What fills a condition that says nothing."""
+        return 0
+
     def __call__(  # type: ignore[override]  # The condition of this decoder is a text.
         self,
         text_tokens: Int[Array, "batch text"],

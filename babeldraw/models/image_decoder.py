@@ -101,6 +101,16 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
         return self.rows * self.columns
 
     @property
+    def condition_shape(self) -> tuple[int, ...]:
+        """Of one condition that pictures are drawn under, an int32 array: here a class's number."""
+        return ()
+
+    @property
+    def no_condition(self) -> int:
+        """What fills a condition that says nothing."""
+        return NO_CLASS
+
+    @property
     def grid_mask(self) -> GridMask:
         """The mask of every decoder layer."""
         return GridMask(

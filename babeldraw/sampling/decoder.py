@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.layers import BY_OUTPUT, BranchKeysValues
 from babeldraw.models.transformer import KeysValues, TransformerLayer
 from babeldraw.parallel.execution import unstack_layers
@@ -20,23 +21,25 @@ Caches = tuple[KeysValues, ...]
 
 
 class CachedDecoder:
-    """The decoder of an `EncoderDecoder` for pictures of some prompts.
+    """The decoder of a model for pictures of some prompts: of texts, or of classes.
 
-    Every picture has a row for each branch: one a text of its prompt, and last the unconditional
-    one, if any. Layers are written out one after another: a scan would copy the caches.
+    Every picture has a row for each branch: one a condition of its prompt, and last the
+    unconditional one, if any. A text is read by cross-attention, a class at the first position.
+    Layers are written out one after another: a scan would copy the caches.
     """
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: ImageDecoder,
         params: Any,
-        text_tokens: Int[Array, "prompts texts text"],
+        prompts: Int[Array, "prompts conditions *condition"],
         with_unconditional: bool,
     ) -> None:
         """Encodes each text once, however many pictures it is for.
 
         Args:
-          with_unconditional: add the branch of the empty prompt, encoded once for all prompts.
+          prompts: see `generate.generate_tokens`, with as many conditions for each.
+          with_unconditional: add the branch of the empty condition; a text is encoded once for all.
         """
         self._model = model
         self._variables = {"params": params, BY_OUTPUT: {"logits": _by_output(params["logits"])}}
@@ -45,14 +48,21 @@ class CachedDecoder:
             {"params": layer, BY_OUTPUT: _by_output(layer)}
             for layer in unstack_layers(params["decoder"]["layers"])
         ]
-        texts = text_tokens.shape[1]
-        self.num_branches = texts + with_unconditional
-        branches = [self._branch(text_tokens[:, index]) for index in range(texts)]
-        if with_unconditional:
-            # A batch of one is not split over the devices.
-            with nn.logical_axis_rules(pipeline_rules(nn.get_logical_axis_rules())):
-                branches.append(self._branch(jnp.zeros((1, text_tokens.shape[2]), jnp.int32)))
-        self._branches = list(zip(*branches, strict=True))  # [layers][branches]
+        conditions = prompts.shape[1]
+        self.num_branches = conditions + with_unconditional
+        self._classes: jax.Array | None = None  # [prompts, branches]
+        self._branches: list[tuple[BranchKeysValues, ...]] = [()] * model.decoder_layers
+        if isinstance(model, EncoderDecoder):
+            branches = [self._branch(prompts[:, index]) for index in range(conditions)]
+            if with_unconditional:
+                # A batch of one is not split over the devices.
+                with nn.logical_axis_rules(pipeline_rules(nn.get_logical_axis_rules())):
+                    empty = jnp.full((1, *prompts.shape[2:]), model.no_condition)
+                    branches.append(self._branch(empty))
+            self._branches = list(zip(*branches, strict=True))  # [layers][branches]
+        elif model.num_classes:
+            without = ((0, 0), (0, int(with_unconditional)))
+            self._classes = jnp.pad(prompts, without, constant_values=model.no_condition)
 
     def _branch(self, text: Int[Array, "prompts text"]) -> list[BranchKeysValues]:
         encoded, mask = self._model.apply(self._variables, text, method="encode")
@@ -121,8 +131,11 @@ class CachedDecoder:
         visible: jax.Array,
         caches: Caches,
     ) -> tuple[Float[Array, "rows new d_model"], Caches]:
-        x = self._model.apply(self._variables, tokens, positions, method="decoder_input")
-        x = jnp.repeat(x, self.num_branches, axis=0)
+        classes = self._classes
+        if classes is not None:
+            classes = jnp.repeat(classes, len(tokens) // len(classes), axis=0).reshape(-1)
+        tokens = jnp.repeat(tokens, self.num_branches, axis=0)
+        x = self._model.apply(self._variables, tokens, positions, classes, method="decoder_input")
         mask = visible[None, None]
         new_caches = []
         for layer, cache, branches in zip(self._layers, caches, self._branches, strict=True):

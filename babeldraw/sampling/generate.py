@@ -1,14 +1,15 @@
 """Sampling image tokens in as few steps, and over as few bytes, as the model allows.
 
-The prompt is encoded once. Each step feeds some tokens through all decoder layers, attends to the
-caches, and draws the next tokens with keys that depend on the picture and the position only, so
-batch size, order and schedule change nothing but how sums are rounded.
+A text is encoded once, a class is read at the first position. Each step feeds some tokens through
+all decoder layers, attends to the caches, and draws the next tokens with keys that depend on the
+picture and the position only, so batch size, order and schedule change nothing but how sums are
+rounded.
 """
 
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +17,22 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
-from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.sampling.decoder import CachedDecoder, Caches
 from babeldraw.sampling.filters import check_filters, keep_likely, keep_top_k, keep_top_p
 from babeldraw.sampling.schedule import Order, make_schedule
 
 Weights = float | Sequence[float]
+Prompts = TypeVar("Prompts", np.ndarray, jax.Array)
 
 _State = tuple[jax.Array, jax.Array, Caches]
 """Tokens so far, the log-probability of each of them, and the caches."""
 
 
 def generate_tokens(
-    model: EncoderDecoder,
+    model: ImageDecoder,
     params: Any,
-    text_tokens: Int[Array, "prompts *texts text"],
+    prompts: Int[Array, "prompts *conditions"],
     keys: Key[Array, "pictures"],
     *,
     guidance_weight: Weights = 1.0,
@@ -45,17 +47,20 @@ def generate_tokens(
     """Draws the image tokens of pictures of each prompt. Traceable; settings are static.
 
     Args:
-      text_tokens: one text a prompt, or several to be added up: `[prompts, texts, text]`.
+      prompts: one condition a prompt, or several to be added up. Of an `EncoderDecoder` texts,
+        `[prompts, text]` or `[prompts, texts, text]`; of an `ImageDecoder` the numbers of classes,
+        `[prompts]` or `[prompts, classes]`, where `NO_CLASS` draws without (a model without classes
+        draws so whatever the number).
       keys: one a picture, the pictures of a prompt next to each other, as many for each prompt;
         the token at position p is drawn with `fold_in(key, p)`.
-      guidance_weight: logits are `uncond + w (cond - uncond)` (patent), or with several texts
+      guidance_weight: logits are `uncond + w (cond - uncond)` (patent), or with several conditions
         `uncond + sum_i w_i (cond_i - uncond)`, one weight each; a negative one is for "without".
         All run in one batch and share one draw; where the weights add up to 1 the unconditional
         logits cancel and are left out.
       temperature: divides the logits; 0 takes the most probable token.
       cutoff: tokens whose conditional probability is below `cutoff` times that of the best one are
         never drawn. It keeps guidance from boosting tokens that are improbable either way. Of
-        several texts, the logits of those with positive weights are averaged with these weights;
+        several, the logits of those with positive weights are averaged with these weights;
         without any, the unconditional ones count.
       top_k: draw among the most probable tokens, this many.
       top_p: draw among the fewest tokens that have this probability together, after `top_k`.
@@ -67,22 +72,22 @@ def generate_tokens(
     Returns:
       The tokens, and a score of each picture: the mean log-probability, in nats a token, of those
       from the first drawn one on, given ones among them. It is that of the model with the prompt,
-      before guidance, temperature and filters (of several texts, that of `cutoff`). 0 where
+      before guidance, temperature and filters (of several conditions, that of `cutoff`). 0 where
       nothing is drawn.
 
     Raises:
       UserError: settings out of range, or lengths that do not fit each other.
     """
-    text_tokens = text_tokens.reshape(text_tokens.shape[0], -1, text_tokens.shape[-1])
+    prompts = with_conditions(model, prompts)
     weights = _as_tuple(guidance_weight)
     check_filters(cutoff, top_k, top_p)
-    _check(model, text_tokens.shape[:2], keys.shape[0], weights, prefix, redraw)
+    _check(model, prompts.shape[:2], keys.shape[0], weights, prefix, redraw)
     length = 0 if prefix is None else prefix.shape[1]
     kept = np.isin(np.arange(model.num_tokens), redraw, invert=True)
     kept[length:] = False
     given = min(redraw, default=length)
     plan = make_schedule(model, given, schedule)
-    decoder = CachedDecoder(model, params, text_tokens, with_unconditional=sum(weights) != 1)
+    decoder = CachedDecoder(model, params, prompts, with_unconditional=sum(weights) != 1)
 
     def step(index: jax.Array, state: _State) -> _State:
         tokens, likely, caches = state
@@ -124,6 +129,12 @@ def generate_tokens(
     return tokens, jnp.sum(likely, axis=1) / max(model.num_tokens - given, 1)
 
 
+def with_conditions(model: ImageDecoder, prompts: Prompts) -> Prompts:
+    """`prompts` as `generate_tokens` takes them, `[prompts, conditions, *condition_shape]`."""
+    condition = prompts.shape[prompts.ndim - len(model.condition_shape) :]
+    return prompts.reshape(prompts.shape[0], -1, *condition)
+
+
 def combine(
     logits: Float[Array, "pictures branches new codebook"], weights: Sequence[float]
 ) -> tuple[Float[Array, "pictures new codebook"], Float[Array, "pictures new codebook"]]:
@@ -132,14 +143,14 @@ def combine(
     Args:
       logits: of a branch for each weight, then the unconditional one if there is one more.
     """
-    texts = [logits[:, index] for index in range(len(weights))]
+    conditional = [logits[:, index] for index in range(len(weights))]
     positive = [max(weight, 0.0) for weight in weights]
     wanted = [weight / (sum(positive) or 1.0) for weight in positive]
     if logits.shape[1] == len(weights):
-        return _weighted(weights, texts), _weighted(wanted, texts)
+        return _weighted(weights, conditional), _weighted(wanted, conditional)
     unconditional = logits[:, -1]
-    guided = unconditional + _weighted(weights, [text - unconditional for text in texts])
-    return guided, _weighted(wanted, texts) if any(wanted) else unconditional
+    guided = unconditional + _weighted(weights, [one - unconditional for one in conditional])
+    return guided, _weighted(wanted, conditional) if any(wanted) else unconditional
 
 
 def _weighted(weights: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
@@ -163,24 +174,25 @@ def _as_tuple(weights: Weights) -> tuple[float, ...]:
 
 
 def _check(
-    model: EncoderDecoder,
-    texts: tuple[int, ...],
+    model: ImageDecoder,
+    conditions: tuple[int, ...],
     pictures: int,
     weights: tuple[float, ...],
     prefix: Int[Array, "pictures prefix"] | None,
     redraw: Sequence[int],
 ) -> None:
-    if texts[1] != len(weights):
+    if conditions[1] != len(weights):
+        kind = "texts" if model.condition_shape else "classes"
         raise UserError(
-            f"there are {len(weights)} guidance weights for {texts[1]} texts a prompt; give one "
-            "weight for each text."
+            f"there are {len(weights)} guidance weights for {conditions[1]} {kind} a prompt; give "
+            "one weight for each."
         )
     if not all(map(math.isfinite, weights)):
         raise UserError(f"guidance weights must be finite, not {weights}; give plain numbers.")
-    if pictures % texts[0]:
+    if pictures % conditions[0]:
         raise UserError(
-            f"{pictures} pictures cannot be shared by {texts[0]} prompts; give as many keys for "
-            "each prompt."
+            f"{pictures} pictures cannot be shared by {conditions[0]} prompts; give as many keys "
+            "for each prompt."
         )
     if prefix is not None and prefix.shape[1] > model.num_tokens:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From text tokens to pictures: sampling in fixed-size batches, then the tokenizer's decoder."""
+"""From texts or classes to pictures: sampling in fixed-size batches, then the decoder's pixels."""
 
 import dataclasses
 import functools
@@ -14,13 +14,13 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
 from babeldraw.errors import UserError
-from babeldraw.models.encoder_decoder import EncoderDecoder
+from babeldraw.models.image_decoder import NO_CLASS, ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.mesh import batch_groups
 from babeldraw.sampling import places
 from babeldraw.sampling.batches import fit_groups
 from babeldraw.sampling.codec import decode_pictures
-from babeldraw.sampling.generate import Weights, generate_tokens
+from babeldraw.sampling.generate import Weights, generate_tokens, with_conditions
 
 
 class Samples(NamedTuple):
@@ -37,7 +37,7 @@ class Samples(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A trained text-to-image model with its tokenizer, and how to draw from it.
+    """A trained model of image tokens with its tokenizer, and how to draw from it.
 
     Attributes:
       params, tokenizer_params: trained parameters, unboxed. It draws on the mesh that `params` lie
@@ -49,7 +49,7 @@ class Sampler:
         `codec.decode_pictures`).
     """
 
-    model: EncoderDecoder
+    model: ImageDecoder
     params: Any
     tokenizer: ViTVQGAN
     tokenizer_params: Any
@@ -67,7 +67,7 @@ class Sampler:
 
     def generate(
         self,
-        text_tokens: Int[np.ndarray, "prompts *texts text"],
+        prompts: Int[np.ndarray, "prompts *conditions"],
         *,
         num_samples: int = 1,
         seed: int = 0,
@@ -80,18 +80,20 @@ class Sampler:
         `batch_size` as said there.
 
         Args:
-          text_tokens: one text a prompt, or as many as there are guidance weights.
+          prompts: texts or numbers of classes, see `generate_tokens`: one a prompt, or as many as
+            there are guidance weights.
           on_progress: called with (pictures done, pictures in all) after each batch.
           prefix: the first tokens, in raster order, of the pictures of each prompt.
 
         Raises:
-          UserError: see `generate_tokens`; a token of the prefix is no code of the tokenizer.
+          UserError: see `generate_tokens`; a token of the prefix is no code of the tokenizer, or a
+            class none of the model's.
         """
-        text = np.asarray(text_tokens, np.int32)
-        text = text.reshape(len(text), -1, text.shape[-1])
-        prompts, total = len(text), len(text) * num_samples
+        asked = with_conditions(self.model, np.asarray(prompts, np.int32))
+        self._check_classes(asked)
+        total = len(asked) * num_samples
         # The prompt's own content keys its noise, so that its place among others does not.
-        ids = np.array([zlib.crc32(row.tobytes()) for row in text], np.uint32)
+        ids = np.array([zlib.crc32(row.tobytes()) for row in asked], np.uint32)
         given = None if prefix is None else self._checked(prefix)
         batch_size = fit_groups(min(self.batch_size, total), self.mesh)
         # So many pictures next to each other share their prompt, and its encoding, in every batch
@@ -104,7 +106,7 @@ class Sampler:
             rows = np.where(rows < total, rows, start)
             of, number = np.divmod(rows, num_samples)
             batch = self._draw(
-                text[of[::shared]],
+                asked[of[::shared]],
                 ids[of],
                 number.astype(np.uint32),
                 np.int32(seed),
@@ -114,7 +116,23 @@ class Sampler:
             if on_progress:
                 on_progress(min(start + batch_size, total), total)
         stacked = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        return Samples(*(part.reshape(prompts, num_samples, *part.shape[1:]) for part in stacked))
+        shape = len(asked), num_samples
+        return Samples(*(part.reshape(*shape, *part.shape[1:]) for part in stacked))
+
+    def _check_classes(self, asked: Int[np.ndarray, "prompts conditions *condition"]) -> None:
+        if self.model.condition_shape:
+            return
+        unknown = asked[(asked < NO_CLASS) | (asked >= self.model.num_classes)]
+        if unknown.size:
+            known = (
+                f"has {self.model.num_classes} classes, from 0 on"
+                if self.model.num_classes
+                else "has none"
+            )
+            raise UserError(
+                f"class {unknown[0]} is asked for and the model {known}; give one of its own, or "
+                f"{NO_CLASS} to draw without."
+            )
 
     def _checked(self, prefix: Int[np.ndarray, "prompts prefix"]) -> Int[np.ndarray, "..."]:
         if prefix.size and not 0 <= prefix.min() <= prefix.max() < self.model.codebook_size:
@@ -131,8 +149,13 @@ class Sampler:
             sharding = places.input_sharding(shape, self.mesh)
             return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
-        text = array(jnp.int32, rows, np.size(self.guidance_weight), self.model.text_length)
-        return text, array(jnp.uint32, rows), array(jnp.uint32, rows), array(jnp.int32)
+        conditions = rows, np.size(self.guidance_weight), *self.model.condition_shape
+        return (
+            array(jnp.int32, *conditions),
+            array(jnp.uint32, rows),
+            array(jnp.uint32, rows),
+            array(jnp.int32),
+        )
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -161,10 +184,10 @@ class Sampler:
     def program(self) -> jax.stages.Wrapped:
         """The whole of it as one function to be compiled, for one batch: pictures, tokens, scores.
 
-        Its arguments: `params`, `tokenizer_params`, `text int32[prompts, texts, text]`, `prompt_ids
-        uint32[batch]`, `numbers uint32[batch]`, the seed `int32[]`, and `prefix int32[batch,
-        prefix]` or None. The batch has the pictures of a prompt next to each other, as many for
-        each. To be lowered and called within `places.running_on`, with arrays that lie as
+        Its arguments: `params`, `tokenizer_params`, `prompts int32[prompts, conditions, ...]`,
+        `prompt_ids uint32[batch]`, `numbers uint32[batch]`, the seed `int32[]`, and `prefix
+        int32[batch, prefix]` or None. The batch has the pictures of a prompt next to each other, as
+        many for each. To be lowered and called within `places.running_on`, with arrays that lie as
         `inputs` says.
         """
 
@@ -172,7 +195,7 @@ class Sampler:
         def draw(
             params: Any,
             tokenizer_params: Any,
-            text: jax.Array,
+            prompts: jax.Array,
             prompt_ids: jax.Array,
             numbers: jax.Array,
             seed: jax.Array,
@@ -186,7 +209,7 @@ class Sampler:
             tokens, scores = generate_tokens(
                 self.model,
                 params,
-                text,
+                prompts,
                 keys,
                 guidance_weight=self.guidance_weight,
                 temperature=self.temperature,

@@ -12,24 +12,37 @@ from tests.models import tiny
 
 @functools.cache
 def sampler(model, **settings):
-    """`draw(params, text, keys, prefix=None) -> tokens`, compiled."""
+    """`draw(params, prompts, keys, prefix=None) -> tokens`, compiled."""
     draw = scored_sampler(model, **settings)
     return lambda *arguments: draw(*arguments)[0]
 
 
 @functools.cache
 def scored_sampler(model, **settings):
-    """`draw(params, text, keys, prefix=None) -> (tokens, scores)`, compiled."""
+    """`draw(params, prompts, keys, prefix=None) -> (tokens, scores)`, compiled."""
     return tiny.jit(
-        lambda params, text, keys, prefix=None: generate_tokens(
-            model, params, text, keys, prefix=prefix, **settings
+        lambda params, prompts, keys, prefix=None: generate_tokens(
+            model, params, prompts, keys, prefix=prefix, **settings
         )
     )
 
 
 @functools.cache
 def full(model):
-    return tiny.jit(lambda params, text, tokens: model.apply({"params": params}, text, tokens))
+    """`logits(params, prompts, tokens)` of texts, of classes, or of no classes, compiled."""
+
+    def run(params, prompts, tokens):
+        inputs = (tokens, prompts if model.num_classes else None)
+        return model.apply(
+            {"params": params}, *((prompts, tokens) if model.condition_shape else inputs)
+        )
+
+    return tiny.jit(run)
+
+
+def nothing(model, prompts):
+    """What stands for no prompt, as many times."""
+    return jnp.full_like(prompts, model.no_condition)
 
 
 def guided(conditional, unconditional, weight):

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from babeldraw.errors import UserError
+from babeldraw.models.image_decoder import NO_CLASS
 from babeldraw.objectives.losses import token_cross_entropy
 from babeldraw.sampling.decoder import CachedDecoder
 from babeldraw.sampling.generate import generate_tokens
@@ -14,23 +15,29 @@ from babeldraw.sampling.schedule import make_schedule
 from tests.models import tiny
 from tests.sampling.by_hand import full, guided, redrawn, sampler
 
+TEXTS, CLASSES = tiny.prompts(2), jnp.asarray([2, NO_CLASS])
+
 
 @pytest.mark.parametrize(
-    ("convention", "kernel", "wrap", "order"),
+    ("make", "convention", "kernel", "settings", "order"),
     [
-        ("raster", None, False, "raster"),
-        ("raster", 3, True, "raster"),
-        ("row_start", 5, False, "wavefront"),
-        ("row_start_above", 3, False, "wavefront"),
-        ("row_start_above", 5, False, "raster_full_cache"),
+        (tiny.transformer, "raster", None, {}, "raster"),
+        (tiny.transformer, "raster", 3, {"attention_wrap": True}, "raster"),
+        (tiny.transformer, "row_start", 5, {}, "wavefront"),
+        (tiny.transformer, "row_start_above", 3, {"qk_norm": True}, "wavefront"),
+        (tiny.transformer, "row_start_above", 5, {}, "raster_full_cache"),
+        (tiny.image_decoder, "raster", None, {"qk_norm": True}, "raster"),
+        (tiny.image_decoder, "row_start_above", 3, {}, "wavefront"),
+        (tiny.image_decoder, "raster", 3, {"num_classes": 0}, "raster"),
     ],
 )
-def test_cached_logits_are_those_of_the_full_forward_pass(convention, kernel, wrap, order):
-    model = tiny.transformer(
-        decoder_inputs=convention, attention_kernel=kernel, attention_wrap=wrap
-    )
+def test_cached_logits_are_those_of_the_full_forward_pass(
+    make, convention, kernel, settings, order
+):
+    model = make(decoder_inputs=convention, attention_kernel=kernel, **settings)
     params = tiny.random_params(model)
-    text, tokens = tiny.prompts(2), tiny.pictures_tokens(2, model)
+    text = TEXTS if make is tiny.transformer else CLASSES
+    tokens = tiny.pictures_tokens(2, model)
     schedule = make_schedule(model, order=order)
 
     @tiny.jit
@@ -229,7 +236,7 @@ def test_top_k_and_top_p_draw_among_the_best():
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"cutoff": 1.0}, "cutoff is 1.0"),
-        ({"guidance_weight": (1.0, 2.0)}, "2 guidance weights for 1 texts"),
+        ({"guidance_weight": (1.0, 2.0)}, "2 guidance weights for 1 texts a prompt"),
         ({"guidance_weight": float("nan")}, "must be finite"),
         ({"keys": tiny.keys(3)}, "3 pictures cannot be shared by 2 prompts"),
         ({"prefix": jnp.zeros((2, 21), jnp.int32)}, "the prefix has 21 tokens"),

@@ -2,27 +2,25 @@
 
 import functools
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.models import tiny
-from tests.sampling.by_hand import full, guided, redrawn, sampler
+from tests.sampling.by_hand import full, guided, nothing, redrawn, sampler
 
 WEIGHT = 1.3
 
 
 @functools.cache
-def model_of(grid, kernel, convention):
+def model_of(grid, kernel, convention, make=tiny.transformer):
     rows, columns = grid
-    return tiny.transformer(
-        rows=rows, columns=columns, attention_kernel=kernel, decoder_inputs=convention
-    )
+    return make(rows=rows, columns=columns, attention_kernel=kernel, decoder_inputs=convention)
 
 
-def check(grid, kernel, convention, orders):
-    model = model_of(grid, kernel, convention)
-    params, text, keys = tiny.random_params(model), tiny.prompts(2), tiny.keys(2)
+def check(grid, kernel, convention, orders, make=tiny.transformer):
+    model = model_of(grid, kernel, convention, make)
+    params, keys = tiny.random_params(model), tiny.keys(2)
+    text = tiny.prompts(2) if make is tiny.transformer else tiny.classes(2)
     found = {
         order: np.asarray(
             sampler(model, schedule=order, guidance_weight=WEIGHT)(params, text, keys)
@@ -31,7 +29,7 @@ def check(grid, kernel, convention, orders):
     }
     for tokens in found.values():
         with_text = full(model)(params, text, tokens)
-        without = full(model)(params, jnp.zeros_like(text), tokens)
+        without = full(model)(params, nothing(model, text), tokens)
         expected = redrawn(keys, guided(with_text, without, WEIGHT))
         np.testing.assert_array_equal(tokens, expected)
         np.testing.assert_array_equal(tokens, found[orders[0]])
@@ -44,6 +42,10 @@ ALL = ("wavefront", "raster", "raster_full_cache")
 @pytest.mark.parametrize("grid", [(6, 9), (9, 5)], ids=["wide", "high"])
 def test_rectangles(grid):
     check(grid, 3, "row_start_above", ALL[:2])
+
+
+def test_classes():
+    check((6, 9), 3, "row_start", ALL[:2], tiny.image_decoder)
 
 
 @pytest.mark.slow
