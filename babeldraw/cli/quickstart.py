@@ -6,22 +6,19 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from babeldraw.cli.support import choosing, outputs, pace, stage_recipes
-from babeldraw.cli.support.choosing import TEXT_TO_IMAGE, Chosen
+from babeldraw.cli.support import choosing, outputs, pace, scoring, stage_recipes
+from babeldraw.cli.support.choosing import IMAGE_TOKENS, TEXT_TO_IMAGE, Chosen
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.machines import load_machine_file, set_environment
 from babeldraw.cli.support.recipes import train_recipe
+from babeldraw.cli.support.scoring import Scored
 from babeldraw.cli.support.stage_recipes import StageRecipe
 from babeldraw.errors import UserError
 from babeldraw.files import mark_output, path, written_whole
 from babeldraw.ranges import Count, Positive, Seed
-
-if TYPE_CHECKING:
-    from babeldraw.cli.support.runs import Run
 
 SUMMARY = "Train both stages on your pictures, or on emoji, in some minutes; write report.html."
 
@@ -37,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="your pictures, as folder:/my/pictures, or any other task (default: emoji people)",
     )
     parser.add_argument(
+        "--classes",
+        action="store_true",
+        help="learn classes in the place of texts: the emoji people's roles",
+    )
+    parser.add_argument(
         "--minutes",
         type=Numeric(Positive),
         help=f"in all (default: {choosing.MINUTES:.0f}; the emoji have a fixed number of steps)",
@@ -47,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         metavar="DIR",
-        help="default: runs/quickstart, and of your own pictures runs/quickstart-NAME",
+        help="default: runs/quickstart, with --classes runs/quickstart-classes, and of your own "
+        "pictures runs/quickstart-NAME",
     )
     parser.add_argument(
         "--config",
@@ -69,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
-    named = args.output or _default_output(args.data)
+    named = args.output or _default_output(args.data, args.classes)
     outputs.check_apart(named, "--output", args.data or "")
     outputs.check_local(named, "--output")
     output = Path(named)
@@ -92,23 +95,24 @@ def run(args: argparse.Namespace) -> int:
 
     print("\n=== evaluation", flush=True)
     evaluated = time.perf_counter()
-    results = _evaluate(chosen.recipes, args.seed)
+    scored = (scoring.classes if args.classes else scoring.texts)(chosen.recipes, args.seed)
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began
-    _report(args, output, chosen, results, seconds)
+    _report(args, output, chosen, scored, seconds)
     return 0
 
 
-def _default_output(data: str | None) -> str:
+def _default_output(data: str | None, classes: bool) -> str:
     if data is None:
-        return "runs/quickstart"
+        return "runs/quickstart-classes" if classes else "runs/quickstart"
     name = re.sub(r"[^\w-]+", "-", data.rstrip("/").rpartition("/")[2]).strip("-")
     return f"runs/quickstart-{name or 'pictures'}"
 
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:
     """What a folder is of."""
-    return {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
+    asked = {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
+    return {**asked, "classes": True} if args.classes else asked
 
 
 def _check_request(args: argparse.Namespace, file: Path) -> None:
@@ -123,10 +127,13 @@ def _check_request(args: argparse.Namespace, file: Path) -> None:
         before = json.loads(file.read_bytes())
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): give another --output.") from error
-    differing = [name for name, value in _request(args).items() if value != before.get(name)]
+    now = _request(args)
+    differing = [name for name in {**now, **before} if now.get(name) != before.get(name)]
     if differing:
         said = ", ".join(
-            f"--{name} {before[name]}" if before.get(name) is not None else f"no --{name}"
+            f"--{name} {before[name]}".removesuffix(" True")
+            if before.get(name) is not None
+            else f"no --{name}"
             for name in differing
         )
         raise UserError(
@@ -178,7 +185,7 @@ def _fix(args: argparse.Namespace, recipe: StageRecipe, seconds: float | None, c
 
 
 def _command(args: argparse.Namespace) -> str:
-    words = ["babeldraw", "quickstart"]
+    words = ["babeldraw", "quickstart", *(["--classes"] if args.classes else [])]
     for name in ("data", "minutes", "size", "output", "config", "seed"):
         value = getattr(args, name)
         if value is not None and (name, value) != ("seed", 0):
@@ -186,40 +193,28 @@ def _command(args: argparse.Namespace) -> str:
     return shlex.join([*words, *(f"--gin.{binding}" for binding in args.gin_bindings)])
 
 
-def _evaluate(recipes: Sequence[StageRecipe], seed: int) -> Any:
-    from babeldraw.cli.support.runs import open_run
-    from babeldraw.evaluation import quickstart as evaluation
-
-    opened: Run = open_run(str(recipes[-1].directory))
-    assert opened.eval_dataset is not None, "every recipe of the quickstart has one"
-    datasets = opened.train_dataset, opened.eval_dataset
-    train, heldout = (data.examples(evaluation.COMPARED) for data in datasets)
-    draws = recipes[-1].stage == TEXT_TO_IMAGE
-    sampler = opened.sampler(cutoff=evaluation.CUTOFF, batch_size=48) if draws else None
-    captions = opened.train_dataset.captions() if draws else ()
-    return evaluation.evaluate(opened.codec(48), sampler, train, heldout, captions, seed)
-
-
 def _report(
-    args: argparse.Namespace, output: Path, chosen: Chosen, results: Any, seconds: dict[str, float]
+    args: argparse.Namespace,
+    output: Path,
+    chosen: Chosen,
+    scored: Scored,
+    seconds: dict[str, float],
 ) -> None:
-    from babeldraw.evaluation import quickstart as evaluation
-    from babeldraw.evaluation import quickstart_page
     from babeldraw.evaluation.reporting import document
 
-    report = evaluation.summary(results, seconds)
+    report = scored.summary(seconds)
     directories = [recipe.directory for recipe in chosen.recipes]
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     title = f"Babeldraw quickstart{f': {args.data}' if args.data else ''}"
     notes = [f"{recipe.stage}: {note}" for recipe in chosen.recipes for note in recipe.notes()]
     said = [*chosen.sentences, *notes]
-    page = quickstart_page.page(title, report, results, directories, said)
+    page = scored.page(title, report, model_dirs=directories, chosen=said)
     document.write(output / "report.html", page)
     print(json.dumps(report, indent=2))
     shown = [output / "report.html"]
-    if results.spoken is not None:
+    if scored.write_samples is not None:
         shown.append(output / "samples.png")
-        quickstart_page.write_samples(shown[-1], results.spoken.heldout, args.seed)
+        scored.write_samples(shown[-1])
     print(f"\nLook at {' and '.join(map(str, shown))}")
     print("\n".join(_next_commands(args, chosen)))
 
@@ -228,10 +223,9 @@ def _next_commands(args: argparse.Namespace, chosen: Chosen) -> list[str]:
     """What to type to draw, and to train on."""
     last = chosen.recipes[-1]
     lines = []
-    if last.stage == TEXT_TO_IMAGE:
-        lines.append(
-            f'Draw: babeldraw sample "YOUR TEXT" --checkpoint={last.directory} --cutoff=0.1'
-        )
+    asked = {TEXT_TO_IMAGE: '"YOUR TEXT"', IMAGE_TOKENS: "--class NAME"}.get(last.stage)
+    if asked:
+        lines.append(f"Draw: babeldraw sample {asked} --checkpoint={last.directory} --cutoff=0.1")
     steps = stage_recipes.value(str(last.file), "TRAIN_STEPS")
     variable = f"BABELDRAW_VOCABULARY={shlex.quote(str(chosen.vocabulary))} "
     config = f" --config={shlex.quote(args.config)}" if args.config else ""

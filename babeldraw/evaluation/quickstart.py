@@ -6,7 +6,7 @@ Every number is over whole splits or a seeded random draw; no sample is picked.
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 import jax
@@ -119,7 +119,7 @@ def evaluate(
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train["image"]))[:SEEN_PROMPTS]
     shown = rng.permutation(len(heldout["image"][:SCORED]))[:12]
-    tokenized = _tokenized(codec, train["image"][:SCORED], heldout["image"][:SCORED], shown)
+    tokenized = through_tokenizer(codec, train["image"][:SCORED], heldout["image"][:SCORED], shown)
     if sampler is None:
         return Results(tokenized, None)
     gallery = Gallery(
@@ -142,12 +142,15 @@ def evaluate(
         heldout_gap,
         seen=_draw(sampler, train, chosen, chosen, gallery, texts, seed),
         heldout=_draw(sampler, heldout, asked, len(train["image"]) + asked, gallery, texts, seed),
-        parameters=_count(sampler.params),
+        parameters=count(sampler.params),
     )
     return Results(tokenized, spoken)
 
 
-def _tokenized(codec: Codec, train: Pictures, heldout: Pictures, shown: np.ndarray) -> Tokenized:
+def through_tokenizer(
+    codec: Codec, train: Pictures, heldout: Pictures, shown: np.ndarray
+) -> Tokenized:
+    """What the first stage makes of both splits; `shown` are held-out pictures to look at."""
     tokens, heldout_tokens = map(codec.encode, (train, heldout))
     decoded, heldout_decoded = map(codec.decode, (tokens, heldout_tokens))
     return Tokenized(
@@ -157,7 +160,7 @@ def _tokenized(codec: Codec, train: Pictures, heldout: Pictures, shown: np.ndarr
         tokens=tokens,
         heldout_tokens=heldout_tokens,
         reconstructions=np.stack([heldout[shown], heldout_decoded[shown]], axis=1),
-        parameters=_count(codec.params),
+        parameters=count(codec.params),
     )
 
 
@@ -188,35 +191,35 @@ def loss_and_gap(
     The gap is by how much the loss is larger with an empty prompt.
     """
     variables = {"params": jax.device_put(sampler.params)}
+    mean = mean_loss(lambda text, tokens: sampler.model.apply(variables, text, tokens))
+    with_prompt = mean(text, tokens)
+    return with_prompt, mean(np.zeros_like(text), tokens) - with_prompt
+
+
+def mean_loss(
+    logits: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Callable[[np.ndarray, np.ndarray], float]:
+    """What gives the mean loss in nats a token over a split: of what is asked for, and tokens.
+
+    Args:
+      logits: of some rows of both.
+    """
 
     @jax.jit
-    def loss(text: jax.Array, tokens: jax.Array) -> jax.Array:
-        return losses.token_cross_entropy(sampler.model.apply(variables, text, tokens), tokens)
+    def loss(asked: jax.Array, tokens: jax.Array) -> jax.Array:
+        return losses.token_cross_entropy(logits(asked, tokens), tokens)
 
-    def mean(text: np.ndarray) -> float:
-        pairs = list(zip(_parts(text), _parts(tokens), strict=True))
-        return float(sum(len(t) * float(loss(t, i)) for t, i in pairs) / len(text))
+    def mean(asked: np.ndarray, tokens: np.ndarray) -> float:
+        pairs = zip(_parts(asked), _parts(tokens), strict=True)
+        return float(sum(len(a) * float(loss(a, t)) for a, t in pairs) / len(asked))
 
-    with_prompt = mean(text)
-    return with_prompt, mean(np.zeros_like(text)) - with_prompt
+    return mean
 
 
 def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
     """`report.json`. `seconds` are those of each part of this call, and their `total`."""
-    tokenized, spoken = results.tokenized, results.spoken
-    share = tokenized.token_counts / tokenized.token_counts.sum()
-    entropy = -np.sum(share[share > 0] * np.log(share[share > 0]))
-    found: dict[str, Any] = {
-        "wall_seconds": round(seconds["total"], 1),
-        "seconds": {name: round(value, 1) for name, value in seconds.items() if name != "total"},
-        "tokenizer": {
-            "psnr": round(tokenized.psnr, 2),
-            "heldout_psnr": round(tokenized.heldout_psnr, 2),
-            "codebook_usage": round(float(np.mean(tokenized.token_counts > 0)), 4),
-            "perplexity": round(float(np.exp(entropy)), 1),
-        },
-        "parameters": {"tokenizer": tokenized.parameters},
-    }
+    spoken = results.spoken
+    found = summary_of_tokenizer(results.tokenized, seconds)
     if spoken is None:
         return found
     found["text_to_image"] = {
@@ -241,6 +244,23 @@ def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
         found["retrieval"]["heldout_top1_of_seen_words"] = of_seen_words
     found["parameters"]["text_to_image"] = spoken.parameters
     return found
+
+
+def summary_of_tokenizer(tokenized: Tokenized, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What `report.json` says of the first stage, and of the time."""
+    share = tokenized.token_counts / tokenized.token_counts.sum()
+    entropy = -np.sum(share[share > 0] * np.log(share[share > 0]))
+    return {
+        "wall_seconds": round(seconds["total"], 1),
+        "seconds": {name: round(value, 1) for name, value in seconds.items() if name != "total"},
+        "tokenizer": {
+            "psnr": round(tokenized.psnr, 2),
+            "heldout_psnr": round(tokenized.heldout_psnr, 2),
+            "codebook_usage": round(float(np.mean(tokenized.token_counts > 0)), 4),
+            "perplexity": round(float(np.exp(entropy)), 1),
+        },
+        "parameters": {"tokenizer": tokenized.parameters},
+    }
 
 
 def _mean(scores: np.ndarray) -> float:
@@ -270,5 +290,6 @@ def _parts(array: np.ndarray, size: int = 64) -> list[np.ndarray]:
     return [array[start : start + size] for start in range(0, len(array), size)]
 
 
-def _count(params: Any) -> int:
+def count(params: Any) -> int:
+    """Numbers in a network's parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

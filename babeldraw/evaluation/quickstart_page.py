@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results
+from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results, Tokenized
 from babeldraw.evaluation.reporting import document, reading, sections
 from babeldraw.evaluation.reporting.document import Section, join, listing, paragraph
 from babeldraw.evaluation.reporting.pictures import Shown, gallery
@@ -37,26 +37,30 @@ def page(
             Section("Captions of held-out pictures", _drawn(results.spoken.heldout, SHOWN_HELDOUT)),
             Section("Captions of pictures trained on", _drawn(results.spoken.seen, SHOWN_SEEN)),
         ]
+    said = sentences(summary)
+    return document.page(title, lead, [*found, *rest(results.tokenized, said, model_dirs, chosen)])
+
+
+def rest(
+    tokenized: Tokenized, said: Sequence[str], model_dirs: Sequence[Path], chosen: Sequence[str]
+) -> list[Section]:
+    """What stands below what was drawn; `said` are sentences on what was learned."""
     rebuilt = [
-        Shown("", [("real", real), ("rebuilt", made)])
-        for real, made in results.tokenized.reconstructions
+        Shown("", [("real", real), ("rebuilt", made)]) for real, made in tokenized.reconstructions
     ]
-    found.append(Section("Held-out pictures through the tokenizer", gallery(rebuilt)))
-    found.append(Section("What was learned", listing(sentences(summary))))
+    found = [
+        Section("Held-out pictures through the tokenizer", gallery(rebuilt)),
+        Section("What was learned", listing(said)),
+    ]
     if chosen:
         found.append(Section("What was chosen", listing(chosen)))
     runs = [reading.read(str(directory)) for directory in model_dirs]
-    return document.page(title, lead, [*found, *sections.of(runs)])
+    return [*found, *sections.of(runs)]
 
 
 def sentences(summary: Mapping[str, Any]) -> list[str]:
     """What report.json says, with units."""
-    tokenizer = summary["tokenizer"]
-    said = [
-        f"The tokenizer gives training pictures back at {tokenizer['psnr']:.1f} dB and held-out "
-        f"ones at {tokenizer['heldout_psnr']:.1f} dB (PSNR: more is better); "
-        f"{tokenizer['codebook_usage']:.0%} of its codes are in use."
-    ]
+    said = [of_tokenizer(summary["tokenizer"])]
     if "retrieval" not in summary:
         return [*said, "No texts were learned: the pictures have no captions."]
     right, losses = summary["retrieval"], summary["text_to_image"]
@@ -79,6 +83,15 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             "caption that a picture of training has, too, word for word."
         )
     return said
+
+
+def of_tokenizer(tokenizer: Mapping[str, float]) -> str:
+    """What report.json says of the first stage."""
+    return (
+        f"The tokenizer gives training pictures back at {tokenizer['psnr']:.1f} dB and held-out "
+        f"ones at {tokenizer['heldout_psnr']:.1f} dB (PSNR: more is better); "
+        f"{tokenizer['codebook_usage']:.0%} of its codes are in use."
+    )
 
 
 def write_samples(path: Path, drawn: Drawn, seed: int, columns: int = 8, most: int = 24) -> None:

@@ -1,6 +1,6 @@
 """Batches on their way from a dataset to the step."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ ASKED = ("text_tokens", "class_id")
 def asked_reader(dataset: BatchSource) -> Callable[[Mapping[str, Any]], str | None]:
     """What says, of those of a row's `ASKED` that there are, its text or its class's name."""
     read_text = text_reader(dataset)
-    class_names = getattr(dataset, "class_names", tuple)()
+    class_names: Sequence[str] = getattr(dataset, "class_names", tuple)()
 
     def read(row: Mapping[str, Any]) -> str | None:
         if "class_id" in row:

@@ -154,8 +154,9 @@ def train(
         keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
         keep_settings(directory, parts, done=False)
         keep_prompts(directory, objective, train_dataset, eval_dataset)
-        if names_of_classes := getattr(train_dataset, "class_names", tuple)():
-            agreement.by_first(lambda: class_names.write(directory, names_of_classes))
+        classes: Sequence[str] = getattr(train_dataset, "class_names", tuple)()
+        if classes:
+            agreement.by_first(lambda: class_names.write(directory, classes))
         held = jax.device_put(objective.held(constants), replicated(mesh))
 
         # 4. Batches, from the step that comes next.

@@ -29,6 +29,7 @@ def write_run(directory, kind, *, steps=(100, 200), train_steps=200, rate=0.004,
     """A run of `kind` whose figures are those of `EVAL` at all of `steps`."""
     directory.mkdir(parents=True, exist_ok=True)
     model = {"class": "models.a.B", "codebook_size": 512}
+    model |= {"num_classes": 12, "rows": 8, "columns": 8}
     optimizer = {"class": "optimizers.config.Adam", "learning_rate": {"peak": rate}}
     dataset = {"class": "data.Dataset", "mixture_or_task_name": "emoji_32", "batch_size": 8}
     settings = {

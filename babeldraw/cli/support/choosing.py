@@ -14,6 +14,8 @@ MINUTES = 30.0
 """Of one's own pictures."""
 
 TOKENIZER, TEXT_TO_IMAGE = rungs.STAGES
+IMAGE_TOKENS = "image_tokens"
+"""The second stage where classes are learned in the place of texts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +36,26 @@ class Chosen:
 
 
 def choose(args: argparse.Namespace, output: Path, accelerated: bool) -> Chosen:
-    """From data, machine and minutes; the same each time."""
+    """From data, machine and minutes; the same each time.
+
+    Raises:
+      UserError: these do not go together.
+    """
+    if args.data is not None and args.classes:
+        raise UserError(
+            "--classes is for the emoji: docs/image_models.md has the two commands for classes of "
+            "your own."
+        )
     if args.data is not None:
         return _for_pictures(args, output, accelerated)
     if args.size is not None:
         raise UserError("The emoji of the quickstart have 32 px: give --size with --data.")
-    bases = [f"gin/runs/quickstart_{stage}.gin" for stage in rungs.STAGES]
+    stages = (TOKENIZER, IMAGE_TOKENS) if args.classes else rungs.STAGES
+    bases = [f"gin/runs/quickstart_{stage}.gin" for stage in stages]
     taken = stage_recipes.share_out(args.gin_bindings, bases)
     recipes = [
         StageRecipe(stage, output / stage, base, _of_the_run(args, output, stage), own)
-        for stage, base, own in zip(rungs.STAGES, bases, taken, strict=True)
+        for stage, base, own in zip(stages, bases, taken, strict=True)
     ]
     minutes = args.minutes
     seconds = [] if minutes is None else [60 * minutes * share for share in rungs.RUNGS[0].shares]
@@ -97,6 +109,6 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
 
 def _of_the_run(args: argparse.Namespace, output: Path, stage: str) -> dict[str, Any]:
     settings: dict[str, Any] = {"MODEL_DIR": str(output / stage), "SEED": args.seed}
-    if stage == TEXT_TO_IMAGE:
+    if stage != TOKENIZER:
         settings["TOKENIZER_CHECKPOINT"] = str(output / TOKENIZER)
     return settings

@@ -21,7 +21,7 @@ class StageRecipe:
     """The recipe of one stage.
 
     Attributes:
-      stage: `tokenizer` or `text_to_image`.
+      stage: `tokenizer`, `text_to_image` or `image_tokens`.
       directory: the run's.
       base: the gin file that it includes.
       settings: macros -> values, over that file's.

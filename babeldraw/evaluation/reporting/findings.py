@@ -54,7 +54,7 @@ def _text_to_image(run: Run) -> list[str]:
         value = gap[-1][1]
         found.append(
             f"A prompt is worth {value:.2f} nats a token on held-out pictures (the prompt gap): "
-            f"{_worth(value, 'the words')}"
+            f"{_worth(value)}"
         )
     seen_gap = run.last(GAP, "seen")
     if seen_gap is not None:
@@ -66,11 +66,15 @@ def _image_tokens(run: Run) -> list[str]:
     gap = run.last(CLASS_GAP)
     if gap is None:
         return _cost_of_a_token(run)
-    worth = (
-        f"A class is worth {gap:.2f} nats a token on held-out pictures (the class gap): "
-        f"{_worth(gap, 'the class')}"
+    worth = f"A class is worth {gap:.3f} nats a token on held-out pictures (the class gap)"
+    classes, rows, columns = (
+        whole(run.setting("objective", "model", name))
+        for name in ("num_classes", "rows", "columns")
     )
-    return [worth, *_cost_of_a_token(run)]
+    if classes > 1 and rows and columns:
+        most = math.log(classes) / (rows * columns)
+        worth += f"; {classes:,} classes can tell {most:.3f}"
+    return [f"{worth}.", *_cost_of_a_token(run)]
 
 
 def _cost_of_a_token(run: Run) -> list[str]:
@@ -86,9 +90,9 @@ def _cost_of_a_token(run: Run) -> list[str]:
     ]
 
 
-def _worth(gap: float, what: str) -> str:
+def _worth(gap: float) -> str:
     if gap < 0.05:
-        return f"the drawings hardly depend on {what}."
+        return "the drawings hardly depend on the words."
     times = math.exp(min(gap, 30))
     return f"with it the model finds each right token {times:.2g} times as likely as without."
 

@@ -135,7 +135,8 @@ def test_each_set_has_a_folder_of_its_own():
         "emoji_64": "runs/quickstart-emoji_64",
         "tfds:coco_captions/2014": "runs/quickstart-2014",
     }
-    assert {data: quickstart._default_output(data) for data in names} == names
+    assert {data: quickstart._default_output(data, False) for data in names} == names
+    assert quickstart._default_output(None, True) == "runs/quickstart-classes"
 
 
 def test_the_file_says_who_wrote_it_and_why(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ SIZES = {
     "coca_small": (),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "emoji_tokenizer_64": (),
+    "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/imagenet"),
+    "quickstart_image_tokens": (),
     "quickstart_text_to_image": (),
     "quickstart_tokenizer": (),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
