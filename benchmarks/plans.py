@@ -32,19 +32,23 @@ PLANS = {
     "20b@v5p_512": 8192,
     "20b@v5e_256": 2048,
     "20b@v6e_256": 2048,
+    "vim_base@v6e_64": 1024,
+    "vim_large@v6e_64": 1024,
 }
 """gin/models/MODEL.gin @ configs/MACHINE.py -> batch size, in the table's order."""
 
-RECIPE = ("gin/runs/text_to_image.gin", "gin/tokenizers/small_small.gin", "gin/tasks/coco.gin")
+RECIPE = ("runs/text_to_image", "tokenizers/small_small", "tasks/coco")
+VIM = ("runs/image_tokens", "tokenizers/small_small", "tasks/imagenet")
+"""The rest of the recipe: from texts, and of models whose name begins with `vim_`."""
 
 
 def run_plan(name: str, quick: bool = False) -> dict[str, Any]:
     """Compiles one plan; its figures as `babeldraw plan --json` prints them."""
     model, machine = name.split("@")
-    files = (*RECIPE, f"gin/models/{model}.gin")
+    files = (*(VIM if model.startswith("vim_") else RECIPE), f"models/{model}")
     command = [
         *(sys.executable, "-m", "babeldraw.cli.main", "plan", "--json"),
-        *(f"--gin_file={file}" for file in files),
+        *(f"--gin_file=gin/{file}.gin" for file in files),
         f"--config=configs/{machine}.py",
         f"--gin.BATCH_SIZE={PLANS[name]}",
         *(["--quick"] if quick else []),
@@ -75,7 +79,7 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
         sampling = plan["sampling"]
         peak = f"{plan['peak_hbm_gib']:.1f} of {plan['hbm_available_gib']:.2f}"
         cells = [
-            f"{name.split('@')[0].upper()}, {plan['batch_size']:,}",
+            f"{_title(name)}, {plan['batch_size']:,}",
             f"{plan['topology']}, {mesh}",
             peak if plan["train_fits"] else f"{peak}: does not fit",
             f"{plan['bubble_fraction']:.1%}" if plan["bubble_fraction"] else "none",
@@ -88,6 +92,12 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _title(name: str) -> str:
+    """`3B`, or `VIM base`."""
+    family, _, size = name.split("@")[0].partition("_")
+    return f"{family.upper()} {size}".rstrip()
 
 
 def insert(text: str, new: str) -> str:

@@ -33,6 +33,7 @@ def test_a_line_a_plan():
         "| 20B, 8,192 | v4:8x8x16, 64 x 16 x 1 | 21.4 of 30.75 | 5.5% | 3.0 / 0.5 | 1.23e+08 "
         "| 8.12 s, 43% | 9.0 | 100 + 50 s |"
     )
+    assert "| VIM base, 8,192 |" in plans.table({"vim_base@v6e_64": PLAN})
 
 
 def test_what_does_not_fit_says_so():
