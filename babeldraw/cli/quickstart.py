@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from babeldraw.cli.support import choosing, outputs, pace, scoring, stage_recipes
+from babeldraw.cli.support import choosing, outputs, pace, rungs, scoring, stage_recipes
 from babeldraw.cli.support.choosing import IMAGE_TOKENS, TEXT_TO_IMAGE, Chosen
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.machines import load_machine_file, set_environment
@@ -35,8 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--classes",
-        action="store_true",
-        help="learn classes in the place of texts: the emoji people's roles",
+        nargs="?",
+        const="",
+        metavar="FEATURE",
+        help="learn classes in the place of texts: the emoji people's roles, or those that --data "
+        "has, as class_folder:/my/pictures; FEATURE where it has several",
     )
     parser.add_argument(
         "--minutes",
@@ -72,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains (or goes on where an earlier run stopped), evaluates, writes the report."""
-    named = args.output or _default_output(args.data, args.classes)
+    named = args.output or _default_output(args.data, args.classes is not None)
     outputs.check_apart(named, "--output", args.data or "")
     outputs.check_local(named, "--output")
     output = Path(named)
@@ -84,18 +87,21 @@ def run(args: argparse.Namespace) -> int:
     for sentence in chosen.sentences:
         print(sentence, flush=True)
 
-    seconds = {}
-    for number, recipe in enumerate(chosen.recipes):
+    seconds, left = {}, list(chosen.seconds)
+    for recipe in chosen.recipes:
         print(f"\n=== {recipe.stage} -> {recipe.directory}", flush=True)
         stage_began = time.perf_counter()
         if not recipe.file.exists():
-            _fix(args, recipe, chosen.seconds[number] if chosen.seconds else None, config)
+            left = _fix(args, recipe, left, config)
+        else:
+            left = left[1:]
         train_recipe([str(recipe.file)], recipe.overrides, config)
         seconds[recipe.stage] = time.perf_counter() - stage_began
 
     print("\n=== evaluation", flush=True)
     evaluated = time.perf_counter()
-    scored = (scoring.classes if args.classes else scoring.texts)(chosen.recipes, args.seed)
+    score = scoring.texts if args.classes is None else scoring.classes
+    scored = score(chosen.recipes, args.seed)
     seconds["evaluation"] = time.perf_counter() - evaluated
     seconds["total"] = time.perf_counter() - began
     _report(args, output, chosen, scored, seconds)
@@ -111,8 +117,8 @@ def _default_output(data: str | None, classes: bool) -> str:
 
 def _request(args: argparse.Namespace) -> dict[str, Any]:
     """What a folder is of."""
-    asked = {name: getattr(args, name) for name in ("data", "minutes", "size", "seed")}
-    return {**asked, "classes": True} if args.classes else asked
+    names = ("data", "minutes", "size", "seed", "classes")
+    return {name: getattr(args, name) for name in names}
 
 
 def _check_request(args: argparse.Namespace, file: Path) -> None:
@@ -127,13 +133,10 @@ def _check_request(args: argparse.Namespace, file: Path) -> None:
         before = json.loads(file.read_bytes())
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): give another --output.") from error
-    now = _request(args)
-    differing = [name for name in {**now, **before} if now.get(name) != before.get(name)]
+    differing = [name for name, value in _request(args).items() if value != before.get(name)]
     if differing:
         said = ", ".join(
-            f"--{name} {before[name]}".removesuffix(" True")
-            if before.get(name) is not None
-            else f"no --{name}"
+            f"--{name} {before[name]}".strip() if before.get(name) is not None else f"no --{name}"
             for name in differing
         )
         raise UserError(
@@ -161,17 +164,27 @@ def _machine(name: str | None) -> tuple[Any, bool]:
     return config, accelerated
 
 
-def _fix(args: argparse.Namespace, recipe: StageRecipe, seconds: float | None, config: Any) -> None:
-    """Writes the recipe, with so many steps as fit into `seconds` where none are given."""
-    notes = []
+def _fix(
+    args: argparse.Namespace, recipe: StageRecipe, left: Sequence[float], config: Any
+) -> list[float]:
+    """Writes the recipe, with so many steps as fit into its time where none are given.
+
+    Args:
+      left: seconds for this stage and for those after it; empty where recipes say their steps.
+
+    Returns:
+      Seconds for those after it.
+    """
+    notes, after = [], list(left[1:])
     given = [o for o in recipe.overrides if o.partition("=")[0].strip() == "TRAIN_STEPS"]
     settings = dict(recipe.settings)
-    if seconds is not None:
+    if left:
         if given:
             steps = int(float(given[-1].partition("=")[2]))  # gin takes 1e3, too
         else:
             print(f"a trial of {pace.TRIAL_STEPS} steps, which is thrown away:", flush=True)
             measured = pace.measure(recipe, config)
+            seconds, after = rungs.share_time(left, measured.needed(rungs.TOKENIZER_STEPS))
             steps = measured.steps_in(seconds)
             notes.append(measured.sentence(steps, seconds))
             print(notes[-1], flush=True)
@@ -182,10 +195,13 @@ def _fix(args: argparse.Namespace, recipe: StageRecipe, seconds: float | None, c
         }
     recipe = dataclasses.replace(recipe, settings=settings)
     recipe.write(recipe.file, _command(args), notes)
+    return after
 
 
 def _command(args: argparse.Namespace) -> str:
-    words = ["babeldraw", "quickstart", *(["--classes"] if args.classes else [])]
+    words = ["babeldraw", "quickstart"]
+    if args.classes is not None:
+        words.append(f"--classes={args.classes}".removesuffix("="))
     for name in ("data", "minutes", "size", "output", "config", "seed"):
         value = getattr(args, name)
         if value is not None and (name, value) != ("seed", 0):

@@ -41,16 +41,13 @@ def choose(args: argparse.Namespace, output: Path, accelerated: bool) -> Chosen:
     Raises:
       UserError: these do not go together.
     """
-    if args.data is not None and args.classes:
-        raise UserError(
-            "--classes is for the emoji: docs/image_models.md has the two commands for classes of "
-            "your own."
-        )
     if args.data is not None:
         return _for_pictures(args, output, accelerated)
     if args.size is not None:
         raise UserError("The emoji of the quickstart have 32 px: give --size with --data.")
-    stages = (TOKENIZER, IMAGE_TOKENS) if args.classes else rungs.STAGES
+    if args.classes:
+        raise UserError("The emoji of the quickstart have a role each: give --classes alone.")
+    stages = (TOKENIZER, _second(args))
     bases = [f"gin/runs/quickstart_{stage}.gin" for stage in stages]
     taken = stage_recipes.share_out(args.gin_bindings, bases)
     recipes = [
@@ -63,23 +60,28 @@ def choose(args: argparse.Namespace, output: Path, accelerated: bool) -> Chosen:
 
 
 def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> Chosen:
-    seen = own_pictures.look(args.data)
+    seen = own_pictures.look(args.data, args.classes)
     minutes = MINUTES if args.minutes is None else args.minutes
     rung = rungs.choose_rung(accelerated, minutes)
+    if seen.classes is not None:
+        rung = _rung_of_classes(accelerated)
     learned = seen.captioned or seen.train
     size, why = rungs.choose_size(rung, seen.side, learned, minutes, args.size)
     patch = rung.patches[size]
     tokens = (size // patch) ** 2
-    stages = rungs.STAGES if seen.captions else (TOKENIZER,)
-    text: dict[str, Any] = {}
+    both = TOKENIZER, _second(args)
+    stages = both if seen.captions or seen.classes else both[:1]
+    asked: dict[str, Any] = {}  # what the second stage is told
     vocabulary, sentences, length = None, seen.sentences(), rungs.NO_TEXT
     if seen.captions:
         file, pieces, made = own_pictures.find_vocabulary(seen, output / "vocabulary.model")
         vocabulary = file if made else None
         length = own_pictures.text_length(seen.captions, file)
-        text = {"TEXT_LENGTH": length, "TEXT_VOCAB_SIZE": pieces}
+        asked = {"TEXT_LENGTH": length, "TEXT_VOCAB_SIZE": pieces}
         sentences.append(f"vocabulary of {pieces:,} pieces: {file}; {length} tokens a text")
-    bases = [rung.recipe(stage) for stage in rungs.STAGES]
+    if seen.classes is not None:
+        asked = {"CLASS_FEATURE": seen.classes.feature, "NUM_CLASSES": len(seen.classes.names)}
+    bases = [rung.recipe(stage) for stage in both]
     taken = stage_recipes.share_out(args.gin_bindings, bases)
     recipes = []
     for stage, base, own in zip(stages, bases, taken, strict=False):  # perhaps of the first alone
@@ -91,7 +93,7 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
             "MIXTURE_OR_TASK_NAME": args.data,
             "EVAL_SPLIT": seen.eval_split,
             "TASK_FEATURE_LENGTHS": {"text": length, "image": size},
-            **(text if stage == TEXT_TO_IMAGE else {}),
+            **({} if stage == TOKENIZER else asked),
             "FIT": seen.advice.fit,
             "BACKGROUND": seen.advice.background,
             "IMAGE_SIZE": size,
@@ -104,7 +106,21 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
         f"rung {rung.name} ({minutes:g} minutes on {'an accelerator' if accelerated else 'CPUs'}), "
         f"{size} px ({why}) as {tokens} tokens of {patch} x {patch} px, {codes} codes"
     )
-    return Chosen(recipes, sentences, [60 * minutes * share for share in rung.shares], vocabulary)
+    shares = rung.shares if seen.captions else [sum(rung.shares)]
+    return Chosen(recipes, sentences, [60 * minutes * share for share in shares], vocabulary)
+
+
+def _second(args: argparse.Namespace) -> str:
+    return TEXT_TO_IMAGE if args.classes is None else IMAGE_TOKENS
+
+
+def _rung_of_classes(accelerated: bool) -> rungs.Rung:
+    if accelerated:
+        raise UserError(
+            "The quickstart of your own classes has a recipe for CPUs alone: set JAX_PLATFORMS=cpu, "
+            "or give the commands of docs/image_models.md."
+        )
+    return rungs.RUNGS[0]
 
 
 def _of_the_run(args: argparse.Namespace, output: Path, stage: str) -> dict[str, Any]:

@@ -53,9 +53,13 @@ class Pace:
         unit: int = 10**digits
         return steps // unit * unit
 
+    def needed(self, steps: int) -> float:
+        """Seconds of so many steps, with all that comes before and between them."""
+        return self.trial + self.start + LOOKS * self.look + steps * self.step
+
     def sentence(self, steps: int, seconds: float) -> str:
         """What was measured, and what follows."""
-        needed = self.trial + self.start + LOOKS * self.look + steps * self.step
+        needed = self.needed(steps)
         late = f", which takes {needed / 60:.1f}" if needed > seconds else ""
         return (
             f"{steps} steps in {seconds / 60:.1f} minutes{late}: a trial of {TRIAL_STEPS} steps "

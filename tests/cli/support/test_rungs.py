@@ -15,6 +15,7 @@ from babeldraw.cli.support.rungs import (
     choose_codes,
     choose_rung,
     choose_size,
+    share_time,
 )
 from babeldraw.errors import UserError
 from babeldraw.parallel.rules import unbox
@@ -135,3 +136,18 @@ def test_a_small_set_has_fewer_codes_and_smaller_batches():
     assert choose_batch(16, train=300, held_out=32) == 16
     assert choose_batch(16, train=50, held_out=10) == 8
     assert choose_batch(16, train=50, held_out=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "wanted", "shared"),
+    [
+        ([180, 630], 100, (180, [630])),  # its share is enough
+        ([180, 630], 400, (400, [410])),
+        ([180, 630], 9999, (405, [405])),  # never more than half
+        ([630], 9999, (630, [])),  # the last stage
+    ],
+)
+def test_the_tokenizer_takes_time_of_the_second_stage_where_it_would_have_too_few_steps(
+    left, wanted, shared
+):
+    assert share_time(left, wanted) == shared
