@@ -14,6 +14,7 @@ from babeldraw.models.image_decoder import NO_CLASS
 from babeldraw.objectives import losses
 from babeldraw.objectives.alarms import Plan
 from babeldraw.objectives.token_prediction import CONDITION_DROPOUT
+from babeldraw.sampling.generate import generate_tokens
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
@@ -147,6 +148,18 @@ def test_z_loss_brings_normalisers_near_zero():
         return float(trained(PARAMS))
 
     assert after(1.0) < 0.5 * after(0.0)
+
+
+def test_each_class_is_drawn_beside_its_pictures():
+    draw = tiny.jit(OBJECTIVE.pictures)
+    sheet = np.asarray(draw({"image_tokens": PARAMS}, CONSTANTS, BATCH, KEY)["samples"])
+    assert OBJECTIVE.sheet_columns() == {"samples": ("real", "rebuilt", "drawn")}
+    np.testing.assert_array_equal(sheet[:, 0], BATCH["image"])
+    tokens, _ = tiny.jit(lambda keys: generate_tokens(OBJECTIVE.model, PARAMS, CLASSES, keys))(
+        example_keys(KEY, 4)
+    )
+    codec = OBJECTIVE.codec({"image_tokens": PARAMS, **CONSTANTS})
+    np.testing.assert_array_equal(sheet[:, 2], codec.decode(np.asarray(tokens)))
 
 
 def test_classes_that_the_model_does_not_have_are_refused():
