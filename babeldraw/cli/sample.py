@@ -1,4 +1,4 @@
-"""`babeldraw sample`: pictures from prompts, with a trained text-to-image run."""
+"""`babeldraw sample`: pictures of prompts, of classes or of nothing, with a trained run."""
 
 import argparse
 import math
@@ -9,22 +9,35 @@ from babeldraw.cli.support.prompts import check_prompts
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
 
-SUMMARY = "Draw pictures of prompts with a trained text-to-image model."
+SUMMARY = "Draw pictures of prompts, or of classes, with a trained model."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw sample` to `parser`."""
     parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to draw")
     parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a class to draw, by its name or number, of a run that was trained on classes; "
+        "repeatable",
+    )
+    parser.add_argument(
+        "--unconditional", action="store_true", help="draw what the run draws when told nothing"
+    )
+    parser.add_argument(
         "--checkpoint",
         required=True,
         metavar="DIR",
-        help="run directory of a text-to-image run, or a folder with one such run inside",
+        help="run directory of a run that draws, or a folder with one such run inside",
     )
     parser.add_argument(
         "--examples",
         action="store_true",
-        help="print prompts that the run was trained on and some that were held out; draw nothing",
+        help="print prompts that the run was trained on and some that were held out, or its "
+        "classes; draw nothing",
     )
     parser.add_argument(
         "--output", default="runs/samples", metavar="DIR", help="where the pictures go"
@@ -37,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Numeric(float),
         default=1.0,
         metavar="W",
-        help="of the prompt: above 1 follows it more, 0 draws without text",
+        help="of the prompt or class: above 1 follows it more, 0 draws without",
     )
     parser.add_argument(
         "--and",
@@ -46,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         default=[],
         metavar=("TEXT", "WEIGHT"),
-        help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain)',
+        help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain), '
+        "or a second class for every class",
     )
     parser.add_argument(
         "--temperature",
@@ -98,8 +112,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--interactive",
         action="store_true",
-        help="then read prompts and settings from the terminal, one a line, each prompt with a new "
-        "seed; no file is overwritten",
+        help="then read prompts (or classes) and settings from the terminal, one a line, each with "
+        "a new seed; no file is overwritten",
     )
     machines.add_arguments(parser)
 
@@ -113,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
         print_examples(args)
         return 0
     with machines.drawing(args) as mesh:
+        from babeldraw.cli.support.conditions import UNCONDITIONAL
         from babeldraw.cli.support.conversation import Conversation
         from babeldraw.cli.support.drawing import Drawing
         from babeldraw.parallel import processes
@@ -122,21 +137,31 @@ def run(args: argparse.Namespace) -> int:
                 "--interactive needs one process that reads the terminal; leave it out."
             )
         drawing = Drawing(args, mesh)
-        if args.prompts:
-            drawing.draw(args.prompts)
+        if args.prompts or args.classes:
+            drawing.draw([*args.prompts, *args.classes])
+        if args.unconditional:
+            drawing.draw([UNCONDITIONAL])
         if args.interactive:
             Conversation(args, drawing).hold()
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.examples and (args.prompts or args.interactive):
+    ways = [bool(args.prompts), bool(args.classes), args.unconditional]
+    if args.examples and (any(ways) or args.interactive):
         raise UserError("--examples draws nothing; leave out what to draw, and --interactive.")
-    if not (args.prompts or args.interactive or args.examples):
+    if not (any(ways) or args.interactive or args.examples):
         raise UserError(
-            "there is no prompt; say what to draw, or give --interactive, or --examples to see "
-            "what the run knows."
+            "there is no prompt and no --class; say what to draw, or give --unconditional, or "
+            "--interactive, or --examples to see what the run knows."
         )
+    if sum(ways) > 1:
+        raise UserError(
+            "prompts, --class and --unconditional are three ways to say what to draw, and a run "
+            "knows one at a time; give one of them."
+        )
+    if args.unconditional:
+        _check_unconditional(args)
     check_prompts(args.prompts)
     for name in filter(None, (args.checkpoint, args.rerank, args.upscale)):
         outputs.check_run(name)
@@ -150,6 +175,22 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             "--start FILE needs one of --rows and --redraw, and they need it: say which part of "
             "the picture stays."
+        )
+
+
+def _check_unconditional(args: argparse.Namespace) -> None:
+    """Raises a `UserError` for options that need something to draw."""
+    needy = {
+        "--interactive": args.interactive,
+        "--and": args.terms,
+        "--rerank": args.rerank,
+        "--guidance_weight": args.guidance_weight != 1,
+    }
+    given = [name for name, value in needy.items() if value]
+    if given:
+        raise UserError(
+            f"{given[0]} goes by what is to be drawn, and --unconditional says nothing of that; "
+            "leave one of them out."
         )
 
 

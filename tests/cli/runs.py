@@ -8,10 +8,12 @@ import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
 from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.super_resolution import SuperResolver
 from babeldraw.parallel.rules import unbox
+from babeldraw.training.keeping import class_names
 from babeldraw.training.keeping.checkpoints import save_constants
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.settings import NAME, write_settings
@@ -119,6 +121,30 @@ encoder_decoder.EncoderDecoder:
   dtype = 'float32'
 """
 
+IMAGE_TOKENS = """
+from babeldraw.models import image_decoder
+from babeldraw.objectives import image_tokens
+from babeldraw.training.keeping import checkpoints
+
+checkpoints.TrainedTokenizer.model_dir = 'unused'
+loop.train.objective = @image_tokens.ImageTokens()
+image_tokens.ImageTokens:
+  model = @image_decoder.ImageDecoder()
+  tokenizer = @vit_vqgan.ViTVQGAN()
+  tokenizer_params = @checkpoints.TrainedTokenizer()
+  optimizer = @optimizers.Adam()
+image_decoder.ImageDecoder:
+  codebook_size = 13
+  rows = 4
+  columns = 5
+  d_model = 16
+  num_heads = 2
+  head_dim = 8
+  mlp_dim = 24
+  decoder_layers = 1
+  dtype = 'float32'
+"""
+
 COCA = """
 from babeldraw.models import coca
 from babeldraw.objectives import coca as objectives
@@ -168,6 +194,17 @@ def write_text_to_image(folder, codes=13, heads=2):
     run = _write(folder / "text_to_image", recipe, params)
     tokenizer = tiny.tokenizer(codebook_size=codes)
     save_constants(run, {"tokenizer": tiny.random_params(tokenizer, seed=2)})
+    return run
+
+
+def write_image_tokens(folder, names=()):
+    """The same of classes with these names, kept in the run; without any, of no classes."""
+    model = tiny.image_decoder(decoder_layers=1, num_classes=len(names))
+    params = {"image_tokens": tiny.random_params(model)}
+    recipe = f"{RECIPE}{IMAGE_TOKENS}  num_classes = {len(names)}\n"
+    run = _write(folder / "image_tokens", recipe, params)
+    save_constants(run, {"tokenizer": tiny.random_params(tiny.tokenizer(), seed=2)})
+    class_names.write(epath.Path(run), names)
     return run
 
 

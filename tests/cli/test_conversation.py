@@ -61,6 +61,8 @@ def test_a_conversation(run, tmp_path, monkeypatch, capsys):
 
 
 class Silent:
+    kind = "prompt"
+
     def draw(self, prompts, *, keep):
         assert keep
 

@@ -1,4 +1,4 @@
-"""`babeldraw sample --interactive`: prompts from the terminal, and settings between them."""
+"""`babeldraw sample --interactive`: prompts or classes from the terminal, and settings between."""
 
 import argparse
 import difflib
@@ -42,7 +42,7 @@ SETTINGS = {
 
 
 class Conversation:
-    """Reads lines until an empty one: prompts to draw, and settings."""
+    """Reads lines until an empty one: prompts (or classes) to draw, and settings."""
 
     def __init__(self, args: argparse.Namespace, drawing: "Drawing") -> None:
         """`args` are those that `drawing` reads, and are set between its drawings."""
@@ -52,10 +52,11 @@ class Conversation:
 
     def hold(self) -> None:
         """Returns when the line is empty or there are no more."""
-        print("A prompt a line, an empty line ends; :help lists settings, such as :guidance 3.")
+        kind = self._drawing.kind
+        print(f"A {kind} a line, an empty line ends; :help lists settings, such as :guidance 3.")
         while True:
             try:
-                line = input("prompt> ").strip()
+                line = input(f"{kind}> ").strip()
             except EOFError:
                 return
             if not line:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.conditions import Asked, conditions_of
 from babeldraw.cli.support.drawn_files import SETTINGS, file_stems, in_rows, metadata_of
-from babeldraw.cli.support.known_prompts import known_to, unknown_words
 from babeldraw.cli.support.machines import pictures_at_once
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.errors import UserError
@@ -37,7 +37,7 @@ class Drawing:
 
         Raises:
           UserError: a run, the picture to start from, or the folder to write is not what it
-            should be.
+            should be, or the run draws nothing of the kind that is asked for.
         """
         from babeldraw.cli.support.runs import open_run
         from babeldraw.parallel.mesh import make_mesh
@@ -45,8 +45,8 @@ class Drawing:
         everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
         self._run = open_run(args.checkpoint, mesh, "sampler")
-        self._known = known_to(self._run)
         self._sampler = self._run.sampler()
+        self._conditions = conditions_of(args, self._run, self._sampler.model)
         self._prefix, redraw = _start(args, self._run)
         if args.rerank:
             self._judge = open_run(args.rerank, everywhere, "reranker")
@@ -67,8 +67,13 @@ class Drawing:
                 f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
             ) from error
 
+    @property
+    def kind(self) -> str:
+        """What `draw` is given: "prompt" or "class"."""
+        return self._conditions.kind
+
     def draw(self, prompts: Sequence[str], *, keep: bool = False) -> None:
-        """Writes the pictures of `prompts` and a grid of them.
+        """Writes the pictures of `prompts`, which may be classes, and a grid of them.
 
         Words that the model never met are named on stderr.
 
@@ -76,18 +81,18 @@ class Drawing:
           keep: overwrite no file that is there; the grid is called after the first prompt.
 
         Raises:
-          UserError: see `encode_prompts`.
+          UserError: see `Conditions.read`.
         """
         import numpy as np
 
         from babeldraw.cli.support.terminal import Progress
 
         args = self._args
-        text = self._encode(prompts)
-        if self._writes and self._known is not None:
-            further = [further for further, _ in args.terms]
-            if said := unknown_words([*prompts, *further], self._known):
-                print(f"warning: {said}", file=sys.stderr)
+        terms = [term for term, _ in args.terms]
+        read = self._conditions.read([*prompts, *terms])
+        if self._writes and (doubts := self._conditions.doubts([*prompts, *terms])):
+            print(f"warning: {doubts}", file=sys.stderr)
+        asked, further = read[: len(prompts)], [one.condition for one in read[len(prompts) :]]
         judged = None
         if args.rerank:
             judged = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
@@ -96,7 +101,7 @@ class Drawing:
         progress(0)
         prefix = self._prefix
         samples = self._configured().generate(
-            text,
+            np.stack([np.stack([one.condition, *further]) for one in asked]),
             num_samples=args.num_samples,
             seed=args.seed,
             on_progress=lambda done, _: progress(done),
@@ -115,7 +120,7 @@ class Drawing:
             images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
 
         if self._writes:
-            self._write(prompts, images, order, samples.scores, found, keep)
+            self._write(asked, images, order, samples.scores, found, keep)
 
     def _configured(self) -> "Sampler":
         """The sampler with the settings as they are now; the same one while they stay."""
@@ -128,7 +133,7 @@ class Drawing:
 
     def _write(
         self,
-        prompts: Sequence[str],
+        asked: Sequence[Asked],
         images: "np.ndarray",
         order: "np.ndarray",
         scores: "np.ndarray",
@@ -142,14 +147,16 @@ class Drawing:
 
         output = path(self._args.output)
         there = set(names_in(output) or ())
-        stems = file_stems(prompts, there if keep else ())
+        names = [one.name for one in asked]
+        stems = file_stems(names, there if keep else ())
         replaced = 0
         for row, stem in enumerate(stems):
             for rank, number in enumerate(order[row]):
                 target = output / f"{stem}-{rank:02d}.png"
                 replaced += target.name in there
                 score = float(scores[row, number])
-                metadata = metadata_of(self._args, self._run, prompts[row], int(number), score)
+                said = asked[row].metadata
+                metadata = metadata_of(self._args, self._run, said, int(number), score)
                 line = f"{target.name}  score {score:.3f}"
                 if found is not None:
                     similarity = float(found[row, number])
@@ -159,18 +166,9 @@ class Drawing:
                     Image.fromarray(images[row, rank]).save(file, "PNG", pnginfo=metadata)
                 print(line)
         grid = f"{stems[0]}-grid.png" if keep else "grid.png"
-        write_captioned(output / grid, in_rows(images), prompts)
-        said = f", where they replaced {replaced} of the same names" if replaced else ""
-        print(f"{order.size} pictures and {grid} are in {self._args.output}{said}")
-
-    def _encode(self, prompts: Sequence[str]) -> "np.ndarray":
-        """`[prompts, texts, text_length]`: each prompt with the further texts."""
-        import numpy as np
-
-        texts = [*prompts, *(text for text, _ in self._args.terms)]
-        tokens = encode_prompts(texts, self._run.vocabulary, self._sampler.model)
-        further = tokens[len(prompts) :]
-        return np.stack([np.stack([row, *further]) for row in tokens[: len(prompts)]])
+        write_captioned(output / grid, in_rows(images), names)
+        over = f", where they replaced {replaced} of the same names" if replaced else ""
+        print(f"{order.size} pictures and {grid} are in {self._args.output}{over}")
 
 
 def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None", tuple[int, ...]]:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,9 +47,14 @@ def in_rows(images: "np.ndarray") -> "np.ndarray":
 
 
 def metadata_of(
-    args: argparse.Namespace, run: "Run", prompt: str, number: int, score: float
+    args: argparse.Namespace, run: "Run", asked: Mapping[str, str], number: int, score: float
 ) -> "PngInfo":
-    """What makes the picture again; `number` is its own among the prompt's samples."""
+    """What makes the picture again.
+
+    Args:
+      asked: its prompt or class, by that name.
+      number: its own among the samples of that.
+    """
     from PIL.PngImagePlugin import PngInfo
 
     settings = {name: getattr(args, name) for name in SETTINGS}
@@ -57,7 +62,7 @@ def metadata_of(
     settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
     given = {name: value for name, value in settings.items() if value is not None}
     entries = {
-        "prompt": prompt,
+        **asked,
         "seed": str(args.seed),
         "sample": str(number),
         "model": run.model_dir,

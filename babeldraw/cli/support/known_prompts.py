@@ -11,6 +11,7 @@ from babeldraw.files import path
 
 if TYPE_CHECKING:
     from babeldraw.cli.support.runs import Run
+    from babeldraw.models.image_decoder import ImageDecoder
     from babeldraw.training.keeping.prompts import Prompts
 
 PRINTED = 12
@@ -19,15 +20,20 @@ WORDS_NAMED = 5
 
 
 def print_examples(args: argparse.Namespace) -> None:
-    """Prints captions that the run was trained on, and some that were held out.
+    """Prints captions that the run was trained on, and some that were held out; or its classes.
 
     Raises:
-      UserError: it keeps none, and its data are gone, too.
+      UserError: it keeps none, and its data are gone, too, or it reads neither.
     """
     from babeldraw.cli.support.runs import open_run
+    from babeldraw.models.image_decoder import ImageDecoder
     from babeldraw.training.keeping.prompts import NAME, collect
 
     opened = open_run(args.checkpoint, wanted="sampler")
+    model = getattr(opened.objective, "model", None)
+    if isinstance(model, ImageDecoder) and not model.condition_shape:
+        _print_classes(opened, model)
+        return
     known = known_to(opened)
     if known is None:  # A run of before.
         known = collect(opened.train_dataset, opened.eval_dataset)
@@ -44,6 +50,23 @@ def print_examples(args: argparse.Namespace) -> None:
     print("Draw one:")
     prompt = known.seen[0].replace('"', "'")
     print(f'  babeldraw sample "{printable(prompt)}" --checkpoint {opened.model_dir}')
+
+
+def _print_classes(opened: "Run", model: "ImageDecoder") -> None:
+    from babeldraw.training.keeping import class_names
+
+    if not model.num_classes:
+        raise UserError(
+            f"{opened.model_dir} was trained on pictures alone, and reads neither texts nor "
+            "classes; draw with --unconditional."
+        )
+    names = class_names.read(path(opened.model_dir))
+    print(f"{opened.model_dir} was trained on {model.num_classes:,} classes:")
+    for number, name in enumerate(names):
+        print(f"  {number} {printable(name)}")
+    name = names[0].replace('"', "'") if names else "0"
+    print("Draw one:")
+    print(f'  babeldraw sample --class "{printable(name)}" --checkpoint {opened.model_dir}')
 
 
 def known_to(opened: "Run") -> "Prompts | None":
