@@ -1,4 +1,4 @@
-"""Contract: the scores of classes say whether what was asked for was drawn, and how varied it is."""
+"""Contract: the scores of classes say whether what was asked for is drawn, and how varied it is."""
 
 import json
 

@@ -106,7 +106,7 @@ def _for_pictures(args: argparse.Namespace, output: Path, accelerated: bool) -> 
         f"rung {rung.name} ({minutes:g} minutes on {'an accelerator' if accelerated else 'CPUs'}), "
         f"{size} px ({why}) as {tokens} tokens of {patch} x {patch} px, {codes} codes"
     )
-    shares = rung.shares if seen.captions else [sum(rung.shares)]
+    shares = rung.shares if len(stages) > 1 else [sum(rung.shares)]
     return Chosen(recipes, sentences, [60 * minutes * share for share in shares], vocabulary)
 
 
@@ -117,8 +117,8 @@ def _second(args: argparse.Namespace) -> str:
 def _rung_of_classes(accelerated: bool) -> rungs.Rung:
     if accelerated:
         raise UserError(
-            "The quickstart of your own classes has a recipe for CPUs alone: set JAX_PLATFORMS=cpu, "
-            "or give the commands of docs/image_models.md."
+            "The quickstart of your own classes has a recipe for CPUs alone: set "
+            "JAX_PLATFORMS=cpu, or give the commands of docs/image_models.md."
         )
     return rungs.RUNGS[0]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
+    from babeldraw.data.classes import Classes
     from babeldraw.data.picture_files.content import Advice
 
 LEAST = 40
@@ -34,6 +35,7 @@ class Look:
       captioned: pictures of training that have one.
       side: the median of the pictures' shorter sides, in pixels.
       advice: which fit suits them.
+      classes: what is learned in the place of captions, if that is asked for.
     """
 
     task: str
@@ -44,6 +46,7 @@ class Look:
     captioned: int
     side: float
     advice: "Advice"
+    classes: "Classes | None" = None
 
     def sentences(self) -> list[str]:
         """For the terminal."""
@@ -52,6 +55,12 @@ class Look:
             f"({self.eval_split}); their shorter sides have {self.side:.0f} px (median)",
             f"FIT is {self.advice.fit}: {self.advice.reason}",
         ]
+        if self.classes is not None:
+            names, feature = self.classes.names, self.classes.feature
+            return [
+                *lines,
+                f"{len(names):,} classes by {feature!r}, such as {', '.join(names[:5])}",
+            ]
         if not self.captions:
             return [
                 *lines,
@@ -67,12 +76,15 @@ class Look:
         return lines
 
 
-def look(task: str) -> Look:
+def look(task: str, class_feature: str | None = None) -> Look:
     """Reads the list of a task, and some of its pictures.
 
+    Args:
+      class_feature: learn classes by this feature; "": by the one that there is.
+
     Raises:
-      UserError: there is no such task, it has too few pictures, none held out, or all its captions
-        are alike.
+      UserError: there is no such task, it has too few pictures, none held out, all its captions
+        are alike, or it has no such classes.
     """
     from babeldraw.data import raw, tasks
 
@@ -96,6 +108,9 @@ def look(task: str) -> Look:
             f"learn from: bring at least {LEAST + LEAST // 4}."
         )
     sources = [t.source for t in raw.subtasks(provider, "train")]
+    if class_feature is not None:
+        classes = _classes(provider, class_feature, task)
+        return Look(task, train, held_out, eval_split, [], train, *_pictures(sources), classes)
     captions = [caption for source in sources for caption in source.captions("train")]
     if captions and len(set(captions)) == 1:
         raise UserError(
@@ -107,6 +122,17 @@ def look(task: str) -> Look:
     if captions and all(hasattr(source, "pictures") for source in sources):
         captioned = sum(bool(p.captions) for source in sources for p in source.pictures("train"))
     return Look(task, train, held_out, eval_split, captions, captioned, *_pictures(sources))
+
+
+def _classes(provider: Any, feature: str, task: str) -> "Classes":
+    from babeldraw.data.classes import Classes, features_of
+
+    known = features_of(provider)
+    if not feature and len(known) > 1:
+        raise UserError(
+            f"{task} has classes by {', '.join(known)}: say by which, as in --classes={known[0]}."
+        )
+    return Classes.of(provider, feature or next(iter(known), "class"), task)
 
 
 def _pictures(sources: Sequence[Any]) -> tuple[float, "Advice"]:

@@ -7,19 +7,22 @@ from babeldraw.cli import quickstart
 from babeldraw.cli.main import parse
 from babeldraw.cli.support import choosing, own_pictures, stage_recipes
 from babeldraw.cli.support.gin_config import parse_gin
+from babeldraw.data.classes import Classes
 from babeldraw.data.picture_files.content import Advice
 from babeldraw.errors import UserError
 
 CAPTIONS = tuple(f"a {word} dog" for word in ("brown", "black", "white"))
 
 
-def choose(output, monkeypatch, *words, captions=CAPTIONS, train=400, held_out=32, side=40.0):
+def choose(
+    output, monkeypatch, *words, captions=CAPTIONS, train=400, held_out=32, side=40.0, classes=None
+):
     """What is chosen for such a set; its pictures are not there."""
     advice = Advice("pad", "#e0e0e0", "of a test")
     seen = own_pictures.Look(
-        "folder:/my/pictures", train, held_out, "validation", captions, train, side, advice
+        "folder:/my/pictures", train, held_out, "validation", captions, train, side, advice, classes
     )
-    monkeypatch.setattr(own_pictures, "look", lambda task: seen)
+    monkeypatch.setattr(own_pictures, "look", lambda task, feature: seen)
     found = (output / "own.model", 700, True)
     monkeypatch.setattr(own_pictures, "find_vocabulary", lambda *_: found)
     monkeypatch.setattr(own_pictures, "text_length", lambda *_: 32)
@@ -55,6 +58,28 @@ def test_recipes_have_what_was_seen(tmp_path, monkeypatch):
     said = " ".join(chosen.sentences)
     assert "rung cpu (30 minutes on CPUs), 32 px (about " in said
     assert "as 64 tokens of 4 x 4 px, 1024 codes" in said
+
+
+def test_classes_take_the_place_of_captions(tmp_path, monkeypatch):
+    found = Classes("class", ("cat", "dog", "owl"))
+    words = (*OWN, "--classes", "--gin.CLASS_DROPOUT_RATE=0.3")
+    chosen = choose(tmp_path, monkeypatch, *words, captions=(), classes=found)
+    assert [recipe.stage for recipe in chosen.recipes] == ["tokenizer", "image_tokens"]
+    assert chosen.vocabulary is None and len(chosen.seconds) == 2
+    assert "3 classes by 'class', such as cat, dog, owl" in chosen.sentences
+    value = parsed(chosen.recipes[1], tmp_path)
+    assert value("%IMAGE_SIZE") == 32
+    assert (value("%CLASS_FEATURE"), value("%NUM_CLASSES")) == ("class", 3)
+    assert value("%CLASS_DROPOUT_RATE") == 0.3
+
+
+def test_the_emoji_have_classes_of_their_own(tmp_path, monkeypatch):
+    chosen = choose(tmp_path, monkeypatch, "--classes", "--gin.TRAIN_STEPS=7")
+    assert [recipe.base for recipe in chosen.recipes] == [
+        f"gin/runs/quickstart_{stage}.gin" for stage in ("tokenizer", "image_tokens")
+    ]
+    with pytest.raises(UserError, match="have a role each: give --classes alone"):
+        choose(tmp_path, monkeypatch, "--classes=style")
 
 
 def test_a_small_set_has_small_batches(tmp_path, monkeypatch):

@@ -88,7 +88,8 @@ def test_the_page_has_the_recipes_as_they_are():
 
 def test_every_file_is_a_rungs():
     named = {rung.recipe(stage) for rung in RUNGS for stage in STAGES}
-    shared = {f"gin/rungs/{name}.gin" for name in ("tokenizer", "text_to_image", "32x32")}
+    others = ("tokenizer", "text_to_image", "32x32", "cpu_image_tokens")
+    shared = {f"gin/rungs/{name}.gin" for name in others}
     assert {str(path) for path in Path("gin/rungs").glob("*.gin")} == named | shared
 
 
