@@ -11,7 +11,7 @@ from babeldraw.models.image_decoder import NO_CLASS
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
 from tests.models import tiny
-from tests.sampling.by_hand import full, nothing, redrawn, sampler
+from tests.sampling.by_hand import full, guided, nothing, redrawn, sampler
 
 MODEL = tiny.image_decoder()
 WITHOUT = tiny.image_decoder(num_classes=0)
@@ -50,6 +50,21 @@ def test_going_on_from_given_rows_takes_the_tokens_of_the_full_forward_pass():
     np.testing.assert_array_equal(tokens[:, drawn], best[:, drawn])
     np.testing.assert_array_equal(tokens[:, ~drawn], prefix[:, ~drawn[:10]])
     assert (tokens[:, 7] != prefix[:, 7]).any()
+
+
+def test_under_a_window_the_class_is_still_seen_after_a_prefix():
+    """The ring keeps the place of a position that was given, along the wavefront."""
+    model = tiny.image_decoder(attention_kernel=3, decoder_inputs="row_start")
+    params, keys, classes = tiny.random_params(model), tiny.keys(2), jnp.asarray([2, 0])
+    prefix = tiny.pictures_tokens(2, model)[:, :13]
+    tokens = sampler(model, guidance_weight=1.5)(params, classes, keys, prefix)
+    logits = guided(
+        full(model)(params, classes, tokens),
+        full(model)(params, nothing(model, classes), tokens),
+        1.5,
+    )
+    np.testing.assert_array_equal(tokens[:, :13], prefix)
+    np.testing.assert_array_equal(tokens[:, 13:], redrawn(keys, logits)[:, 13:])
 
 
 @functools.cache
