@@ -22,9 +22,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 # Model size -> (machine file, mesh). The small ones are data parallel on any slice.
 PLACES = {
-    "350m": ("v4_512", {"data": 512, "model": 1}),
-    "750m": ("v4_512", {"data": 512, "model": 1}),
-    "3b": ("v4_512", None),
+    "350m": ("v4_512_in_layer", {"data": 512, "model": 1}),
+    "750m": ("v4_512_in_layer", {"data": 512, "model": 1}),
+    "3b": ("v4_512_in_layer", None),
     "20b": ("v4_1024", None),
     "vim_large": ("v6e_64", None),
 }

@@ -18,7 +18,7 @@ PIPELINES = re.compile(r"jit\(step\)/(transpose\()?jvp\(EncoderDecoder\)\)?/(.*e
 
 @pytest.fixture(scope="module")
 def three_billion():
-    return plans.run_plan("3b@v4_512", quick=True)
+    return plans.run_plan("3b@v4_512_in_layer", quick=True)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_the_published_sizes_are_split_as_in_the_patent():
         path = next(path for path in CONFIGS if path.stem == name)
         return Machine.from_config(runpy.run_path(str(path))["get_config"]())
 
-    small, three_billion, twenty_billion = map(machine, ("v5e_16", "v4_512", "v4_1024"))
+    small, three_billion, twenty_billion = map(machine, ("v5e_16", "v4_512_in_layer", "v4_1024"))
     assert small.mesh == {"data": 16, "stage": 1, "model": 1}
     assert three_billion.mesh == {"data": 128, "stage": 1, "model": 4}
     assert twenty_billion.mesh == {"data": 64, "stage": 16, "model": 1}
