@@ -27,7 +27,7 @@ def drop_copies(name: str, against: Sequence[str]) -> tuple[list[str], pathlib.P
     Raises:
       UserError: there is no such task, it has no list of pictures, or the list cannot be written.
     """
-    source = getattr(tasks.find_task(name, "train"), "source", None)
+    source = getattr(tasks.find_pictures(name, "train"), "source", None)
     if not isinstance(source, PictureSource) or source.dropped_file is None:
         raise UserError(
             f"{name} is no task of your own pictures, such as folder:/my/pictures: copies can be "
@@ -50,6 +50,6 @@ def drop_copies(name: str, against: Sequence[str]) -> tuple[list[str], pathlib.P
 
 
 def _evaluation_splits(name: str, training: str) -> list[tuple[seqio.DataSource, str]]:
-    provider = tasks.find_task(name, "train")
+    provider = tasks.find_pictures(name, "train")
     splits = [split for split in provider.splits if split != "train" or name != training]
     return [(task.source, split) for split in splits for task in raw.subtasks(provider, split)]

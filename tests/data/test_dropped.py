@@ -93,3 +93,14 @@ def test_what_cannot_be_done(sets, tmp_path):
     (tmp_path / "train" / "dropped.json").write_text('{"a": 1}')
     with pytest.raises(UserError, match=r"dropped\.json cannot be read \(it is no list of names\)"):
         sources.open_task(train).source.pictures("train")
+
+
+def test_pictures_of_classes_need_no_captions(tmp_path):
+    for index in range(20):
+        file = tmp_path / "set" / "ab"[index % 2] / f"{index:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scene(1 if index == 19 else index).save(file)
+    name = f"class_folder:{tmp_path / 'set'}"
+    source = tasks.find_pictures(name, "train").source
+    assert "b/01.png" in [picture.name for picture in source.pictures("validation")]
+    assert dropped.drop_copies(name, [name])[0] == ["b/19.png"]
