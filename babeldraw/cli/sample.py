@@ -11,6 +11,8 @@ from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
 
 SUMMARY = "Draw pictures of prompts, or of classes, with a trained model."
 
+KEEP = 0.25
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw sample` to `parser`."""
@@ -108,6 +110,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rerank", metavar="DIR", help="order the samples of a prompt with this CoCa run"
     )
+    parser.add_argument(
+        "--classifier",
+        metavar="DIR",
+        help="keep those that this output of `babeldraw probe` takes for their --class most",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Numeric(ShareAboveZero),
+        metavar="SHARE",
+        help=f"of what is drawn, by --classifier (default: {KEEP}): so many more are drawn",
+    )
     parser.add_argument("--upscale", metavar="DIR", help="enlarge with this super-resolution run")
     parser.add_argument(
         "--interactive",
@@ -163,6 +176,13 @@ def _check(args: argparse.Namespace) -> None:
     if args.unconditional:
         _check_unconditional(args)
     check_prompts(args.prompts)
+    if args.keep is not None and not args.classifier:
+        raise UserError("--keep needs a --classifier to choose by; give one, or leave --keep out.")
+    if args.classifier and (args.prompts or args.unconditional):
+        raise UserError(
+            "--classifier judges what is drawn of a class; give --class NAME, or leave it out."
+        )
+    args.keep = args.keep or KEEP
     for name in filter(None, (args.checkpoint, args.rerank, args.upscale)):
         outputs.check_run(name)
     args.seed_given = args.seed is not None

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.evaluation.retrieval import thumbnails
+from babeldraw.sizes import in_words
 
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 STEPS = 300
@@ -140,8 +141,19 @@ class Classifier:
     classes: tuple[str, ...]
 
     def __call__(self, images: Images) -> Float[np.ndarray, "n classes"]:
-        """The probability of each class."""
-        logits = self.read(images)[:, self.block] @ self.weights + self.biases
+        """The probability of each class.
+
+        Raises:
+          UserError: the pictures are of another size than those that it was trained on.
+        """
+        features = self.read(images)[:, self.block]
+        if features.shape[1] != len(self.weights):
+            raise UserError(
+                f"The classifier reads {len(self.weights)} numbers of a picture, and of one of "
+                f"{in_words(images.shape[1:3])} there are {features.shape[1]}; make a probe of "
+                "pictures of that size."
+            )
+        logits = features @ self.weights + self.biases
         chances = np.exp(logits - logits.max(axis=-1, keepdims=True))
         found: np.ndarray = chances / chances.sum(axis=-1, keepdims=True)
         return found

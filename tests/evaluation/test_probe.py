@@ -1,5 +1,6 @@
 """Contract: a softmax layer a block, trained the same each time, on the classes of pictures."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -58,6 +59,9 @@ def test_a_classifier_gives_probabilities_of_the_features_as_they_are(features, 
     chances = classifier(np.zeros((60, 8, 8, 3), np.uint8))
     np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(chances.argmax(axis=1), LABELS)
+    of_pixels = dataclasses.replace(classifier, read=probe.pixels, block=0)
+    with pytest.raises(UserError, match="reads 4 numbers of a picture, and of one of 8 x 8 px"):
+        of_pixels(np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def test_pixels_are_boxes_that_divide_the_sides():

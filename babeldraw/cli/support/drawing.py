@@ -2,11 +2,13 @@
 
 import argparse
 import dataclasses
+import functools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.classifier import numbers_of, open_classifier
 from babeldraw.cli.support.conditions import Asked, conditions_of
 from babeldraw.cli.support.drawn_files import SETTINGS, file_stems, in_rows, metadata_of
 from babeldraw.cli.support.machines import pictures_at_once
@@ -52,6 +54,14 @@ class Drawing:
             self._judge = open_run(args.rerank, everywhere, "reranker")
             self._rerank = self._judge.reranker()
             self._rerank.check_size(self._sampler.tokenizer.image_size)
+        self._classifier = None
+        if args.classifier:
+            if self._conditions.kind != "class":
+                raise UserError(
+                    f"--classifier judges classes, and {self._run.model_dir} draws of a "
+                    f"{self._conditions.kind}; leave it out."
+                )
+            self._classifier = open_classifier(args.classifier, everywhere)
         self._upscale = None
         if args.upscale:
             self._upscale = open_run(args.upscale, everywhere, "upscaler").upscaler()
@@ -86,6 +96,7 @@ class Drawing:
         import numpy as np
 
         from babeldraw.cli.support.terminal import Progress
+        from babeldraw.sampling import rejection
 
         args = self._args
         terms = [term for term, _ in args.terms]
@@ -93,27 +104,28 @@ class Drawing:
         if self._writes and (doubts := self._conditions.doubts([*prompts, *terms])):
             print(f"warning: {doubts}", file=sys.stderr)
         asked, further = read[: len(prompts)], [one.condition for one in read[len(prompts) :]]
-        judged = None
-        if args.rerank:
-            judged = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
-        total = len(prompts) * args.num_samples
+        judge = self._judge_of(prompts, asked)
+        num_samples = args.num_samples
+        if self._classifier is not None:
+            num_samples = rejection.drawn_for(num_samples, args.keep)
+        total = len(prompts) * num_samples
         progress = Progress(total)
         progress(0)
         prefix = self._prefix
         samples = self._configured().generate(
             np.stack([np.stack([one.condition, *further]) for one in asked]),
-            num_samples=args.num_samples,
+            num_samples=num_samples,
             seed=args.seed,
             on_progress=lambda done, _: progress(done),
             prefix=None if prefix is None else np.repeat(prefix, len(prompts), axis=0),
         )
         progress.close(total)
-        images = samples.images
-        order = np.tile(np.arange(args.num_samples), (len(prompts), 1))
+        images: np.ndarray = samples.images
+        order = np.tile(np.arange(num_samples), (len(prompts), 1))
         found = None
-        if judged is not None:
-            found = self._rerank(judged, images)
-            order = np.argsort(-found, axis=1, kind="stable")
+        if judge is not None:
+            found = judge(images)
+            order = rejection.keep_best(found, args.num_samples)
             images = np.take_along_axis(images, order[..., None, None, None], axis=1)
         if self._upscale is not None:
             enlarged = self._upscale(images.reshape(-1, *images.shape[2:]))
@@ -121,6 +133,31 @@ class Drawing:
 
         if self._writes:
             self._write(asked, images, order, samples.scores, found, keep)
+
+    def _judge_of(
+        self, prompts: Sequence[str], asked: Sequence[Asked]
+    ) -> "Callable[[np.ndarray], np.ndarray] | None":
+        """What tells `[prompts, samples]` how well each picture is what was asked for, if anything.
+
+        Raises:
+          UserError: a prompt is too long for the CoCa, or a class none of the classifier's.
+        """
+        import numpy as np
+
+        if self._args.rerank:
+            text = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
+            return functools.partial(self._rerank, text)
+        if self._classifier is None:
+            return None
+        classifier, names = self._classifier, [one.metadata["class"] for one in asked]
+        numbers = np.array(numbers_of(classifier, names, self._args.classifier))
+
+        def probability(images: np.ndarray) -> np.ndarray:
+            found = classifier(images.reshape(-1, *images.shape[2:]))
+            found = found.reshape(*images.shape[:2], -1)
+            return np.take_along_axis(found, numbers[:, None, None], axis=2)[..., 0]
+
+        return probability
 
     def _configured(self) -> "Sampler":
         """The sampler with the settings as they are now; the same one while they stay."""
@@ -159,9 +196,9 @@ class Drawing:
                 metadata = metadata_of(self._args, self._run, said, int(number), score)
                 line = f"{target.name}  score {score:.3f}"
                 if found is not None:
-                    similarity = float(found[row, number])
-                    metadata.add_itxt("similarity", f"{similarity:.4f}")
-                    line += f"  similarity {similarity:.3f}"
+                    what = "similarity" if self._args.rerank else "probability"
+                    metadata.add_itxt(what, f"{found[row, number]:.4f}")
+                    line += f"  {what} {found[row, number]:.3f}"
                 with target.open("wb") as file:
                     Image.fromarray(images[row, rank]).save(file, "PNG", pnginfo=metadata)
                 print(line)
