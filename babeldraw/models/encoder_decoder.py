@@ -63,7 +63,8 @@ class EncoderDecoder(ImageDecoder, kw_only=True):  # type: ignore[call-arg]  # F
         path, heads = self._attention_path, self.num_heads
         to_text = attention_paths.over_text(path, text_mask, heads, self.num_tokens)
         shared = {"encoded": encoded, "encoded_mask": to_text}
-        return self._teacher_forced(x, shared, fold_keys(dropout_keys, 1))
+        logits: jax.Array = self._teacher_forced(x, shared, fold_keys(dropout_keys, 1))
+        return logits
 
     def encode(
         self, text_tokens: Int[Array, "batch text"], keys: Keys = None

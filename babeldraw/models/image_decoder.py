@@ -146,8 +146,10 @@ class ImageDecoder(nn.Module, kw_only=True):  # type: ignore[call-arg]  # Flax k
           UserError: classes for a model without any.
         """
         x = self.decoder_input(image_tokens, jnp.arange(self.num_tokens), classes)
-        return self._teacher_forced(x, {}, fold_keys(dropout_keys, 1))
+        logits: jax.Array = self._teacher_forced(x, {}, fold_keys(dropout_keys, 1))
+        return logits
 
+    @nn.nowrap  # Without a name of its own in profiles and plans, which know the stack `decoder`.
     def _teacher_forced(
         self, x: Float[Array, "batch n d_model"], shared: Mapping[str, Any], keys: Keys
     ) -> Float[Array, "batch n codebook"]:
