@@ -69,7 +69,7 @@ def test_they_run(tmp_path):
     assert (code, printed) == (0, "50\n")
     # What the stage does not do is said, and no file of the command was changed for it.
     code, _, errors = babeldraw("sample", "a dog", "--checkpoint=runs/colour")
-    assert code == 2 and "with the objective Colour, which draws no pictures from text" in errors
+    assert code == 2 and "with the objective Colour, which draws no pictures" in errors
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()

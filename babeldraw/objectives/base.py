@@ -181,12 +181,12 @@ class Objective(abc.ABC):
         return None
 
     def sampler(self, networks: Networks, **settings: Any) -> Sampler:
-        """What draws pictures of texts; `settings` are `Sampler`'s.
+        """What draws pictures of texts, classes or nothing; `settings` are `Sampler`'s.
 
         Raises:
           NotOffered: as all of these, where the stage trains no such thing.
         """
-        raise NotOffered("draws no pictures from text", "a text-to-image run")
+        raise NotOffered("draws no pictures", "a text-to-image or image_tokens run")
 
     def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
         """What turns pictures into tokens and back."""
@@ -209,7 +209,7 @@ class NotOffered(Exception):
     """A training stage does not make what was asked of it.
 
     Attributes:
-      what: it does not do, as in "draws no pictures from text".
+      what: it does not do, as in "draws no pictures".
       wanted: the kind of run that does.
     """
 

@@ -191,7 +191,7 @@ def test_settings_that_mean_nothing_are_refused(run, arguments, says, capsys):
 
 
 def test_a_run_of_another_objective_is_refused(run, coca, capsys):
-    assert "ContrastiveCaptioner, which draws no pictures from text" in refused(
+    assert "ContrastiveCaptioner, which draws no pictures" in refused(
         capsys, "a cook", "--checkpoint", coca
     )
     assert "TextToImage, which compares no pictures with texts" in refused(

@@ -140,7 +140,7 @@ def test_other_objectives_are_planned_without_sampling(plan, monkeypatch):
     tokenizer = make_plan(tiny_runs.tokenizer(), MACHINE, 8, TOPOLOGY)
     assert tokenizer.sampling is None
     assert tokenizer.model_flops_per_step > 0
-    assert "draws no pictures from text" in tokenizer.notes[0]
+    assert "draws no pictures" in tokenizer.notes[0]
     monkeypatch.setattr(Tokenizer, "flops", lambda objective: None)
     unknown = make_plan(tiny_runs.tokenizer(), MACHINE, 8, TOPOLOGY)
     assert (unknown.model_flops_per_step, unknown.estimated_mfu) == (None, None)
