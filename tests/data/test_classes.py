@@ -11,6 +11,8 @@ import tensorflow_datasets as tfds
 
 from babeldraw.cli.main import main
 from babeldraw.data import classes, tasks
+from babeldraw.data.sources.indexed import NotIndexed
+from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.data.streams import pipeline
 from babeldraw.errors import UserError
 from tests.data import made_pictures
@@ -172,6 +174,16 @@ def test_a_tfds_set(labelled):
         assert_right(each.examples(), names)
     with pytest.raises(UserError, match=r"no one picture with captions .* CLASS_FEATURE='label'"):
         pipeline.Dataset(labelled, {"text": 8, "image": 16}).examples()
+
+
+def test_a_set_that_is_read_from_its_beginning_has_none(labelled, monkeypatch):
+    def not_indexed(*_):
+        raise NotIndexed("riegeli")
+
+    monkeypatch.setattr(TfdsPictures, "_records", not_indexed)
+    for each in (dataset(labelled, "label"), dataset(labelled, "", captioned=False)):
+        with pytest.raises(UserError, match="bring TFDS sets as TFRecord or ArrayRecord"):
+            next(each.batches())
 
 
 def test_imagenet_by_its_name(tmp_path, monkeypatch):

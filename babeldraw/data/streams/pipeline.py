@@ -16,6 +16,7 @@ from babeldraw.data.classes import Classes
 from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.data.picture_files.view import PLAIN, Fit, View
 from babeldraw.data.sources.indexed import NotIndexed
+from babeldraw.data.streams import lengths as lengths_lib
 from babeldraw.data.streams import loading, streamed
 from babeldraw.data.streams import order as order_lib
 from babeldraw.data.streams import rows as rows_lib
@@ -268,15 +269,7 @@ class Dataset:
 
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
-        lengths = self.task_feature_lengths
-        unread = set() if self._reads_texts else {"text"}
-        if {*lengths} | unread != {"text", "image"} or "image" not in lengths:
-            raise UserError(
-                f"TASK_FEATURE_LENGTHS has keys {sorted(lengths)}, but needs exactly 'text' "
-                "(tokens) and 'image' (pixels)."
-            )
-        if not isinstance(lengths.get("text", 0), int):
-            raise UserError("TASK_FEATURE_LENGTHS has several lengths of 'text': give it one.")
+        lengths_lib.check(self.task_feature_lengths, self._reads_texts)
         name, split = self.mixture_or_task_name, self.split
         return tasks.find_task(name, split, captioned=self._reads_texts, view=self.view)
 
@@ -288,26 +281,14 @@ class Dataset:
 
     def _lengths(self, provider: Any) -> dict[str, Size]:
         """Feature lengths as the provider's features need them."""
-        lengths = dict(self.task_feature_lengths)
-        manifest = tasks.token_manifest(provider)
-        if manifest is None:
-            return lengths
-        manifest.check_asked(self.mixture_or_task_name, lengths.pop("image"), self.view)
-        return {**lengths, "image_tokens": manifest.num_tokens}
+        return lengths_lib.of_features(
+            self.task_feature_lengths, provider, self.mixture_or_task_name, self.view
+        )
 
     def _streamed_lengths(self, provider: Any) -> dict[str, Size]:
-        """Of a task that is read from its beginning.
-
-        Raises:
-          UserError: classes, or no texts, are asked of it.
-        """
+        """Of a task that is read from its beginning."""
         lengths = self._lengths(provider)
-        if self.class_feature or "text" not in lengths:
-            what = "CLASS_FEATURE is set" if self.class_feature else "'text' is missing"
-            raise UserError(
-                f"{self.mixture_or_task_name} is read from its beginning on, with its texts alone, "
-                f"and {what}: bring TFDS sets as TFRecord or ArrayRecord, or pictures in files."
-            )
+        lengths_lib.check_streamed(lengths, self.mixture_or_task_name, self.class_feature)
         return lengths
 
     def _fits_in_memory(self, provider: Any) -> bool:
