@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results, Tokenized
+from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results, Spoken, Tokenized
 from babeldraw.evaluation.reporting import document, reading, sections
 from babeldraw.evaluation.reporting.document import Section, join, listing, paragraph
 from babeldraw.evaluation.reporting.pictures import Shown, gallery
@@ -37,6 +37,8 @@ def page(
             Section("Captions of held-out pictures", _drawn(results.spoken.heldout, SHOWN_HELDOUT)),
             Section("Captions of pictures trained on", _drawn(results.spoken.seen, SHOWN_SEEN)),
         ]
+        if not _of_seen_words(results.spoken.heldout):
+            found.reverse()
     said = sentences(summary)
     return document.page(title, lead, [*found, *rest(results.tokenized, said, model_dirs, chosen)])
 
@@ -94,19 +96,31 @@ def of_tokenizer(tokenizer: Mapping[str, float]) -> str:
     )
 
 
-def write_samples(path: Path, drawn: Drawn, seed: int, columns: int = 8, most: int = 24) -> None:
+def write_samples(path: Path, spoken: Spoken, seed: int, columns: int = 8, most: int = 24) -> None:
     """A sheet of at most `most` prompts: real picture, sample, prompt, `columns` a row.
 
-    The file says what draws the samples again: `prompts`, `seed` and `settings`.
+    Held-out ones; where some of these have words that training had not, seen ones before them. The
+    file says what draws the samples again: `prompts`, `seed` and `settings`.
     """
-    count = min(most, len(drawn.samples))
-    columns = min(columns, count)
-    shown = _spread(drawn, count // columns * columns)
-    pairs = np.stack([drawn.columns["image"][shown], drawn.samples[shown]], axis=1)
-    prompts = [str(caption) for caption in drawn.columns["caption"][shown]]
+    columns = min(columns, len(spoken.heldout.samples))
+    parts = [(spoken.heldout, most, "")]
+    if not _of_seen_words(spoken.heldout):
+        parts = [(spoken.seen, most - columns, ""), (spoken.heldout, columns, " (held out)")]
+    pairs, prompts, captions = [], [], []
+    for drawn, share, mark in parts:
+        count = min(share, len(drawn.samples))
+        for index in _spread(drawn, count // columns * columns):
+            pairs.append([drawn.columns["image"][index], drawn.samples[index]])
+            prompts.append(str(drawn.columns["caption"][index]))
+            captions.append(prompts[-1] + mark)
     settings = {"guidance_weight": 1.0, "temperature": 1.0, "cutoff": CUTOFF}
     said = {"prompts": json.dumps(prompts), "seed": str(seed), "settings": json.dumps(settings)}
-    write_captioned(path, pairs[:, :, None], prompts, columns=columns, said=said)
+    write_captioned(path, np.stack(pairs)[:, :, None], captions, columns=columns, said=said)
+
+
+def _of_seen_words(heldout: Drawn) -> bool:
+    """Whether nine of ten held-out prompts say what training could tell of."""
+    return bool(heldout.known.mean() >= 0.9)
 
 
 def _spread(drawn: Drawn, count: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Contract: the quickstart's scores say what was drawn, with and without styles and captions."""
 
+import dataclasses
+import json
 import types
 
 import jax
@@ -161,6 +163,27 @@ def test_a_sheet_of_few_prompts(splits, tmp_path):
     from PIL import Image
 
     found = scored(*splits, Sampler(*reversed(splits)))
-    quickstart_page.write_samples(tmp_path / "samples.png", found.spoken.heldout, seed=0)
+    quickstart_page.write_samples(tmp_path / "samples.png", found.spoken, seed=0)
     sheet = np.asarray(Image.open(tmp_path / "samples.png"))
     assert sheet.shape[0] > 2 * SIDE and sheet.shape[1] > 3 * SIDE
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_training_could_not_tell_of_stands_last(known, splits, tmp_path):
+    """One's own held-out pictures are often of things that no picture of training shows."""
+    from PIL import Image
+
+    found = scored(*splits, Sampler(*reversed(splits)))
+    heldout = found.spoken.heldout
+    heldout = dataclasses.replace(heldout, known=np.full_like(heldout.known, known))
+    spoken = dataclasses.replace(found.spoken, heldout=heldout)
+    quickstart_page.write_samples(tmp_path / "samples.png", spoken, seed=0)
+    prompts = json.loads(Image.open(tmp_path / "samples.png").text["prompts"])
+    of_heldout = [str(caption) for caption in heldout.columns["caption"]]
+    of_seen = [str(caption) for caption in spoken.seen.columns["caption"]]
+    assert prompts == of_heldout if known else prompts == [*of_seen, *of_heldout]
+    page = quickstart_page.page(
+        "", summary(found, SECONDS), dataclasses.replace(found, spoken=spoken), [], []
+    )
+    first, last = sorted(("of held-out pictures", "of pictures trained on"), key=page.index)
+    assert (first == "of held-out pictures") == known and page.index(first) < page.index(last)

@@ -37,9 +37,7 @@ def texts(recipes: Sequence[StageRecipe], seed: int) -> Scored:
         functools.partial(quickstart_page.page, results=found),
         None
         if found.spoken is None
-        else functools.partial(
-            quickstart_page.write_samples, drawn=found.spoken.heldout, seed=seed
-        ),
+        else functools.partial(quickstart_page.write_samples, spoken=found.spoken, seed=seed),
     )
 
 
