@@ -189,8 +189,11 @@ def test_a_class_that_is_not_read_raises_an_alarm():
 
     def alarms(gap, seen, step=900):
         history = {"class_gap": {"eval": [(step, gap)], "seen": [(step, seen)]}}
-        return [alarm.kind for alarm in OBJECTIVE.alarms(history, Plan(1000, 4))]
+        return [alarm.message for alarm in OBJECTIVE.alarms(history, Plan(1000, 4))]
 
-    assert alarms(0.001, 0.005) == ["class_gap"]
-    assert alarms(0.001, 0.006) == alarms(0.006, 0.001) == []
-    assert alarms(0.0, 0.0, step=100) == []
+    (unread,) = alarms(0.001, 0.005)
+    assert "classes are not read; train for more" in unread
+    (by_heart,) = alarms(-0.01, 0.2)
+    assert "0.2 on seen ones (alarm below 0.0055 on held-out ones, 10% of what 3" in by_heart
+    assert "learned by heart, and tell nothing" in by_heart
+    assert alarms(0.006, 0.001) == alarms(0.0, 0.0, step=100) == []
