@@ -7,7 +7,7 @@ reads it; leaving it out, noise, losses, average and sheets of pictures are the 
 import abc
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -19,8 +19,6 @@ from jaxtyping import Array, Float, Int, Key
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.models.image_decoder import ImageDecoder
-from babeldraw.models.token_identity import READS_PICTURES, token_identity
-from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.objectives import losses
 from babeldraw.objectives.average import averaged, followers, with_average
 from babeldraw.objectives.base import (
@@ -28,26 +26,23 @@ from babeldraw.objectives.base import (
     Constants,
     Metrics,
     Networks,
-    Objective,
     Params,
     Player,
     Sheets,
 )
+from babeldraw.objectives.tokenized_pictures import TokenizedPictures
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.rules import (
     INFERENCE_RULES,
-    data_parallel,
     in_sequence,
     unbox,
-    with_logical_constraint,
 )
 from babeldraw.ranges import Share, ShareBelowOne, Weight
 from babeldraw.sampling import features
-from babeldraw.sampling.codec import Codec, decode_pictures
+from babeldraw.sampling.codec import decode_pictures
 from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
-from babeldraw.sizes import height_and_width, in_words
 
 DROPOUT, CONDITION_DROPOUT, TOKEN_NOISE = range(3)
 """What a step draws noise for; each has keys of its own."""
@@ -56,30 +51,23 @@ Condition = Int[Array, "batch *text"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TokenPrediction(Objective):
+class TokenPrediction(TokenizedPictures):
     """Next-token cross-entropy over image tokens.
 
     Attributes:
-      tokenizer: the frozen ViT-VQGAN, which runs inside the step on batches that bring `image`.
-      tokenizer_params: gives the tokenizer's parameters, such as `checkpoints.TrainedTokenizer`
-        of a run directory; called once, at the start of a run.
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
         otherwise learns to continue the pictures that it has seen before it learns to read the
         condition. Beyond the patent.
       ema_decay: keep a moving average of the parameters, which evaluation and samples then take; 0:
         off.
       z_loss: weight of `losses.z_loss`, which keeps logits from drifting; 0: off.
-      tokens_beforehand: whether batches bring `image_tokens`, made by `babeldraw tokenize-dataset`.
     """
 
     model: ImageDecoder
-    tokenizer: ViTVQGAN
-    tokenizer_params: Callable[[], Params]
     optimizer: OptimizerConfig
     token_noise_rate: Share = 0.0
     ema_decay: ShareBelowOne = 0.0
     z_loss: Weight = 0.0
-    tokens_beforehand: bool = False
 
     player: ClassVar[str]
     """The name of the one that is trained."""
@@ -122,55 +110,8 @@ class TokenPrediction(Objective):
         """The model, executed as the machine file says."""
         return self.model.clone(execution=self.execution)
 
-    def constants(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer_params()}
-
-    def abstract_constants(self) -> dict[str, Any]:
-        sides = height_and_width(self.tokenizer.image_size)
-
-        def init() -> Any:  # Arrays are made inside: the mesh may be one of absent devices.
-            return self.tokenizer.init(jax.random.key(0), jnp.zeros((1, *sides, 3)))
-
-        boxes = jax.eval_shape(init)
-        return {"tokenizer": unbox(boxes["params"])}
-
-    def held(self, constants: Mapping[str, Params]) -> dict[str, Any]:
-        """Encoder and codebook of the tokenizer, unless batches bring its tokens."""
-        if self.tokens_beforehand:
-            return {}
-        return {"tokenizer": {name: constants["tokenizer"][name] for name in READS_PICTURES}}
-
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        condition = self.condition_shapes(batch_size)
-        if self.tokens_beforehand:
-            tokens = jax.ShapeDtypeStruct((batch_size, self.model.num_tokens), jnp.int32)
-            return {**condition, "image_tokens": tokens}
-        sides = height_and_width(self.tokenizer.image_size)
-        return {**condition, "image": jax.ShapeDtypeStruct((batch_size, *sides, 3), jnp.uint8)}
-
-    def check_dataset(self, dataset: Any, constants: Constants) -> None:
-        made_by = getattr(dataset, "tokenizer", None)
-        if (made_by is not None) != self.tokens_beforehand:
-            brings = "pictures" if made_by is None else "tokens made beforehand"
-            raise UserError(
-                f"The dataset brings {brings}, and TOKENS_BEFOREHAND is {self.tokens_beforehand}: "
-                "set it to the other, or choose another task."
-            )
-        if made_by is None:
-            return
-        own = token_identity(constants["tokenizer"])
-        if made_by != own:
-            raise UserError(
-                "The dataset's tokens were made by another tokenizer (its encoder and codebook are "
-                f"{made_by[:12]}, those of this run {own[:12]}): tokenize the pictures with this "
-                "run's, or start a run with the other."
-            )
-        size = dataset.task_feature_lengths["image"]
-        if height_and_width(size) != height_and_width(self.tokenizer.image_size):
-            raise UserError(
-                f"The dataset's tokens are of pictures of {in_words(size)}, and IMAGE_SIZE is "
-                f"{self.tokenizer.image_size}: set it to {size}."
-            )
+        return {**self.condition_shapes(batch_size), **self.picture_shapes(batch_size)}
 
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         largest = int(np.max(batch.get("image_tokens", 0), initial=0))
@@ -192,10 +133,6 @@ class TokenPrediction(Objective):
         params, tokenizer_params = averaged(networks, self.player), networks["tokenizer"]
         return Sampler(self.model, params, self.tokenizer, tokenizer_params, **settings)
 
-    def codec(self, networks: Networks, batch_size: int = 16) -> Codec:
-        """Of the frozen tokenizer."""
-        return Codec(self.tokenizer, networks["tokenizer"], batch_size)
-
     def features(self, networks: Networks, batch_size: int = 16) -> dict[str, BlockFeatures]:
         """Of the Transformer, which is told nothing of the picture, and of the frozen tokenizer."""
         params, frozen = averaged(networks, self.player), networks["tokenizer"]
@@ -214,18 +151,6 @@ class TokenPrediction(Objective):
             ),
             *followers(self.player, self.ema_decay),
         )
-
-    def image_tokens(self, constants: Constants, batch: Batch) -> Int[Array, "batch n"]:
-        """The batch's tokens: brought along, or made by the frozen tokenizer."""
-        if "image_tokens" in batch:
-            return batch["image_tokens"]
-        tokenizer = self.tokenizer.clone(execution=self.execution.sequential)
-        variables = {"params": constants["tokenizer"]}
-        with data_parallel(len(batch["image"])):
-            images = with_logical_constraint(batch["image"], ("batch", None, None, None))
-            images = images.astype(jnp.float32) / 255
-            tokens = tokenizer.apply(variables, images, method="encode")
-        return with_logical_constraint(tokens, ("batch", "length"))
 
     def _logits(
         self,
