@@ -48,8 +48,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
         f"would be {classes['distinct_of_real']:.0f}. Far fewer mean that drawings are alike.",
         f"The class gap, by which the loss grows where the class is not told, is "
         f"{losses['class_gap']:.3f} nats a token on training pictures and "
-        f"{losses['heldout_class_gap']:.3f} on held-out ones, where {classes['in_all']} classes "
-        f"can tell {classes['most_class_gap']:.3f}; near 0 classes are ignored.",
+        f"{losses['heldout_class_gap']:.3f} on held-out ones; near 0 classes are ignored. To a "
+        f"perfect model {classes['in_all']} classes are worth {classes['most_class_gap']:.3f}.",
     ]
 
 

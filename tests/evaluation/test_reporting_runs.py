@@ -41,8 +41,8 @@ SAID = {
         "costs 3.00 nats, as a choice among 20.1 equally likely codes out of 512 does.",
     ),
     "image_tokens": (
-        "A class is worth 0.500 nats a token on held-out pictures (the class gap); 12 classes can "
-        "tell 0.039.",
+        "A class is worth 0.500 nats a token on held-out pictures (the class gap); to a perfect "
+        "model 12 classes are worth 0.039.",
         "costs 3.00 nats, as a choice among 20.1 equally likely codes out of 512 does.",
         "Class gap in nats a token (higher is better)",
     ),

@@ -73,7 +73,7 @@ def _image_tokens(run: Run) -> list[str]:
     )
     if classes > 1 and rows and columns:
         most = math.log(classes) / (rows * columns)
-        worth += f"; {classes:,} classes can tell {most:.3f}"
+        worth += f"; to a perfect model {classes:,} classes are worth {most:.3f}"
     return [f"{worth}.", *_cost_of_a_token(run)]
 
 
