@@ -72,10 +72,10 @@ def add_text(example: Example) -> Example:
 def caption_image(
     dataset: tf.data.Dataset, size: Size, view: View = PLAIN, *, augment_key: str = "augment"
 ) -> tf.data.Dataset:
-    """One caption and one picture of the size an example.
+    """One caption and one picture of the size an example; an empty one where there is none.
 
-    Where the boolean feature `augment_key` is true, the caption is drawn and `view` draws, too;
-    elsewhere it is the first caption and the middle.
+    Classes come along. Where the boolean feature `augment_key` is true, the caption is drawn and
+    `view` draws, too; elsewhere it is the first caption and the middle.
     """
 
     def convert(example: Example, seed: tf.Tensor) -> Example:
@@ -89,7 +89,8 @@ def caption_image(
             lambda: frame_tensor(example["image"], size, view),
         )
         return {
-            "caption": _draw(captions, augment, seeds[0]),
+            **_classes(example),
+            "caption": _caption(captions, augment, seeds[0]),
             "image": tf.ensure_shape(image, [*height_and_width(size), 3]),
         }
 
@@ -105,9 +106,22 @@ def caption_tokens(example: Example, seed: tf.Tensor) -> Example:
     seeds = tf.random.experimental.stateless_split(seed, 2)
     augment = example["augment"]
     return {
-        "caption": _draw(example["captions"]["text"], augment, seeds[0]),
+        **_classes(example),
+        "caption": _caption(example["captions"]["text"], augment, seeds[0]),
         "image_tokens": _draw(example["image_tokens"], augment, seeds[1]),
     }
+
+
+def _classes(example: Example) -> Example:
+    """What says the classes: all that is no part of every example."""
+    parts = ("image", "image_tokens", "captions", "name", "augment")
+    return {key: value for key, value in example.items() if key not in parts}
+
+
+def _caption(captions: tf.Tensor, augment: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """One of them, or an empty one where there are none."""
+    some = tf.cond(tf.size(captions) > 0, lambda: captions, lambda: tf.constant([""]))
+    return _draw(some, augment, seed)
 
 
 def _draw(rows: tf.Tensor, augment: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from babeldraw.cli.main import main
-from babeldraw.data import classes, tasks
+from babeldraw.data import classes, tasks, vocabulary
 from babeldraw.data.sources.indexed import NotIndexed
 from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.data.streams import pipeline
@@ -19,6 +19,7 @@ from tests.data import made_pictures
 
 LENGTHS = {"image": 16}
 ANIMALS = ("cat", "dog", "owl")
+OWL_FIRST = ("owl", "cat", "dog")
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +145,7 @@ class MadeLabels(tfds.core.GeneratorBasedBuilder):
                 {
                     "id": tfds.features.Text(),
                     "image": tfds.features.Image(shape=(30, 40, 3)),
-                    "label": tfds.features.ClassLabel(names=["owl", "cat", "dog"]),
+                    "label": tfds.features.ClassLabel(names=OWL_FIRST),
                 }
             )
         )
@@ -167,13 +168,26 @@ def labelled(tmp_path_factory):
 
 
 def test_a_tfds_set(labelled):
-    names = ("owl", "cat", "dog")
     for split in ("train", "test"):
         each = dataset(labelled, "label", split)
-        assert each.class_names() == names
-        assert_right(each.examples(), names)
+        assert each.class_names() == OWL_FIRST
+        assert_right(each.examples(), OWL_FIRST)
+        assert each.examples()["label"][0] in OWL_FIRST
     with pytest.raises(UserError, match=r"no one picture with captions .* CLASS_FEATURE='label'"):
         pipeline.Dataset(labelled, {"text": 8, "image": 16}).examples()
+
+
+def test_seqio_itself_gives_the_classes_names(tmp_path, labelled, monkeypatch):
+    monkeypatch.setenv("BABELDRAW_VOCABULARY", str(vocabulary.EMOJI_VOCABULARY))
+    folder = write_folder(tmp_path / "set")
+    for name, feature, names in ((folder, "class", ANIMALS), (labelled, "label", OWL_FIRST)):
+        task = tasks.find_task(name, "train", captioned=False)
+        lengths = {"text": 8, "image": 16}
+        found = task.get_dataset(lengths, "train", shuffle=False).batch(8).as_numpy_iterator()
+        batch = next(found)
+        said = [label.decode() for label in batch[feature]]
+        assert said == [names[i % 3] for i in made_pictures.colours(batch["image"])]
+        assert batch["text"].shape[0] == 8 and (batch["caption"] == b"").all()
 
 
 def test_a_set_that_is_read_from_its_beginning_has_none(labelled, monkeypatch):

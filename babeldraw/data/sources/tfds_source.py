@@ -137,9 +137,9 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
     def class_names(self, feature: str) -> tuple[str, ...]:
         return tuple(self.tfds_dataset.builder.info.features[feature].names)
 
-    def class_of(self, example: Example, feature: str) -> str:
-        number = int(example[feature])  # -1 in test splits that do not tell
-        return self.class_names(feature)[number] if number >= 0 else ""
+    def _class_names_and_none(self, feature: str) -> tuple[str, ...]:
+        """With the empty name last: -1, in test splits that do not tell, is its number."""
+        return (*self.class_names(feature), "")
 
     def num_input_examples(self, split: str) -> int | None:
         """As seqio's.
@@ -171,10 +171,15 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
 
         def convert(example: dict[str, Any]) -> dict[str, Any]:
             captions = _at(example, path, tf.constant([], tf.string))
+            labels = {
+                label: tf.constant(self._class_names_and_none(label))[example[label]]
+                for label in self._labels
+            }
             picture = example[image]
             if picture.shape[-1] == 1:
                 picture = tf.image.grayscale_to_rgb(picture)
             return {
+                **labels,
                 "image": tf.ensure_shape(picture, [None, None, 3]),
                 "captions": {"text": tf.reshape(captions, [-1])},
                 "augment": tf.constant(split == "train"),
@@ -190,7 +195,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
     def spec(self, split: str) -> dict[str, Any]:
         self._keys, self._records(split)
         return {
-            **dict.fromkeys(self._labels, tf.TensorSpec([], tf.int64)),
+            **dict.fromkeys(self._labels, tf.TensorSpec([], tf.string)),
             "image": tf.TensorSpec([None, None, 3], tf.uint8),
             "captions": {"text": tf.TensorSpec([None], tf.string)},
             "augment": tf.TensorSpec([], tf.bool),
@@ -211,7 +216,10 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
             self.skipped.add(error.kind, f"{split}: example {index}")
             return None
         return {
-            **{label: example[label] for label in self._labels},
+            **{
+                label: self._class_names_and_none(label)[example[label]].encode()
+                for label in self._labels
+            },
             "image": picture,
             "captions": {"text": np.asarray(captions, object).reshape(-1)},
             "augment": split == "train",
