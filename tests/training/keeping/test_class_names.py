@@ -17,7 +17,7 @@ def test_names_come_back_in_their_order(tmp_path):
 def test_other_classes_and_damage_are_refused(tmp_path):
     directory = epath.Path(tmp_path)
     class_names.write(directory, ("ant", "bee"))
-    with pytest.raises(UserError, match="classes are not those of .*classes.txt"):
+    with pytest.raises(UserError, match=r"classes are not those of .*classes\.txt"):
         class_names.write(directory, ("ant", "cow"))
     (tmp_path / class_names.NAME).write_bytes(b"\xff\n")
     with pytest.raises(UserError, match="is damaged"):
