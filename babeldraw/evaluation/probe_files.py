@@ -69,6 +69,7 @@ def middle_and_last(table: Table) -> str:
 def draw_plot(file: str | os.PathLike[str], table: Table, chance: float, title: str) -> None:
     """Writes a PNG: accuracy over the blocks of each network, raw pixels and chance as lines."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -78,7 +79,7 @@ def draw_plot(file: str | os.PathLike[str], table: Table, chance: float, title: 
             continue
         numbers = np.arange(1, len(measured.accuracy) + 1)
         axes.plot(numbers, measured.accuracy, marker="o", label=name)
-        axes.set_xticks(numbers)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.axhline(chance, color="0.7", linestyle=":", label="chance")
     axes.set(xlabel="block", ylabel="accuracy, held out", ylim=(0, 1.03), title=title)
     axes.legend()
