@@ -6,7 +6,6 @@ Prints a row a slice. Compiled for slices that are not there, in some seconds ea
 """
 
 import math
-import re
 from collections.abc import Sequence
 
 import jax
@@ -15,7 +14,9 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from babeldraw.planning.collectives import find_collectives
 from babeldraw.planning.environment import prepare_environment
+from babeldraw.planning.hlo import Program
 
 SLICES = ("v4:4x4x8", "v4:8x8x8", "v5p:4x4x8", "v5e:8x16", "v5e:16x16", "v6e:8x8", "v6e:16x16")
 FAN_IN, FAN_OUT, ROWS = 4096, 16384, 256
@@ -23,7 +24,7 @@ FAN_IN, FAN_OUT, ROWS = 4096, 16384, 256
 
 
 def collectives(mesh: Mesh, names: Sequence[str | tuple[str, ...]]) -> list[str]:
-    """Those of the compiled sum, in their order: a ReduceScatter over each of `names` in turn."""
+    """Those of the compiled sum, the largest first: a ReduceScatter over each of `names`."""
     rows = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def own_part(x: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -39,9 +40,9 @@ def collectives(mesh: Mesh, names: Sequence[str | tuple[str, ...]]) -> list[str]
         jax.ShapeDtypeStruct((ROWS * mesh.size, width), jnp.bfloat16, sharding=rows)
         for width in (FAN_IN, FAN_OUT)
     ]
-    text = jax.jit(sum_rows).lower(*inputs).compile().as_text()
-    found = re.findall(r" = (\w+\[[\d,]*\])\S* (all-reduce|reduce-scatter)(?:-start)?\(", text)
-    return [f"{kind} {shape}" for shape, kind in found]
+    program = Program(jax.jit(sum_rows).lower(*inputs).compile().as_text())
+    found = find_collectives(program, dict(zip(mesh.axis_names, mesh.devices.shape, strict=True)))
+    return [f"{row.kind} of {row.bytes / 2**20:.0f} MiB" for row in found]
 
 
 def main() -> None:
