@@ -5,7 +5,6 @@ parts, named as a ReduceScatter over all of them at once and over one side after
 Prints a row a slice. Compiled for slices that are not there, in some seconds each.
 """
 
-import math
 from collections.abc import Sequence
 
 import jax
@@ -18,7 +17,10 @@ from babeldraw.planning.collectives import find_collectives
 from babeldraw.planning.environment import prepare_environment
 from babeldraw.planning.hlo import Program
 
-SLICES = ("v4:4x4x8", "v4:8x8x8", "v5p:4x4x8", "v5e:8x16", "v5e:16x16", "v6e:8x8", "v6e:16x16")
+SLICES = (
+    *("v4:4x4x8", "v4:8x8x8", "v5p:4x4x8", "v5e:8x16", "v5e:16x16", "v6e:8x8", "v6e:16x16"),
+    "tpu7x:4x4x4",
+)
 FAN_IN, FAN_OUT, ROWS = 4096, 16384, 256
 """Of the kernel; and the rows that each chip has of what it is multiplied with."""
 
@@ -53,10 +55,12 @@ def main() -> None:
     print("| slice | over all chips at once | over one side after the other |\n|---|---|---|")
     for name in SLICES:
         topology = find_topology(name)
-        devices = mesh_utils.create_device_mesh(topology.shape, topology_devices(topology))
-        axes = tuple(f"side{number}" for number in range(len(topology.shape)))
+        cores = () if topology.chip.devices == 1 else (topology.chip.devices,)
+        shape = (*topology.shape, *cores)
+        devices = mesh_utils.create_device_mesh(shape, topology_devices(topology))
+        axes = tuple(f"side{number}" for number in range(len(shape)))
         sides = Mesh(devices, axes)
-        line = Mesh(np.reshape(devices, math.prod(topology.shape)), ("data",))
+        line = Mesh(np.reshape(devices, topology.num_devices), ("data",))
         at_once = ", ".join(collectives(line, ["data"]))
         in_turn = ", ".join(collectives(sides, axes))
         print(f"| {name} | {at_once} | {in_turn} |", flush=True)

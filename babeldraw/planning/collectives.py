@@ -128,9 +128,9 @@ def _describe(
 ) -> list[Collective]:
     kind = _kind(instruction)
     assert kind is not None
-    overlapped = instruction.opcode.endswith("-start")
+    in_parts = instruction.opcode.endswith("-start")
     arrays: Sequence[Array] = [array for array in instruction.results if array.shape]
-    if overlapped and kind in ("all-gather", "collective-permute"):
+    if in_parts and kind in ("all-gather", "collective-permute"):
         arrays = arrays[len(arrays) // 2 :]  # (inputs, outputs, ...)
     groups = device_groups(instruction.attributes, math.prod(mesh.values()))
     group_size = 0 if groups is None else len(groups[0])
@@ -146,7 +146,7 @@ def _describe(
             group_size=group_size,
             loop=execution.loop,
             source=_short(source),
-            overlapped=overlapped,
+            overlapped=in_parts or execution.beside,
             count=0,
             times=0,
         )

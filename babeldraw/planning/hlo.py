@@ -60,6 +60,10 @@ class Instruction:
         return tuple(names)
 
 
+CALLS = ("call", "call-start", "conditional", "async-start")
+"""What runs other computations once: those of `call-start` on another core, tpu7x's SparseCore."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Execution:
     """A computation as the program runs it.
@@ -68,12 +72,14 @@ class Execution:
       times: how often in one run of the program.
       loop: what the innermost loop around it is called, "" outside all loops.
       certain: whether `times` is known; a loop without a known count is counted once.
+      beside: whether another core runs it, while the program goes on.
     """
 
     computation: str
     times: int
     loop: str
     certain: bool
+    beside: bool = False
 
 
 class Program:
@@ -124,8 +130,9 @@ class Program:
                     loop=loop,
                     certain=execution.certain and trips is not None,
                 )
-            elif instruction.opcode in ("call", "conditional", "async-start"):
-                inside = execution
+            elif instruction.opcode in CALLS:
+                beside = execution.beside or instruction.opcode == "call-start"
+                inside = dataclasses.replace(execution, beside=beside)
             else:
                 continue
             for name in instruction.called:

@@ -8,7 +8,14 @@ from babeldraw.planning.hlo import Array, Instruction, Program
 _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "domain"),
     *("while", "conditional", "call", "opt-barrier", "partition-id", "replica-id", "iota"),
-    *("add-dependency", "get-dimension-size", "async-start", "async-done", "async-update"),
+    *(
+        "add-dependency",
+        "get-dimension-size",
+        "async-start",
+        "async-done",
+        "async-update",
+        "call-start",
+    ),
 }
 
 

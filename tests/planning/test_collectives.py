@@ -59,6 +59,27 @@ def test_pieces_of_a_spread_collective_are_one():
     assert (row.count, row.times, row.in_loop, row.overlapped) == (1, 1, False, True)
 
 
+def test_what_another_core_sends_counts():
+    """As tpu7x programs have it, whose collectives run on the SparseCore."""
+    sent = (
+        "%sent (q: f32[4096,4096]) -> f32[32,4096] {\n  %q = f32[4096,4096]{1,0} parameter(0)\n"
+        "  ROOT %rs = f32[32,4096]{1,0} reduce-scatter(%q), replica_groups=[1,128]<=[128], "
+        'dimensions={0}, to_apply=%add\n}, execution_thread="sparsecore"\n'
+    )
+    main = (
+        "ENTRY %main (p: f32[4096,4096]) -> f32[32,4096] {\n"
+        "  %p = f32[4096,4096]{1,0} parameter(0)\n"
+        "  %begun = ((f32[4096,4096]{1,0}), f32[32,4096]{1,0}) call-start(%p), "
+        'async_execution_thread="sparsecore", to_apply=%sent\n'
+        "  ROOT %ended = f32[32,4096]{1,0} call-done(%begun)\n}\n"
+    )
+    program = hlo.Program(f"HloModule m\n\n{sent}\n{main}")
+    (row,) = find_collectives(program, {"data": 128})
+    assert (row.kind, row.bytes, row.times, row.overlapped) == ("reduce-scatter", 2**26, 1, True)
+    # Its operand is read and its result written once, by the other core.
+    assert traffic.hbm_bytes(program) == 2**26 + 2**19
+
+
 def test_outside_loops_each_array_of_a_tuple_is_told():
     row = only("all-reduce", (2048, 2048))
     assert (row.dtype, row.in_loop, row.times, row.axes) == ("f32", False, 1, ("data",))
