@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from babeldraw.cli.support.run_folders import require_run, runs_in
 from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
+from babeldraw.training.keeping.run_folders import require_run, runs_in
 from tests.cli import runs
 
 

@@ -4,9 +4,9 @@ import contextlib
 import os
 import re
 
-from babeldraw.cli.support import run_folders
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote, path
+from babeldraw.training.keeping import run_folders
 
 
 def check_folder(name: str, flag: str) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
-from babeldraw.cli.support import run_folders
 from babeldraw.errors import UserError
 from babeldraw.parallel.processes import is_first
+from babeldraw.training.keeping import run_folders
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
