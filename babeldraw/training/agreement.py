@@ -46,6 +46,15 @@ def by_first(action: Callable[[], None]) -> None:
         raise UserError(fault)
 
 
+def of_first(number: int) -> int:
+    """What process 0 has called it with; all processes have to call it."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
 def wait_for_all(name: str) -> None:
     """Returns when every process has called it; `name` is for error messages."""
     if jax.process_count() > 1:

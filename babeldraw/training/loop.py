@@ -21,16 +21,19 @@ from babeldraw.training.keeping import class_names
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.history import refuse_to_begin_anew
+from babeldraw.training.keeping.init_from import InitFrom, read_start
 from babeldraw.training.keeping.manifest import keep_manifest
 from babeldraw.training.keeping.model_info import count_parameters
 from babeldraw.training.keeping.prompts import keep_prompts
 from babeldraw.training.keeping.run_directory import open_metrics, write_run_files
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.settings import keep_settings
+from babeldraw.training.keeping.starting import first_state, tell_start
 from babeldraw.training.keeping.starts import keep_start
+from babeldraw.training.keeping.steps import whole_steps
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
-from babeldraw.training.state import TrainState, abstract_state, describe_state, init_state
+from babeldraw.training.state import TrainState, abstract_state, describe_state
 from babeldraw.training.step import compile_step
 from babeldraw.training.stopping import Interrupted, StopRequest
 from babeldraw.training.watching import hooks as hooks_lib
@@ -63,6 +66,7 @@ def train(
     wandb_project: str = "",
     begin_anew: bool = False,
     allow_other_data: bool = False,
+    init_from: InitFrom | None = None,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -94,6 +98,7 @@ def train(
       wandb_project: of Weights & Biases, where the metrics go as well; "" for none.
       begin_anew: at step 0 where `model_dir` has records of a run and has lost its checkpoints.
       allow_other_data: go on where the dataset is not the one that the run has been trained with.
+      init_from: the other run that this one starts from; see keeping/init_from.py.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -124,19 +129,21 @@ def train(
             refuse_to_begin_anew(model_dir)
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
+        init_from = init_from if init_from and init_from.model_dir else None
+        start_from = None
+        if init_from and not whole_steps(model_dir):  # Read before anything is written.
+            start_from = read_start(init_from, objective, variables, train_dataset)
         checkpoints = Checkpoints(
             model_dir, keep=machine.checkpoint_keep, seed=seed, variables=variables
         )
         stack.callback(checkpoints.close)
 
-        # 3. The state: resume > fresh. The constants: kept ones > the objective's.
+        # 3. The state: resume > INIT_FROM > fresh. The constants: kept ones > the objective's.
         restored = checkpoints.restore_latest(target)
         if restored is None:
             constants = objective.constants()
             check_constants(objective, constants)
-            shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
-            init = jax.jit(lambda: init_state(objective, seed), out_shardings=shardings)
-            state: TrainState = init()
+            state = first_state(objective, seed, target, start_from)
             save_constants(model_dir, constants)
         else:
             state = restored
@@ -151,12 +158,20 @@ def train(
         for dataset in filter(None, (train_dataset, eval_dataset)):
             objective.check_dataset(dataset, constants)
         before = restored is not None
-        keep_manifest(directory, objective, constants, train_dataset, before, allow_other_data)
+        asked = init_from.asked() if init_from else None
+        began_from = start_from.record if start_from else asked
+        keep_manifest(
+            directory, objective, constants, train_dataset, before, allow_other_data, began_from
+        )
         keep_settings(directory, parts, done=False)
         keep_prompts(directory, objective, train_dataset, eval_dataset)
         classes: Sequence[str] = getattr(train_dataset, "class_names", tuple)()
         if classes:
             agreement.by_first(lambda: class_names.write(directory, classes))
+        if start_from is not None and restored is None:
+            tell_start(directory, start_from, constants)
+            checkpoints.save(0, state)  # From now on the other run may change, or be gone.
+            start_from = None  # Frees the host's memory.
         held = jax.device_put(objective.held(constants), replicated(mesh))
 
         # 4. Batches, from the step that comes next.

@@ -6,6 +6,7 @@ evaluation of `objective.init`, which boxes them.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -74,9 +75,11 @@ def step_key(seed: int, step: Int[Array, ""] | int) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
-def init_state(objective: Objective, seed: int) -> TrainState:
-    """A fresh state. Traceable."""
-    return _unboxed_state(objective, unbox(objective.init(step_key(seed, INIT_STEP))))
+def init_state(
+    objective: Objective, seed: int, change: Callable[[Any], Any] = lambda params: params
+) -> TrainState:
+    """A fresh state, or that of fresh parameters as `change` returns them. Traceable."""
+    return _unboxed_state(objective, change(unbox(objective.init(step_key(seed, INIT_STEP)))))
 
 
 def _unboxed_state(objective: Objective, params: Any) -> TrainState:

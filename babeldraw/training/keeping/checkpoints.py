@@ -62,29 +62,40 @@ def load_params(model_dir: str, step: int | None = None) -> dict[str, Params]:
     Raises:
       UserError: there is no such checkpoint, or it is damaged.
     """
-    with reading_params(model_dir, step) as (path, run):
+    params: dict[str, Params] = _load(model_dir, step, "params")
+    return params
+
+
+def load_optimizer_state(model_dir: str, step: int | None = None) -> dict[str, Any]:
+    """The optimizers' arrays by name (`optimizer_state/PLAYER/...`), as `load_params`."""
+    return checkpoint_files.by_name({"optimizer_state": _load(model_dir, step, "optimizer_state")})
+
+
+def _load(model_dir: str, step: int | None, item: str) -> Any:
+    with reading(model_dir, step, item) as (path, run):
         tree = checkpoint_files.read_tree(path)
 
         def sequential(keys: tuple[Any, ...], array: np.ndarray) -> np.ndarray:
-            name = f"params/{variable_name(keys)}"
+            name = f"{item}/{variable_name(keys)}"
             if run.get("fingerprints", {}).get(name) not in (None, fingerprint_host_array(array)):
                 raise checkpoint_files.Damaged(f"{name} is not what was saved")
             return array.reshape(sequential_shape(run, name))
 
-        params: dict[str, Params] = jax.tree_util.tree_map_with_path(sequential, tree)
-        return params
+        return jax.tree_util.tree_map_with_path(sequential, tree)
 
 
 @contextlib.contextmanager
-def reading_params(model_dir: str, step: int | None) -> Iterator[tuple[epath.Path, dict[str, Any]]]:
-    """The folder of a checkpoint's parameters, and its JSON.
+def reading(
+    model_dir: str, step: int | None, item: str = "params"
+) -> Iterator[tuple[epath.Path, dict[str, Any]]]:
+    """The folder of a checkpoint's parameters, or of its `optimizer_state`, and its JSON.
 
     Raises:
       UserError: there is no such checkpoint; or within, it cannot be read.
     """
     latest = latest_step(model_dir)
     step = latest if step is None else step
-    path = files.path(model_dir) / "checkpoints" / str(step) / "params"
+    path = files.path(model_dir) / "checkpoints" / str(step) / item
     if not path.is_dir():
         raise UserError(f"{model_dir} has no checkpoint of step {step}: its latest is {latest}.")
     try:

@@ -11,6 +11,8 @@ else has changed is named. The file holds
   vocabulary   SHA-256 of vocabulary.model; null where the run reads no texts
   origins      field of the objective -> where the frozen network that it gives came from
   constants    array of constants/ -> SHA-256, by which those are verified when they are read
+  init_from    the settings of init_from.py that the run was started with, and what they came to:
+               `run`, `step` and `checkpoint` (a hash of its arrays' fingerprints); null: fresh
 """
 
 import dataclasses
@@ -24,7 +26,7 @@ from etils import epath
 
 import babeldraw
 from babeldraw.errors import UserError
-from babeldraw.files import written_whole
+from babeldraw.files import path, written_whole
 from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training import agreement
 from babeldraw.training.keeping import checkpoint_files
@@ -47,6 +49,7 @@ class Manifest:
     origins: Mapping[str, str]
     constants: Mapping[str, str]
     babeldraw: str = babeldraw.__version__
+    init_from: Mapping[str, Any] | None = None
 
 
 def read_manifest(directory: epath.Path) -> Manifest | None:
@@ -55,17 +58,17 @@ def read_manifest(directory: epath.Path) -> Manifest | None:
     Raises:
       UserError: the file is damaged, or of a later version.
     """
-    path = directory / NAME
-    if not path.exists():
+    file = directory / NAME
+    if not file.exists():
         return None
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(file.read_bytes())
         if found.pop("format") != FORMAT:
-            raise UserError(f"{path} is not in format {FORMAT}: use a later Babeldraw.")
+            raise UserError(f"{file} is not in format {FORMAT}: use a later Babeldraw.")
         return Manifest(**found)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged ({checkpoint_files.first_line(error)}): bring it back from a copy, "
+            f"{file} is damaged ({checkpoint_files.first_line(error)}): bring it back from a copy, "
             "or remove it, and nothing of the run's past is compared."
         ) from error
 
@@ -77,6 +80,7 @@ def keep_manifest(
     dataset: Any,
     resumed: bool,
     allow_other_data: bool,
+    init_from: Mapping[str, Any] | None = None,
 ) -> None:
     """Process 0 compares what the run goes on with, and writes it down; all others hear of it.
 
@@ -85,12 +89,17 @@ def keep_manifest(
       dataset: that of the training; may have `fingerprint()` and `vocabulary_model`.
       resumed: whether the run has been trained before.
       allow_other_data: go on with data that are not those of before.
+      init_from: what the run starts from, as `Start.record`; of one that goes on, what its recipe
+        says of that, as `InitFrom.asked`; None: nothing.
 
     Raises:
-      UserError: in all processes: another vocabulary, other frozen networks, or other data.
+      UserError: in all processes: another vocabulary, other frozen networks, or other data; or the
+        recipe of a run that goes on says another start.
     """
     agreement.by_first(
-        lambda: _keep(directory, objective, constants, dataset, resumed, allow_other_data)
+        lambda: _keep(
+            directory, objective, constants, dataset, resumed, allow_other_data, init_from
+        )
     )
 
 
@@ -101,6 +110,7 @@ def _keep(
     dataset: Any,
     resumed: bool,
     allow_other_data: bool,
+    init_from: Mapping[str, Any] | None,
 ) -> None:
     vocabulary = None
     if "text_tokens" in objective.batch_shapes(1):
@@ -113,7 +123,10 @@ def _keep(
         origins=origins(objective),
         # Where there was a manifest, the constants have been read, and verified, by it.
         constants=hash_constants(constants) if before is None else before.constants,
+        init_from=before.init_from if before else None if resumed else init_from,
     )
+    if resumed and init_from is not None:
+        _compare_start(directory, now.init_from, init_from)
     if before is not None:
         _compare_networks(directory, objective, before, now)
         _compare_data(directory, before, now, allow_other_data)
@@ -204,6 +217,27 @@ def _compare_networks(
     if any(now.constants.get(name) != value for name, value in found.items()):
         raise UserError(f"{cause} are others: {fix}")
     print(f"the frozen networks of {new} are those of {was}, which the run has kept", flush=True)
+
+
+def _compare_start(
+    directory: epath.Path, was: Mapping[str, Any] | None, asked: Mapping[str, Any]
+) -> None:
+    """From where it started counts; that run is not read again, and may be gone."""
+    same = was is not None and all(
+        value == was[name] for name, value in asked.items() if name not in ("model_dir", "step")
+    )
+    if was is not None:
+        where = (was["model_dir"], was["run"])
+        same &= asked["model_dir"] in where or str(path(asked["model_dir"])) in where
+        same &= asked["step"] in (None, was["step"])
+    if not same:
+        began = "fresh" if was is None else f"from {was['run']}, step {was['step']},"
+        raise UserError(
+            f"{directory} was started {began} and its recipe now says another start "
+            f"(INIT_FROM {asked['model_dir']}, or another INIT_ setting), which would not be read: "
+            "bring back the settings of before, leave all of INIT_ out, or train into another "
+            "--model_dir."
+        )
 
 
 def _compare_data(

@@ -46,7 +46,7 @@ def _place_params(
     in_order = describe_params(objective.with_execution(Execution()), mesh, INFERENCE_RULES)
     described = {variable.name: variable for variable in in_order}
     with (
-        checkpoints.reading_params(model_dir, step) as (path, run),
+        checkpoints.reading(model_dir, step) as (path, run),
         contextlib.closing(ocp.StandardCheckpointHandler()) as handler,
     ):
 
