@@ -1,6 +1,7 @@
 """64 TPU7x chips (4x4x4), 128 devices: the 3B model at BATCH_SIZE = 8192, data parallel with FSDP.
 
-Cloud names count cores, two a chip: this slice is "tpu7x-128" there. 94.75 GiB of HBM a device.
+34.0 of 94.75 GiB a device, an estimated 1.03 s a step (MFU 75%): of `plan --quick`, 2026-11-27.
+Cloud names count cores, two a chip: this slice is "tpu7x-128" there.
 Launch, on Kubernetes alone: 16 hosts of 4 chips, one process a host.
 """
 
