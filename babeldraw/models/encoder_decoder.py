@@ -84,6 +84,12 @@ class EncoderDecoder(ImageDecoder, kw_only=True):  # type: ignore[call-arg]  # F
         return self.encoder_norm(x).astype(self.dtype), mask
 
 
-def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, "batch"]:
-    """One key an example, by its place in the global batch: the same on every mesh."""
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch_size))
+def example_keys(key: Key[Array, ""], examples: int | Int[Array, "batch"]) -> Key[Array, "batch"]:
+    """One key an example, by its place in the global batch: the same on every mesh.
+
+    Args:
+      examples: how many, or their places.
+    """
+    return jax.vmap(jax.random.fold_in, (None, 0))(
+        key, jnp.arange(examples) if isinstance(examples, int) else examples
+    )

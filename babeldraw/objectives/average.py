@@ -12,14 +12,18 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player
+from babeldraw.objectives.base import Batch, Constants, Metrics, Params, Player, Reads
 
 Target = Callable[[Mapping[str, Params], Constants, Batch], Params]
 """`target(all_params, constants, batch)`: what an average follows, of the same structure."""
 
 
-def moving_average(name: str, target: Target, decay: float) -> Player:
-    """A player that holds the exponential moving average of `target`."""
+def moving_average(name: str, target: Target, decay: float, reads: Reads = "examples") -> Player:
+    """A player that holds the exponential moving average of `target`.
+
+    Args:
+      reads: what `target` is of, as a loss is: the gradient goes with it.
+    """
 
     def loss(
         own: Params,
@@ -33,7 +37,7 @@ def moving_average(name: str, target: Target, decay: float) -> Player:
         distance = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), own, followed)
         return optax.tree.sum(distance) / 2, {}
 
-    return Player(name, loss, optax.sgd(1 - decay), 1 - decay, silent=True)
+    return Player(name, loss, optax.sgd(1 - decay), 1 - decay, silent=True, reads=reads)
 
 
 def with_average(params: dict[str, Params], name: str, decay: float) -> dict[str, Params]:
@@ -50,7 +54,8 @@ def followers(name: str, decay: float) -> tuple[Player, ...]:
     """The average of player `name`'s parameters, to move after it; none where `decay` is 0."""
     if not decay:
         return ()
-    return (moving_average(average_name(name), lambda params, *_: params[name], decay),)
+    own = average_name(name)
+    return (moving_average(own, lambda params, *_: params[name], decay, reads="nothing"),)
 
 
 def averaged(params: Mapping[str, Params], name: str) -> Params:

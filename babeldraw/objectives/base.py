@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import jax
 import numpy as np
@@ -47,6 +47,11 @@ Loss = Callable[
 `step` (int32[]) counts the steps taken before this one, for terms that change over a run.
 """
 
+Reads = Literal["examples", "batch", "nothing"]
+"""What a loss and its metrics are of, beside parameters: means over the batch's examples, each with
+a key of its own if any (`parallel.parts.places`); anything else of the batch, such as a comparison
+of its examples; or nothing of it."""
+
 Forward = Callable[[Params, Constants, Batch], dict[str, jax.Array]]
 """`forward(own_params, constants, batch) -> made`, arrays by name. Differentiable."""
 
@@ -64,7 +69,12 @@ class Player:
     """Whether its metrics are left out: those of an average say nothing."""
     forward: Forward | None = None
     """What it makes, where the players before it look at that too. It is computed once a step, and
-    joins the batch of their losses and of its own, which make it themselves where it is missing."""
+    joins the batch of their losses and of its own, which make it themselves where it is missing. In
+    steps of several parts it is missing."""
+    reads: Reads = "batch"
+    """Of `batch` a step of several parts (`Execution.accumulate`) would not be the same step."""
+    report: Callable[[Metrics], Metrics] = dict
+    """What is reported of the loss's metrics, from their means over the examples."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from babeldraw.objectives import adversarial, losses
 from babeldraw.objectives.adversarial import Adversary
-from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player
+from babeldraw.objectives.base import Batch, Constants, Metrics, Objective, Params, Player, Reads
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.perceptual import Perceptual
 from babeldraw.ranges import Weight
@@ -84,7 +84,10 @@ class PictureMaker(Objective):
         constants: Constants,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The weighted sum of `terms` and the adversarial one, and each of them unweighted."""
+        """The weighted sum of `terms` and the adversarial one, and each of them unweighted.
+
+        Metrics are means over pictures, unless there is an adversary.
+        """
         if self.adversary is not None:
             terms = terms | {
                 "adversarial": self.adversary.generator_term(
@@ -97,12 +100,22 @@ class PictureMaker(Objective):
         total = losses.weighted_sum(terms)
         metrics = {
             "loss": total,
-            "psnr": losses.psnr(images, jnp.clip(made, 0, 1)),
+            "mean_square_error": jnp.mean(jnp.square(images - jnp.clip(made, 0, 1))),
             **values(terms),
         }
         if self.adversary is not None:
             metrics["adversarial_weight"] = terms["adversarial"][0]
         return total, metrics
+
+    @property
+    def reads(self) -> Reads:
+        """What the losses read. A discriminator compares pictures of the batch with each other."""
+        return "examples" if self.adversary is None else "batch"
+
+    def report(self, metrics: Metrics) -> Metrics:
+        """What is reported of `train_metrics`: PSNR in place of the error."""
+        rest = dict(metrics)
+        return {"psnr": losses.psnr(rest.pop("mean_square_error")), **rest}
 
     def held_out_metrics(
         self, terms: Terms, images: Images, made: Images, params: Mapping[str, Params]

@@ -87,7 +87,15 @@ class SuperResolution(PictureMaker):
         optimizer = self.optimizer.make(self.layer_axes(NAME))
         before = self.adversary_players()
         forward = self.forward if before else None
-        player = Player(NAME, self.loss, optimizer, self.optimizer.learning_rate, forward=forward)
+        player = Player(
+            NAME,
+            self.loss,
+            optimizer,
+            self.optimizer.learning_rate,
+            forward=forward,
+            reads=self.reads,
+            report=self.report,
+        )
         return *before, player, *followers(NAME, self.ema_decay)
 
     def real_and_made(
@@ -122,7 +130,7 @@ class SuperResolution(PictureMaker):
         key: Key[Array, ""],
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The weighted sum; metrics hold each unweighted term and PSNR."""
+        """The weighted sum; metrics hold each unweighted term and the mean square error."""
         images = as_float(batch["image"])
         made = self.forward(params, constants, batch)["made_image"]
         terms = self.picture_terms(images, made, constants)

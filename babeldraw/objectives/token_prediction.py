@@ -32,6 +32,7 @@ from babeldraw.objectives.base import (
 )
 from babeldraw.objectives.tokenized_pictures import TokenizedPictures
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.parallel.parts import places
 from babeldraw.parallel.rules import (
     INFERENCE_RULES,
     in_sequence,
@@ -148,6 +149,7 @@ class TokenPrediction(TokenizedPictures):
                 self.train_loss,
                 self.optimizer.make(self.layer_axes(self.player)),
                 self.optimizer.learning_rate,
+                reads="examples",
             ),
             *followers(self.player, self.ema_decay),
         )
@@ -180,7 +182,7 @@ class TokenPrediction(TokenizedPictures):
         condition = batch.get(self.condition_entry)
 
         def keys(purpose: int) -> Key[Array, "batch"]:
-            return example_keys(jax.random.fold_in(key, purpose), tokens.shape[0])
+            return example_keys(jax.random.fold_in(key, purpose), places(batch))
 
         if condition is not None and self.condition_dropout_rate:
             drop = jax.vmap(lambda k: jax.random.bernoulli(k, self.condition_dropout_rate))(

@@ -18,6 +18,7 @@ from babeldraw.objectives.base import Batch, Constants, Metrics, Networks, Param
 from babeldraw.objectives.losses import Terms
 from babeldraw.objectives.picture_maker import Images, PictureMaker, as_float, decibels
 from babeldraw.optimizers.config import OptimizerConfig
+from babeldraw.parallel.parts import rows_of_parts
 from babeldraw.ranges import Share, ShareBelowOne, Weight, Whole
 from babeldraw.sampling import features
 from babeldraw.sampling.codec import Codec
@@ -99,7 +100,15 @@ class Tokenizer(PictureMaker):
             before.append(moving_average(SHARE_NAME, self._code_share, SHARE_DECAY))
         optimizer, rate = self.optimizer.make(self.layer_axes(NAME)), self.optimizer.learning_rate
         forward = self.forward if before else None
-        own = Player(NAME, self.loss, optimizer, rate, forward=forward)
+        own = Player(
+            NAME,
+            self.loss,
+            optimizer,
+            rate,
+            forward=forward,
+            reads=self.reads,
+            report=self.report,
+        )
         return *before, own, *followers(NAME, self.ema_decay)
 
     def flops(self) -> Flops:
@@ -134,14 +143,19 @@ class Tokenizer(PictureMaker):
         key: Key[Array, ""],
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """The weighted sum; metrics hold each unweighted term, PSNR and codebook use."""
+        """The weighted sum; metrics hold each unweighted term, square error and code shares."""
         images = as_float(batch["image"])
         output, z, codes, tokens = self.forward(params, constants, batch).values()
         made = self.model.to_image(output)
         terms = self._terms(images, output, z, codes, constants)
         total, metrics = self.train_metrics(terms, images, made, all_params, constants, step)
         share = codebook.code_share(tokens, self.model.codebook_size)
-        return total, {**metrics, "codebook_usage": jnp.mean(share > 0)}
+        return total, {**metrics, "code_share": share}
+
+    def report(self, metrics: Metrics) -> Metrics:
+        rest = super().report(metrics)
+        share = rest.pop("code_share")
+        return {**rest, "codebook_usage": jnp.mean(share > 0)}
 
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]
@@ -188,8 +202,13 @@ class Tokenizer(PictureMaker):
         def revive(params: Mapping[str, Params]) -> dict[str, Params]:
             tokenizer = params[NAME]
             variables = self.variables(tokenizer, constants)
-            images = as_float(batch["image"])
-            z = self.network.apply(variables, images, method="encode_to_codes")
+
+            def encode(part: Batch) -> jax.Array:
+                images = as_float(part["image"])
+                z: jax.Array = self.network.apply(variables, images, method="encode_to_codes")
+                return z
+
+            z = rows_of_parts(encode, batch, self.execution.accumulate)
             codes, share = codebook.revive(
                 tokenizer["quantizer"]["codebook"],
                 params[SHARE_NAME]["share"],

@@ -1,4 +1,4 @@
-"""How a stack of identical layers runs: one after another or pipelined, rematerialised or not.
+"""How a step runs: in how many parts, and its stacks of layers: pipelined or not, rematerialised.
 
 A stack is one function of one layer and its weights, stacked along leading axes. The model
 says what a layer computes; the machine file says how the stack is executed. Parameters and
@@ -66,12 +66,14 @@ class Execution:
         of what a conv-shaped mask forbids (see `models.block_attention`); `splash`, a kernel of
         TPUs (see `models.splash_attention`); or `auto`, the best of them in each place (see
         `models.attention_paths`).
+      accumulate: parts of a step's batch that follow one another, see `parallel.parts`.
     """
 
     remat: Remat = "none"
     unroll: bool = False
     pipeline: Pipeline | None = None
     attention: AttentionPath = "auto"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         if self.attention not in get_args(AttentionPath):

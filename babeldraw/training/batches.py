@@ -132,13 +132,20 @@ def batch_layout(objective: Objective, batch_size: int, mesh: Mesh) -> BatchLayo
     """How batches of `batch_size` rows, counted over all processes, lie on the mesh.
 
     Raises:
-      UserError: the rows do not divide over the devices or the processes.
+      UserError: the rows do not divide over the devices, the processes or the parts of a step.
     """
     replicas = mesh.shape["data"] * mesh.shape["stage"]
     if batch_size < 1 or batch_size % replicas:
         raise UserError(
             f"The batch of {batch_size} does not divide over {replicas} devices (mesh axes 'data' "
             f"and 'stage'): make it a multiple of {replicas}."
+        )
+    parts = objective.execution.accumulate
+    if batch_size % (replicas * parts):
+        raise UserError(
+            f"The batch of {batch_size} does not divide into {parts} parts (`accumulate` in the "
+            f"machine file) over {replicas} devices (mesh axes 'data' and 'stage'): make it a "
+            f"multiple of {replicas * parts}, or change `accumulate`."
         )
     sharding = batch_sharding(mesh)
     return BatchLayout(

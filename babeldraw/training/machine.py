@@ -29,6 +29,9 @@ class Machine:
       fsdp: shard weights and optimizer state over `data` as well.
       num_microbatches: of a pipeline, see `parallel.schedule.Pipeline`.
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
+      accumulate: parts of a step's batch that follow one another, each through forward and backward
+        pass, before the one update: activations are those of a part. BATCH_SIZE is of the whole,
+        and no number changes, dropout included.
       remat: what the backward pass recomputes, see `parallel.execution.Execution`.
       unroll: write layers out in place of `lax.scan`.
       attention: `auto`, `dense`, `blocks` or `splash`, see `parallel.execution.Execution`.
@@ -49,6 +52,7 @@ class Machine:
     fsdp: bool = False
     num_microbatches: Count = 1
     circular_repeats: Whole = 0
+    accumulate: Count = 1
     remat: Remat = "none"
     unroll: bool = False
     attention: AttentionPath = "auto"
@@ -99,7 +103,11 @@ class Machine:
         if stages > 1:
             pipeline = Pipeline(stages, self.num_microbatches, self.circular_repeats or None)
         return Execution(
-            remat=self.remat, unroll=self.unroll, pipeline=pipeline, attention=self.attention
+            remat=self.remat,
+            unroll=self.unroll,
+            pipeline=pipeline,
+            attention=self.attention,
+            accumulate=self.accumulate,
         )
 
     @property

@@ -1,12 +1,15 @@
 """One training step: the players move in turn."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from babeldraw.errors import UserError
 from babeldraw.objectives.base import (
     Batch,
     Constants,
@@ -17,7 +20,8 @@ from babeldraw.objectives.base import (
     Player,
 )
 from babeldraw.optimizers.skipping import SpikeState, update_or_skip
-from babeldraw.parallel.rules import replicated
+from babeldraw.parallel.parts import mean_over_parts
+from babeldraw.parallel.rules import is_box, logical_axes, replicated, with_logical_constraint
 from babeldraw.training.batches import BatchLayout
 from babeldraw.training.state import TrainState, step_key
 
@@ -39,13 +43,21 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     gradients are not finite, or a spike, does not move: its parameters and its optimizer stay as
     they were (see `optimizers.skipping`).
 
+    Where the objective's execution says to accumulate, a player's batch goes through it in parts,
+    and gradients are averaged in float32. What is made is then made by each who looks at it.
+
     Returns:
       `train_step(state, constants, batch) -> (state, metrics)`. The metrics are float32
       scalars: those of the loss, `loss`, `grad_norm` (before any clipping) and
       `learning_rate`. Of several players that are not silent, with the player's name and a slash
       before them.
+
+    Raises:
+      UserError: the batch of a player's loss cannot go in parts.
     """
-    players = objective.players()
+    players, parts = objective.players(), objective.execution.accumulate
+    if parts > 1:
+        _check_parts(players, parts)
     heard = sum(not player.silent for player in players)
 
     def train_step(
@@ -57,13 +69,20 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
         made = {
             player.name: _make(player.forward, params[player.name], constants, batch)
             for player in players
-            if player.forward is not None
+            if player.forward is not None and parts == 1
         }
         for index, player in enumerate(players):
             own = params[player.name]
-            (loss, reported), gradients = _differentiate(
-                player, params, constants, batch, made, jax.random.fold_in(key, index), state.step
+            own_key = jax.random.fold_in(key, index)
+            differentiate = functools.partial(
+                _differentiate, player, params, constants, made, own_key, state.step
             )
+            if parts == 1 or player.reads == "nothing":
+                (loss, reported), gradients = differentiate(batch)
+            else:
+                zeros = _zeros(objective.abstract_params[player.name], own)
+                (loss, reported), sums = mean_over_parts(differentiate, batch, parts, zeros)
+                gradients = jax.tree.map(lambda g, leaf: g.astype(leaf.dtype), sums, own)
             made.pop(player.name, None)
             norm = optax.tree.norm(gradients)
             before = optimizer_state[player.name]
@@ -74,6 +93,7 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
                 continue
             schedule = player.learning_rate
             rate = jnp.asarray(schedule(state.step) if callable(schedule) else schedule)
+            reported = player.report(reported)
             reported = {"loss": loss, **reported, "grad_norm": norm, "learning_rate": rate}
             if isinstance(after, SpikeState):
                 reported[SPIKES] = after.skipped - before.skipped
@@ -89,6 +109,25 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     return train_step
 
 
+def _check_parts(players: Sequence[Player], parts: int) -> None:
+    for player in players:
+        if player.reads == "batch":
+            raise UserError(
+                f"The machine file has a step's batch go in {parts} parts (`accumulate`), and the "
+                f"loss of {player.name!r} compares the examples of the whole batch: set "
+                "`accumulate` to 1, and make BATCH_SIZE smaller where it does not fit."
+            )
+
+
+def _zeros(boxes: Params, own: Params) -> Params:
+    """Float32 sums of gradients, each where its parameter lies."""
+
+    def place(box: Any, leaf: jax.Array) -> jax.Array:
+        return with_logical_constraint(jnp.zeros(leaf.shape, jnp.float32), logical_axes(box))
+
+    return jax.tree.map(place, boxes, own, is_leaf=is_box)
+
+
 Made = tuple[dict[str, jax.Array], Callable[..., tuple[Params]]]
 """What a player makes, and the function from its gradient to that of the parameters."""
 
@@ -102,10 +141,10 @@ def _differentiate(
     player: Player,
     params: dict[str, Params],
     constants: Constants,
-    batch: Batch,
     made: dict[str, Made],
     key: jax.Array,
     step: jax.Array,
+    batch: Batch,
 ) -> tuple[tuple[jax.Array, Metrics], Params]:
     """((loss, metrics), gradients) of a player."""
     for arrays, _ in made.values():

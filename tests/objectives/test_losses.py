@@ -77,6 +77,5 @@ def test_z_loss_is_its_formula_and_pulls_the_normaliser_to_one():
 
 
 def test_psnr():
-    black, grey = jnp.zeros((1, 2, 2, 3)), jnp.full((1, 2, 2, 3), 0.1)
-    assert float(losses.psnr(black, grey)) == pytest.approx(20, abs=1e-4)
-    assert jnp.isfinite(losses.psnr(black, black))
+    assert float(losses.psnr(jnp.float32(0.1**2))) == pytest.approx(20, abs=1e-4)
+    assert jnp.isfinite(losses.psnr(jnp.float32(0)))

@@ -119,7 +119,7 @@ def test_a_term_without_weight_is_not_computed(settings, terms):
         params,
     )
     weight = {"adversarial_weight"} if "adversarial" in terms else set()
-    assert set(metrics) == {"loss", "psnr"} | terms | weight
+    assert set(metrics) == {"loss", "mean_square_error"} | terms | weight
 
 
 def test_a_step_moves_both_players_and_evaluation_starts_at_bilinear():

@@ -13,6 +13,7 @@ import numpy as np
 
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import make_mesh
+from babeldraw.parallel.parts import mean_over_parts
 from babeldraw.parallel.rules import logical_axes, placing, training_rules, variable_sharding
 from babeldraw.parallel.schedule import Pipeline
 from tests.models import tiny
@@ -72,7 +73,12 @@ def loss_and_gradients(execution=IN_ORDER, mesh_axes=None, fsdp=False, kind="tex
     def loss(weights, values):
         return run.train_loss(weights, {}, {}, values, jax.random.key(KEY), 0)[0]
 
-    step = tiny.jit(jax.value_and_grad(loss))
+    def summed(weights, values):
+        differentiate = functools.partial(jax.value_and_grad(loss), weights)
+        zeros = jax.tree.map(jnp.zeros_like, weights)
+        return mean_over_parts(differentiate, values, execution.accumulate, zeros)
+
+    step = tiny.jit(summed)
     if mesh_axes is None:
         value, gradients = step(weights, values)
     else:

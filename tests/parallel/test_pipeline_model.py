@@ -63,6 +63,20 @@ def test_equal_to_one_device(kind):
     check(Execution(pipeline=pipeline), mesh, fsdp, kind)
 
 
+@pytest.mark.parametrize(
+    ("execution", "mesh", "fsdp", "kind"),
+    [
+        (Execution(accumulate=4), None, False, "text"),
+        (Execution(accumulate=2), {"data": 8}, True, "text"),
+        (Execution(accumulate=2), {"data": 8}, False, "class"),
+        (Execution(accumulate=2, pipeline=Pipeline(2, 4)), {"data": 2, "stage": 2}, False, "class"),
+    ],
+    ids=["one device", "FSDP", "classes", "pipeline"],
+)
+def test_parts_one_after_another_equal_to_the_whole_batch(execution, mesh, fsdp, kind):
+    check(execution, mesh, fsdp, kind)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", OF_CLASSES)
 def test_of_classes_equal_to_one_device_under_every_kind_of_layout(case):

@@ -18,6 +18,7 @@ def test_from_config():
     )
     blocks = Machine.from_config(ConfigDict({"attention": "blocks"}))
     assert blocks.execution == Execution(attention="blocks")
+    assert Machine.from_config({"accumulate": 4}).execution == Execution(accumulate=4)
     assert machine.mesh == {"data": -1, "model": 4}
     assert machine.execution == Execution(remat="dots", unroll=True)
     assert machine.checkpoint_keep == Machine().checkpoint_keep
@@ -33,6 +34,7 @@ def test_from_config():
             {"attention": "flash"},
             "attention to 'flash': it takes one of 'auto', 'dense', 'blocks', 'splash'",
         ),
+        ({"accumulate": 0}, "accumulate to 0: it takes a whole number, 1 or more"),
         ({"checkpoint_keep": 0}, "checkpoint_keep to 0: it takes a whole number, 1 or more"),
         ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it takes a whole number"),
     ],

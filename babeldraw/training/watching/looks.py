@@ -20,8 +20,9 @@ from etils import epath
 
 from babeldraw.files import written_whole
 from babeldraw.objectives.alarms import Plan
-from babeldraw.objectives.base import Batch, Constants
+from babeldraw.objectives.base import Batch, Constants, Metrics
 from babeldraw.parallel.mesh import batch_groups
+from babeldraw.parallel.parts import mean_over_parts
 from babeldraw.training.feeding import ASKED, asked_reader, text_reader
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
 from babeldraw.training.watching.alarms import RaiseAlarms, pictures_of
@@ -70,7 +71,16 @@ class Evaluate:
         self.every = every
         self._looked, self._write = looked, write
         self._key = step_key(looked.seed, EVALUATION_STEP)
-        self._evaluate = looked.compiled(looked.objective.evaluate)
+        self._evaluate = looked.compiled(self._mean)
+
+    def _mean(self, params: Any, constants: Constants, batch: Batch, key: jax.Array) -> Metrics:
+        """`Objective.evaluate`, in as many parts as a step. Traceable."""
+        objective = self._looked.objective
+
+        def evaluate(part: Batch) -> tuple[Metrics, tuple[()]]:
+            return objective.evaluate(params, constants, part, key), ()
+
+        return mean_over_parts(evaluate, batch, objective.execution.accumulate, ())[0]
 
     def __call__(self, step: int, state: TrainState) -> None:
         """Writes a record of each split."""
