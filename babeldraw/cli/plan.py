@@ -144,6 +144,7 @@ def _trial_file(recipe: str, machine: "Machine", batch_size: int, topology: str)
     question = {
         "topology": topology,
         "batch_size": batch_size,
+        "accumulate": machine.accumulate,
         "xla_flags": machine.xla_flags,
         "versions": {name: _version(name) for name in ("babeldraw", "jax", "libtpu")},
         "recipe": recipe,

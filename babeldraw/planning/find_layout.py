@@ -48,13 +48,13 @@ def find_layout(
     """The fastest layout, by the estimates of `babeldraw plan`.
 
     Args:
-      machine: what a layout does not say, such as XLA's flags.
+      machine: what a layout does not say, such as XLA's flags and in how many parts a batch goes.
       file: where trials are kept.
       minutes: for the trials; the confirmation of the best comes on top.
       confirm_fully: compile the best once more with all of the compiler's optimisations.
       planner: makes plans, as `make_plan` does.
     """
-    reckoner = Reckoner(objective, batch_size)
+    reckoner = Reckoner(objective, batch_size, machine.accumulate)
     rows = _reckon(reckoner, objective, batch_size, topology)
     progress(f"{len(rows)} layouts divide on {topology.name}\n")
 
@@ -96,7 +96,7 @@ def find_layout(
 def _reckon(
     reckoner: Reckoner, objective: Objective, batch_size: int, topology: Topology
 ) -> list[Reckoned]:
-    every = layouts(topology.num_devices, batch_size, objective.flops())
+    every = layouts(topology.num_devices, batch_size // reckoner.parts, objective.flops())
     reckoned = (reckoner.reckon(layout, topology) for layout in every)
     return [row for row in reckoned if row is not None]
 

@@ -41,6 +41,8 @@ def machine_file(name: str, plan: Plan, layout: Layout, command: str, date: str)
     settings: dict[str, Any] = {"name": name, "topology": topology.name, **layout.settings}
     if machine.sampling_mesh:
         settings["sampling_mesh"] = dict(machine.sampling_mesh)
+    if machine.accumulate > 1:
+        settings["accumulate"] = machine.accumulate
     settings |= {
         "xla_flags": machine.xla_flags,
         "checkpoint_every": machine.checkpoint_every,

@@ -70,9 +70,19 @@ class Reckoned:
 class Reckoner:
     """Reckons the layouts of one recipe."""
 
-    def __init__(self, objective: Objective, batch_size: int) -> None:
+    def __init__(self, objective: Objective, batch_size: int, accumulate: int = 1) -> None:
+        """`accumulate`: the parts that a step's batch of `batch_size` goes in.
+
+        Raises:
+          UserError: they do not divide it.
+        """
+        if batch_size % accumulate:
+            raise UserError(
+                f"The batch of {batch_size} does not divide into {accumulate} parts: change "
+                "`accumulate` in the machine file, or BATCH_SIZE."
+            )
         self._objective = objective
-        self._batch_size = batch_size
+        self._batch_size, self.parts = batch_size, accumulate
         self._counted = objective.flops()
         constants = jax.tree.leaves(objective.held(objective.abstract_constants()))
         self._frozen: int = sum(leaf.size * leaf.dtype.itemsize for leaf in constants)
@@ -91,7 +101,7 @@ class Reckoner:
         kept = _KEPT[layout.remat] - 1.0
         if layout.remat in ("none", "dots"):
             kept += self._hidden_widths()
-        memory += kept * residual + inputs
+        memory += (kept * residual + inputs) / self.parts
         seconds = 0.0
         if self._counted is not None:
             execution = layout.on(Machine()).execution
@@ -99,13 +109,13 @@ class Reckoner:
             seconds = operations / topology.num_devices / topology.chip.peak_flops
         gradients, gathers, layers, shifts = self._links(layout, weights, residual, topology)
         least = gradients + gathers + layers + shifts
-        # A pipeline's loop may gather weights for every microbatch anew.
+        # Loops may gather weights anew for every microbatch, and for every part.
         return Reckoned(
             layout,
             gib=memory / GIB,
             compute=seconds,
             links=least,
-            expected_links=least + (layout.num_microbatches - 1) * gathers,
+            expected_links=least + (self.parts * layout.num_microbatches - 1) * gathers,
         )
 
     def weights_gib(self, model: int) -> float | None:

@@ -128,7 +128,9 @@ def test_where_no_slice_would_do_it_says_what_would(search):
 def test_the_file_that_is_written_is_a_machine(tmp_path, slice_name):
     layout = Layout(4, 2, 1, True, "dots", "dense", num_microbatches=4, circular_repeats=1)
     topology = find_topology(slice_name)
-    machine = dataclasses.replace(layout.on(Machine()), sampling_mesh={"data": 8, "model": 1})
+    machine = dataclasses.replace(
+        layout.on(Machine(accumulate=2)), sampling_mesh={"data": 8, "model": 1}
+    )
     plan = FakePlan(machine, True, 9.5, 0.72, topology=topology)
     text = machine_file("found", plan, layout, "babeldraw plan --search " + "--word=1 " * 20, "now")
     path = tmp_path / "found.py"

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.parallel.execution import AttentionPath, Remat
 from babeldraw.planning.layouts import layouts, values
 from babeldraw.planning.plan import make_plan
@@ -70,6 +71,17 @@ def test_keeping_more_takes_memory_and_saves_operations(reckoner):
     rows = [reckoner.reckon(layout, SLICE) for layout in alike]
     assert [row.gib for row in rows] == sorted((row.gib for row in rows), reverse=True)
     assert [row.compute for row in rows] == sorted(row.compute for row in rows)
+
+
+def test_parts_keep_less_and_may_gather_weights_each(reckoner):
+    layout = plain(fsdp=True, remat="none")
+    whole, parted = (each.reckon(layout, SLICE) for each in (reckoner, Reckoner(OBJECTIVE, 16, 2)))
+    state = reckoner.reckon(plain(fsdp=True), SLICE).gib
+    assert state < parted.gib < whole.gib
+    assert (parted.compute, parted.links) == (whole.compute, whole.links)
+    assert parted.expected_links > whole.expected_links
+    with pytest.raises(UserError, match="16 does not divide into 3 parts: change `accumulate`"):
+        Reckoner(OBJECTIVE, 16, 3)
 
 
 @pytest.mark.slow
