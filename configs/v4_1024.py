@@ -1,5 +1,7 @@
-"""1024 TPU v4 chips (8x8x16): the 20B model, 16 pipeline stages x 64-way data.
+"""1024 TPU v4 chips (8x8x16): the 20B model, 16 pipeline stages x 64-way data: the patent's layout.
 
+By `plan --quick` FSDP over all 1024 (remat "attention", 2026-11-27) takes 12.7 GiB and 4.48 s a
+step, this 3.97 s (compiled in full).
 Cloud names count cores, two a chip: this slice is "v4-2048" there. 30.75 GiB of HBM a chip.
 Launch: 256 hosts of 4 chips, one process a host.
 """
