@@ -49,11 +49,12 @@ def fit_positions(
         return Fitted(fitted, None if known.all() else known, how)
     if name.endswith(("positions/row/table", "positions/column/table")):
         return Fitted(interpolate(table, (old,), (new,)), None, f"interpolated from {old}")
-    if not name.endswith("positions/table") or not all(grids):
-        return None
     was, now = grids
-    assert was is not None and now is not None, "all of them"
-    if (math.prod(was), math.prod(now)) != (old, new):
+    if was is None or now is None:
+        return None
+    if name.endswith("start_embedding/table") and (was[0], now[0]) == (old, new):  # one a row
+        return Fitted(interpolate(table, (old,), (new,)), None, f"interpolated from {old}")
+    if not name.endswith("positions/table") or (math.prod(was), math.prod(now)) != (old, new):
         return None
     return Fitted(interpolate(table, was, now), None, f"interpolated from {was[0]} x {was[1]}")
 

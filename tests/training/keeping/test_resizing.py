@@ -50,6 +50,8 @@ def test_which_tables_are_of_places():
     patches = fit_positions("tokenizer/encoder/positions/table", table, (24, 2), grids)
     np.testing.assert_array_equal(patches.array, interpolate(table, *grids))
     assert patches.how == "interpolated from 2 x 3"
+    starts = fit_positions("t2i/start_embedding/table", table[:2], (4, 2), grids)  # one a row
+    np.testing.assert_array_equal(starts.array, interpolate(table[:2], (2,), (4,)))
     longer = fit_positions("t2i/text_positions/table", table, (8, 2), grids)
     np.testing.assert_array_equal(longer.array[:6], table)
     assert longer.known.ravel().tolist() == [True] * 6 + [False] * 2
@@ -59,6 +61,7 @@ def test_which_tables_are_of_places():
     # Other widths, unknown grids and what is no table of positions.
     assert fit_positions("t2i/text_positions/table", table, (8, 3), grids) is None
     assert fit_positions("a/encoder/positions/table", table, (24, 2), (None, (4, 6))) is None
+    assert fit_positions("t2i/start_embedding/table", table[:1], (4, 2), grids) is None  # raster
     assert fit_positions("coca/pooler/queries/table", table, (24, 2), grids) is None
 
 
