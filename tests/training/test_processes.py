@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from babeldraw.training.keeping.checkpoints import load_params
 from babeldraw.training.machine import Machine
 from tests.training.toy import ToyDataset
 
@@ -97,3 +100,19 @@ def test_two_processes_train_as_one(run, tmp_path):
             assert found[name] == pytest.approx(expected[name], rel=1e-6, abs=1e-7)
     names = sorted(path.name for path in (tmp_path / "two" / "pictures").iterdir())
     assert names == ["rows-000002.png", "rows-000004.png", "rows.json"]
+
+
+@pytest.mark.slow
+def test_two_processes_start_from_another_run(run, tmp_path):
+    state, _ = run(2, name="other")
+    init_from = f"InitFrom(model_dir={str(tmp_path / 'other')!r}, optimizer=True)"
+    program = PROGRAM.replace("    log_every=1,", f"    log_every=1,\n    init_from={init_from},")
+    program = "from babeldraw.training.keeping.init_from import InitFrom\n" + program
+    first, second = run_two(tmp_path / "two", 2, program)
+    assert f"starts from {tmp_path / 'other'}, step 2:\n  taken 3\n" in first
+    assert "starts" not in second
+    began = load_params(str(tmp_path / "two"), 0)
+    for left, right in zip(jax.tree.leaves(began), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_array_equal(left, right)
+    first, _ = run_two(tmp_path / "two", 3, program)
+    assert "resumed from step 2" in first
