@@ -9,6 +9,7 @@ def get_config() -> ConfigDict:
         {
             "name": "gpu_24gb",
             "mesh": {"data": -1, "stage": 1, "model": 1},
+            "accumulate": 1,  # parts of the batch in turn; more where it does not fit
             "remat": "full",  # a larger batch is worth more than the second forward pass
             "unroll": False,  # one compiled layer in a loop: compile time does not grow with depth
             "xla_flags": "",  # one GPU sends nothing that could be hidden

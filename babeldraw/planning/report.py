@@ -26,6 +26,7 @@ def to_json(plan: Plan, trials: Sequence[Trial] | None = None) -> dict[str, Any]
         "chips": plan.topology.num_chips,
         "mesh": plan.mesh,
         "batch_size": plan.batch_size,
+        "accumulate": plan.machine.accumulate,
         "params": plan.params,
         "params_without_embeddings": plan.params_without_embeddings,
         "fits": plan.fits,
@@ -86,7 +87,7 @@ def text_report(plan: Plan) -> str:
     free = plan.hbm_available_gib - per_chip
     lines = [
         f"{plan.objective} on {plan.topology.name} ({_chips(plan.topology)}, mesh "
-        f"{_mesh(plan.mesh)}), batch {plan.batch_size:,}",
+        f"{_mesh(plan.mesh)}), batch {plan.batch_size:,}{_parts(plan)}",
         "",
         f"parameters           {plan.params:,} ({plan.params_without_embeddings:,} without "
         "embeddings and softmax)",
@@ -134,7 +135,10 @@ def advice(plan: Plan) -> str:
             "`model`\n"
         )
     much = plan.peak_hbm_gib - plan.hbm_available_gib
-    return f"{much:.2f} GiB too much on each chip: --search finds a layout that fits\n"
+    return (
+        f"{much:.2f} GiB too much on each chip: --search finds a layout that fits, and "
+        "`accumulate` in the machine file has the batch go in parts\n"
+    )
 
 
 def verdict(plan: Plan) -> str:
@@ -149,6 +153,11 @@ def verdict(plan: Plan) -> str:
         f"verdict: {'FITS' if plan.fits else 'DOES NOT FIT'} on {where}: of {room:.2f} GiB a chip, "
         f"{said}\n"
     )
+
+
+def _parts(plan: Plan) -> str:
+    parts = plan.machine.accumulate
+    return f" in {parts} parts" if parts > 1 else ""
 
 
 def _chips(topology: Topology) -> str:

@@ -83,7 +83,7 @@ def test_json_has_the_stable_keys(plan):
     figures = json.loads(report.dump(report.to_json(plan)))
     for key in STABLE_KEYS.split(", "):
         assert figures[key] is not None, key
-    assert figures["chips"] == 4
+    assert (figures["chips"], figures["accumulate"]) == (4, 1)
     assert figures["collectives"][0].keys() >= {"kind", "dtype", "bytes", "in_loop", "axes"}
     assert {v["name"] for v in figures["variables"]} >= {
         "params/text_to_image/decoder/layers/mlp/wi/kernel"
@@ -98,6 +98,12 @@ def test_text_names_every_figure(plan):
         "(layers, embed, mlp)",
     ):
         assert words in text
+
+
+def test_text_says_in_how_many_parts_the_batch_goes(plan):
+    parted = dataclasses.replace(plan, machine=dataclasses.replace(MACHINE, accumulate=4))
+    assert "batch 8\n" in report.text_report(plan)
+    assert "batch 8 in 4 parts\n" in report.text_report(parted)
 
 
 def test_the_verdict_says_both_programs(plan):
