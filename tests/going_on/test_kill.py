@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import kill_test
-from tests.going_on.toy_run import train_toy
+from tests.going_on.toy_run import train_from_another, train_toy
 
 
 def check(folder, kills, **of):
@@ -27,6 +27,14 @@ def test_a_few_kills_of_a_small_run(tmp_path):
         kill_test.compare(
             str(path.parent), str(tmp_path / "run" / "killed"), kill_test.STEPS_A_LIFE * 6 + 2
         )
+
+
+@pytest.mark.slow
+def test_a_few_kills_of_a_run_that_started_from_another(tmp_path):
+    train_toy(tmp_path, "other", 2)
+    check(tmp_path / "run", 6, train=train_from_another, libraries=["tests.going_on.toy_run"])
+    log = (tmp_path / "run" / "killed.log").read_text()
+    assert f"starts from {tmp_path / 'other'}, step 2:" in log
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import optax
 
 from babeldraw.objectives.base import Player
 from babeldraw.optimizers.config import Adafactor
+from babeldraw.training.keeping.init_from import InitFrom
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
 from tests.training.toy import WIDTH, Toy, ToyDataset
@@ -40,7 +41,7 @@ class Crops(ToyDataset):
             yield batch | {"x": np.stack(rows)}
 
 
-def train_toy(folder, name, steps):
+def train_toy(folder, name, steps, init_from=None):
     train(
         Int8Toy(),
         model_dir=str(folder / name),
@@ -48,4 +49,10 @@ def train_toy(folder, name, steps):
         train_steps=steps,
         machine=Machine(checkpoint_every=1),
         log_every=1,
+        init_from=init_from,
     )
+
+
+def train_from_another(folder, name, steps):
+    """From the run `other` beside the folder."""
+    train_toy(folder, name, steps, InitFrom(model_dir=str(folder.parent / "other")))

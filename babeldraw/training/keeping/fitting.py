@@ -40,7 +40,8 @@ class Fitter:
     ) -> resizing.Fitted | None:
         """The array in `shape`; None where it does not fit, which `refuse` then says."""
         was, now = self._grids
-        other_grid = name.endswith("/positions/table") and was and now and was != now
+        of_grid = name.endswith(("/positions/table", "image_positions/table"))
+        other_grid = of_grid and was and now and was != now
         network = {other for other in self._names if other.split("/")[0] == name.split("/")[0]}
         axis = resizing.axis_of_pieces(name, network)
         both = self._ours is not None and self._theirs is not None
