@@ -1,0 +1,1 @@
+from tests.quick import compiled_quickly  # noqa: F401
