@@ -89,7 +89,7 @@ class Tokenizer(PictureMaker):
         params = {NAME: self.init_trained(key), **self.init_adversary(key)}
         if self.revive_every:
             size = self.model.codebook_size
-            params[SHARE_NAME] = {"share": jnp.full((size,), 1 / size)}
+            params[SHARE_NAME] = {"share": jnp.full((size,), 1 / size, jnp.float32)}
         return with_average(params, NAME, self.ema_decay)
 
     def players(self) -> tuple[Player, ...]:
