@@ -1,5 +1,6 @@
 """What of another run's parameters has a shape of this run's, or can be brought into it."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.ranges import fit
 from babeldraw.sizes import Size, height_and_width
-from babeldraw.training.keeping import resizing, settings
+from babeldraw.training.keeping import class_names, resizing, settings
 from babeldraw.training.keeping.vocabulary import NAME as VOCABULARY
 
 SHOWN = 4
@@ -32,8 +33,13 @@ class Fitter:
         self._grids = (_grid(written), _grid(settings.to_data(objective)))
         kept, self._ours = directory / VOCABULARY, None
         self._theirs = kept.read_bytes() if kept.exists() else None
-        if "text_tokens" in objective.batch_shapes(1):
+        self._classes: tuple[tuple[str, ...], tuple[str, ...]] = class_names.read(directory), ()
+        shapes = objective.batch_shapes(1)
+        if "text_tokens" in shapes:
             self._ours = getattr(dataset, "vocabulary_model", None)
+        if "class_id" in shapes and hasattr(dataset, "class_names"):
+            ours = tuple(" ".join(name.split()) for name in dataset.class_names())
+            self._classes = self._classes[0], ours
 
     def fit(
         self, name: str, source: str, array: Shaped[np.ndarray, "..."], shape: tuple[int, ...]
@@ -42,25 +48,34 @@ class Fitter:
         was, now = self._grids
         of_grid = name.endswith(("/positions/table", "image_positions/table"))
         other_grid = of_grid and was and now and was != now
-        network = {other for other in self._names if other.split("/")[0] == name.split("/")[0]}
-        axis = resizing.axis_of_pieces(name, network)
-        both = self._ours is not None and self._theirs is not None
-        other_pieces = axis is not None and both and self._ours != self._theirs
-        if array.shape == shape and not other_grid and not other_pieces:
+        counted = self._counted(name)
+        if array.shape == shape and not other_grid and counted is None:
             return resizing.Fitted(array, None, "")
-        if axis is None or not both:
+        if counted is None:
             fitted = resizing.fit_positions(name, array, shape, self._grids)
         else:
-            assert self._ours is not None and self._theirs is not None, "both"
-            rows = resizing.match_pieces(self._ours, self._theirs)
-            fitted = resizing.fit_pieces(array, shape, axis, rows)
+            fitted = resizing.fit_rows(array, shape, counted.axis, counted.rows(), counted.what)
         if fitted is not None and self._resize:
             return fitted
         why = f"{list(array.shape)} there and {list(shape)} here"
         if array.shape == shape:
-            why = "of another vocabulary there" if other_pieces else f"of a grid of {was} there"
+            why = f"of other {counted.what} there" if counted else f"of a grid of {was} there"
         self._faults.append((name, f"{source} is {why}", fitted is not None))
         return None
+
+    def _counted(self, name: str) -> resizing.Counted | None:
+        """What an axis of a parameter counts, if both runs say of what and it is not the same."""
+        theirs, ours = self._classes
+        if name.endswith("class_embedding/table") and theirs and ours and theirs != ours:
+            return resizing.Counted(
+                "classes", 0, functools.partial(resizing.match_names, ours, theirs)
+            )
+        network = {other for other in self._names if other.split("/")[0] == name.split("/")[0]}
+        axis = resizing.axis_of_pieces(name, network)
+        if axis is None or self._ours is None or self._theirs in (None, self._ours):
+            return None
+        rows = functools.partial(resizing.match_pieces, self._ours, self._theirs)
+        return resizing.Counted("pieces", axis, rows)
 
     def refuse(self) -> None:
         """Raises UserError where anything did not fit."""
@@ -72,7 +87,7 @@ class Fitter:
         fresh = sorted({name.split("/", 1)[1].rpartition("/")[0] for name, *_ in faults})[:SHOWN]
         resize = ""
         if all(can for *_, can in faults):
-            resize = "set INIT_RESIZE = True, which brings positions and vocabularies into shape, "
+            resize = "set INIT_RESIZE = True, which brings positions, pieces and classes along, "
         raise UserError(
             f"Not all that {self._run} has fits this run: {said}{more}; {resize}"
             f"{'or ' if resize else ''}say what starts fresh, such as INIT_FRESH = "

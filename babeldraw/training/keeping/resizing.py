@@ -1,10 +1,12 @@
 """A parameter of another run in the shape that this run has, where that means something.
 
 Tables of positions on another grid are interpolated; of a longer or shorter text the first
-positions are taken; tables with a row for each piece of the vocabulary are matched by piece.
+positions are taken; tables with a row for each piece of the vocabulary, or each class, are matched
+by name.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,15 @@ class Fitted(NamedTuple):
     """Where it holds what the other run has learnt, to be broadcast; None: everywhere."""
     how: str
     """For a table that people read."""
+
+
+class Counted(NamedTuple):
+    """What an axis of a parameter counts, by names that the runs do not share."""
+
+    what: str
+    axis: int
+    rows: Callable[[], Int[np.ndarray, "names"]]
+    """For each of ours its row in theirs; -1 where there is none."""
 
 
 def fit_positions(
@@ -101,17 +112,28 @@ def match_pieces(ours: bytes, theirs: bytes) -> Int[np.ndarray, "pieces"]:
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
 
-    rows = {piece: row for row, piece in enumerate(pieces(theirs))}
-    return np.array([rows.get(piece, -1) for piece in pieces(ours)])
+    return match_names(pieces(ours), pieces(theirs))
 
 
-def fit_pieces(
+def match_names(ours: Sequence[str], theirs: Sequence[str]) -> Int[np.ndarray, "names"]:
+    """For each of our names its row in theirs; -1 where there is none."""
+    rows = {name: row for row, name in enumerate(theirs)}
+    return np.array([rows.get(name, -1) for name in ours])
+
+
+def fit_rows(
     table: Float[np.ndarray, "..."],
     shape: tuple[int, ...],
     axis: int,
-    rows: Int[np.ndarray, "pieces"],
+    rows: Int[np.ndarray, "names"],
+    what: str,
 ) -> Fitted | None:
-    """The rows (along `axis`) of the pieces that both vocabularies have; None: other widths."""
+    """The rows (along `axis`) of what both runs have; None: other widths.
+
+    Args:
+      rows: of `match_names`.
+      what: pieces or classes, for people.
+    """
     if np.delete(table.shape, axis).tolist() != np.delete(shape, axis).tolist():
         return None
     matched = np.full(shape[axis], -1)
@@ -119,4 +141,4 @@ def fit_pieces(
     matched[matched >= table.shape[axis]] = -1
     known = np.expand_dims(matched >= 0, 1 - axis)
     fitted = np.where(known, table.take(np.maximum(matched, 0), axis), 0).astype(table.dtype)
-    return Fitted(fitted, known, f"{known.sum()} of {known.size} pieces")
+    return Fitted(fitted, known, f"{known.sum()} of {known.size} {what}")

@@ -10,6 +10,7 @@ from etils import epath
 from babeldraw.errors import UserError
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing
+from babeldraw.training.keeping import class_names
 from babeldraw.training.keeping.checkpoint_files import by_name
 from babeldraw.training.keeping.checkpoints import load_params
 from babeldraw.training.keeping.init_from import InitFrom, read_start
@@ -29,18 +30,22 @@ THEIRS, OURS = pieces("red", "cat", "old"), pieces("cat", "blue", "red", "dog")
 
 
 @dataclasses.dataclass
-class Texts:
+class Data:
     vocabulary_model: bytes = THEIRS
+    classes: tuple[str, ...] = ()
+
+    def class_names(self):
+        return self.classes
 
 
-def begin(objective, machine=ONE, init_from=None, vocabulary=THEIRS, seed=0):
+def begin(objective, machine=ONE, init_from=None, vocabulary=THEIRS, seed=0, classes=()):
     """What a run's first state is, with what describes it; nothing is trained."""
     objective = objective.with_execution(machine.execution)
     devices = jax.devices()[: 4 if machine is PIPELINED else 1]
     mesh = make_mesh(machine.mesh, devices)
     with placing(mesh, machine.rules):
         variables = describe_state(objective, mesh, machine.rules)
-        start = init_from and read_start(init_from, objective, variables, Texts(vocabulary))
+        start = init_from and read_start(init_from, objective, variables, Data(vocabulary, classes))
         state = first_state(objective, seed, abstract_state(objective, variables), start)
     return state, variables, start
 
@@ -90,7 +95,7 @@ def test_a_larger_grid_and_another_vocabulary(tmp_path):
     with pytest.raises(UserError, match=r"row/table is \[4, 16\] there.*set INIT_RESIZE = True,"):
         begin(larger, init_from=fresh, vocabulary=OURS)
     # Of the same size it would be taken, and its rows would be those of other pieces.
-    with pytest.raises(UserError, match="text_embedding/table is of another vocabulary there"):
+    with pytest.raises(UserError, match="text_embedding/table is of other pieces there"):
         begin(short(text_vocab_size=6), init_from=other, vocabulary=pieces("a", "b", "c"))
     resized = dataclasses.replace(other, resize=True)
     state, _, start = begin(larger, init_from=resized, vocabulary=OURS)
@@ -105,6 +110,27 @@ def test_a_larger_grid_and_another_vocabulary(tmp_path):
     expected = [taken[name][there] if there >= 0 else own[name][i] for i, there in enumerate(rows)]
     np.testing.assert_array_equal(found[name][: len(rows)], expected)
     assert sum(row.kind == "resized" for row in start.rows) == 4
+
+
+def test_other_classes_are_matched_by_name(tmp_path):
+    objective = tiny_runs.image_tokens(decoder_layers=1)
+    other = write(tmp_path / "other", objective)
+    count = objective.model.num_classes
+    there = tuple(f"class {number}" for number in range(count))
+    class_names.write(epath.Path(other.model_dir), there)
+    here = ("another", *there[:-1])  # As many: left alone, each would be taken for the next.
+    with pytest.raises(UserError, match="class_embedding/table is of other classes there"):
+        begin(objective, init_from=other, classes=here)
+    begin(objective, init_from=other, classes=there)
+    resized = dataclasses.replace(other, resize=True)
+    state, _, start = begin(objective, init_from=resized, classes=here)
+    name = "image_tokens/class_embedding/table"
+    found, taken = arrays(state.params)[name], arrays(load_params(other.model_dir))[name]
+    np.testing.assert_array_equal(found[1:], taken[:-1])
+    own = arrays(begin(objective)[0].params)[name]
+    np.testing.assert_array_equal(found[0], own[0])
+    (row,) = [row for row in start.rows if row.kind == "resized"]
+    assert row.note == f"{count - 1} of {count} classes"
 
 
 def test_a_tokenizer_of_larger_pictures(tmp_path):

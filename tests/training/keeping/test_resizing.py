@@ -9,8 +9,8 @@ import sentencepiece
 
 from babeldraw.training.keeping.resizing import (
     axis_of_pieces,
-    fit_pieces,
     fit_positions,
+    fit_rows,
     interpolate,
     match_pieces,
 )
@@ -87,14 +87,14 @@ def test_rows_of_a_vocabulary_are_matched_by_piece():
     rows = match_pieces(ours, theirs)
     assert rows[:3].tolist() == [0, 1, 2] and sorted(rows[3:] >= 0) == [False, False, True, True]
     table = np.arange(12, dtype=np.float32).reshape(6, 2)
-    fitted = fit_pieces(table, (8, 2), 0, rows)  # A row more than there are pieces.
+    fitted = fit_rows(table, (8, 2), 0, rows, "pieces")  # A row more than there are pieces.
     assert fitted.how == "5 of 8 pieces" and fitted.known.shape == (8, 1)
     for row, there in enumerate(rows):
         if there >= 0:
             np.testing.assert_array_equal(fitted.array[row], table[there])
-    turned = fit_pieces(table.T, (2, 8), 1, rows)
+    turned = fit_rows(table.T, (2, 8), 1, rows, "pieces")
     np.testing.assert_array_equal(turned.array, fitted.array.T)
-    assert fit_pieces(table, (8, 3), 0, rows) is None
+    assert fit_rows(table, (8, 3), 0, rows, "pieces") is None
 
 
 def test_which_axis_counts_pieces():
