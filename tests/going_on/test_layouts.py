@@ -29,6 +29,7 @@ layouts.restore_then_go_on(model_dir, 8, mesh={"data": 8})
 GO_ON = {
     "pipelined": "layouts.restore_then_go_on(model_dir, 16, **layouts.PIPELINED)",
     "data parallel": "layouts.restore_then_go_on(model_dir, 16, mesh={'data': 16})",
+    "in parts": "layouts.restore_then_go_on(model_dir, 8, mesh={'data': 8}, accumulate=2)",
     "sequential": "layouts.restore_then_go_on(model_dir, 1)",
 }
 
