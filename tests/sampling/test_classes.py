@@ -74,7 +74,6 @@ def pictures_of(model):
     return Sampler(model, params, tokenizer, frozen, batch_size=4)
 
 
-@pytest.mark.optimised
 def test_a_picture_depends_on_its_class_its_number_and_the_seed():
     draw = pictures_of(MODEL)
     images = draw(np.arange(3), num_samples=2)
