@@ -83,7 +83,7 @@ def test_emoji_get_closer_to_the_pictures_than_bilinear_ones(tmp_path):
         for side in ("encoder", "decoder")
         for name, value in {"heads": 4, "width": 128, "mlp_dim": 128}.items()
     }
-    model = tiny.tokenizer(patch_size=2, codebook_size=512, code_dim=8, **sides)
+    model = tiny.tokenizer(image_size=16, patch_size=2, codebook_size=512, code_dim=8, **sides)
     # The quickstart's settings.
     tokenizer = Tokenizer(
         model=model,

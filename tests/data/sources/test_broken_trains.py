@@ -28,7 +28,7 @@ class Recorded:
 
 def test_a_run_over_broken_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("BABELDRAW_VOCABULARY", str(vocabulary.EMOJI_VOCABULARY))
-    good, captions = made_pictures.good_set(392, 16, 16)
+    good, captions = made_pictures.good_set(392, 20, 16)
     captions["p000.png"] = ["word " * 10_000]
     (tmp_path / "outside.png").write_bytes(made_pictures.picture(5))
     for name, (data, texts, _) in FAULTS.items():
@@ -36,7 +36,7 @@ def test_a_run_over_broken_pictures(tmp_path, monkeypatch):
         if data is not None:
             good[name] = data
     name = made_pictures.write("folder", tmp_path / "set", good, captions)
-    dataset = Recorded(pipeline.Dataset(name, {"text": 6, "image": 16}, batch_size=8))
+    dataset = Recorded(pipeline.Dataset(name, {"text": 6, "image": (16, 20)}, batch_size=8))
     train(
         tiny_runs.text_to_image(text_vocab_size=2048),
         model_dir=str(tmp_path / "run"),
