@@ -16,8 +16,9 @@ venv="${BABELDRAW_VENV:-$root/.venv}"
 cd "$root"
 
 ordinary=(-m "not slow and not published")
-# loadfile: the tests of a file share what they have compiled and trained.
-workers=(--numprocesses logical --maxprocesses 8 --dist loadfile)
+# loadfile: the tests of a file share what they have compiled and trained. Files in their own order:
+# by the number of tests, heavy files with few of them come last, and a core waits.
+workers=(--numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
 
 case "${1:-}" in
   "") arguments=("${ordinary[@]}" "${workers[@]}") ;;
