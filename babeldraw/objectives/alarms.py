@@ -66,14 +66,26 @@ def _points(history: History, figure: str, split: str) -> Sequence[tuple[int, fl
     return history.get(figure, {}).get(split, ())
 
 
+def _small_gaps(
+    history: History, plan: Plan, figure: str, least: float
+) -> tuple[float, float] | None:
+    """The last gaps on held-out and on seen pictures; None unless the first is below `least`.
+
+    None, too, as long as nothing can be said of them.
+    """
+    points = [_points(history, figure, split) for split in ("eval", "seen")]
+    if not all(points):
+        return None
+    (step, gap), (_, seen) = (each[-1] for each in points)
+    return None if plan.is_early(step) or gap >= least else (gap, seen)
+
+
 def prompts_unread(history: History, plan: Plan) -> list[Alarm]:
     """The prompt gap of held-out pictures is near 0 although the run is well under way."""
-    points = [_points(history, "prompt_gap", split) for split in ("eval", "seen")]
-    if not all(points):
+    gaps = _small_gaps(history, plan, "prompt_gap", LEAST_GAP)
+    if gaps is None:
         return []
-    (step, gap), (_, seen) = (each[-1] for each in points)
-    if plan.is_early(step) or gap >= LEAST_GAP:
-        return []
+    gap, seen = gaps
     said = (
         f"the prompt is worth {gap:.3f} nats a token on held-out pictures and {seen:.3f} on seen "
         f"ones (alarm below {LEAST_GAP} on held-out ones)"
@@ -98,13 +110,13 @@ def class_unread(history: History, plan: Plan, num_classes: int, num_tokens: int
 
     They tell `ln num_classes` nats of a picture at most: that much over its tokens.
     """
-    points = [_points(history, "class_gap", split) for split in ("eval", "seen")]
-    if not all(points) or num_classes < 2:
+    if num_classes < 2:
         return []
-    (step, gap), (_, seen) = (each[-1] for each in points)
     least = LEAST_CLASS_SHARE * math.log(num_classes) / num_tokens
-    if plan.is_early(step) or gap >= least:
+    gaps = _small_gaps(history, plan, "class_gap", least)
+    if gaps is None:
         return []
+    gap, seen = gaps
     if seen >= least:
         why = "classes are learned by heart, and tell nothing of other pictures"
         fix = "see that pictures stand under their own class, or take more pictures"
