@@ -1,0 +1,1 @@
+"""Numbers that say how good pictures are: each a `Score`, which states all that moves it."""
