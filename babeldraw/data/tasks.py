@@ -3,6 +3,7 @@
   emoji_SIZE             the whole set             train, heldout_style, heldout_people
   emoji_people_SIZE      gender x tone x role      train, heldout_people
   emoji_quickstart_SIZE  some roles of that grid   train, heldout_people
+  emoji_words_SIZE       the whole set, each picture with captions as people type them
   coco_captions_256      MS-COCO 2014 captions     train, validation, test
   coco_captions_512      the same for super-resolution
 
@@ -17,95 +18,28 @@ import contextlib
 import dataclasses
 import difflib
 import functools
-import io
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import seqio
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from babeldraw.data import features, preprocessing
-from babeldraw.data.picture_files.images import decode_image
-from babeldraw.data.picture_files.view import PLAIN, Needed, View
+from babeldraw.data.picture_files.view import PLAIN, View
 from babeldraw.data.sets import emoji
+from babeldraw.data.sets.emoji_source import EmojiSource, EmojiWords
 from babeldraw.data.sources import names as sources
-from babeldraw.data.sources.indexed import Example, Indexed
-from babeldraw.data.sources.tfds_records import TfdsRecords
 from babeldraw.data.sources.tfds_source import TfdsPictures
 from babeldraw.data.sources.token_set import Manifest, TokenSource
 from babeldraw.data.streams.per_example import PerExampleTask
-from babeldraw.data.vocabulary import EMOJI_VOCABULARY
+from babeldraw.data.vocabulary import EMOJI_VOCABULARY, EMOJI_WORDS_VOCABULARY
 from babeldraw.errors import UserError
 from babeldraw.files import cache_dir
 
 COCO_SIZES = (256, 512)
 COCO_TFDS = "coco_captions:1.1.0"
 COCO_SPLITS = {"train": "train+restval", "validation": "val", "test": "test"}
-
-
-class EmojiSource(seqio.TfdsDataSource, Indexed):
-    """Reads a config of `emoji.Emoji`, preparing it when first asked for anything."""
-
-    def __init__(self, config_name: str):
-        self._config_name = config_name
-        splits = ["train", "heldout_style", "heldout_people"]
-        if not config_name.startswith("all_"):
-            splits.remove("heldout_style")
-        super().__init__(f"emoji/{config_name}:{emoji.Emoji.VERSION}", splits=splits)
-
-    @property
-    def tfds_dataset(self) -> Any:
-        folder = str(_prepare_once(self._config_name, os.environ.get("BABELDRAW_DATA_DIR")))
-        self._tfds_dataset.override_data_dir(folder)
-        return self._tfds_dataset
-
-    def get_dataset(
-        self, split: str | None = None, shuffle: bool = True, **kwargs: Any
-    ) -> tf.data.Dataset:
-        del shuffle  # a split is one file, in order: the task's buffer alone shuffles
-        return super().get_dataset(split=split, shuffle=False, **kwargs)
-
-    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
-    def _records(self, split: str) -> TfdsRecords:
-        return TfdsRecords(self.tfds_dataset.builder, split)
-
-    @property
-    def class_features(self) -> tuple[str, ...]:
-        return emoji.CLASS_FEATURES
-
-    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are few sources, and they stay)
-    def class_names(self, feature: str) -> tuple[str, ...]:
-        found = {emoji.class_of(value, feature) for value in self._values("train", feature)}
-        return emoji.in_order(found, feature)
-
-    def class_of(self, example: Example, feature: str) -> str:
-        return emoji.class_of(example[feature], feature)
-
-    def spec(self, split: str) -> dict[str, Any]:
-        features = self.tfds_dataset.builder.info.features
-        return {key: tf.TensorSpec(value.shape, value.tf_dtype) for key, value in features.items()}
-
-    def read(self, split: str, index: int, needed: Needed | None = None) -> Example:
-        example = self._records(split).read(index)
-        return {**example, "image": decode_image(io.BytesIO(example["image"]), self._config_name)}
-
-    def captions(self, split: str) -> Iterator[str]:
-        """All captions of a split; pictures are not decoded."""
-        yield from (caption.decode() for caption in self._values(split, "caption"))
-
-    def _values(self, split: str, feature: str) -> Iterator[Any]:
-        decoders = tfds.decode.PartialDecoding({feature: True})
-        dataset = self.tfds_dataset.builder.as_dataset(split=split, decoders=decoders)
-        yield from (example[feature] for example in dataset.as_numpy_iterator())
-
-
-@functools.cache
-def _prepare_once(config_name: str, data_dir: str | None) -> pathlib.Path:
-    del data_dir  # part of the key only
-    return emoji.prepare(config_name)
 
 
 def coco_vocabulary() -> pathlib.Path:
@@ -261,8 +195,10 @@ _CROPPED: dict[str, Callable[[View], PerExampleTask]] = {}
 """Registered tasks, made anew for another view."""
 
 
-def add_coco_task(name: str, source: seqio.DataSource, vocabulary_path: str, size: int) -> None:
-    """Registers a task of opaque photographs with several captions each, of `size` px a side."""
+def add_captioned_task(
+    name: str, source: seqio.DataSource, vocabulary_path: str, size: int
+) -> None:
+    """Registers a task of opaque pictures with several captions each, of `size` px a side."""
 
     def make(view: View) -> PerExampleTask:
         return PerExampleTask(
@@ -284,9 +220,14 @@ def add_coco_task(name: str, source: seqio.DataSource, vocabulary_path: str, siz
 
 
 for _size in COCO_SIZES:
-    add_coco_task(
+    add_captioned_task(
         f"coco_captions_{_size}",
         TfdsPictures(COCO_TFDS, splits=COCO_SPLITS),
         str(coco_vocabulary()),
         size=_size,
+    )
+
+for _size in emoji.SIZES:
+    add_captioned_task(
+        f"emoji_words_{_size}", EmojiWords(_size), str(EMOJI_WORDS_VOCABULARY), size=_size
     )

@@ -17,6 +17,7 @@ from babeldraw.errors import UserError
 from babeldraw.files import written_whole
 
 EMOJI_VOCABULARY = pathlib.Path(__file__).parent / "assets" / "emoji" / "vocabulary.model"
+EMOJI_WORDS_VOCABULARY = EMOJI_VOCABULARY.with_name("words_vocabulary.model")
 PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 
 MAX_SENTENCE = 4192

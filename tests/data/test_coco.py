@@ -54,7 +54,7 @@ def task(tmp_path_factory):
     fake_builder(folder).download_and_prepare()
     source = TfdsPictures(tasks.COCO_TFDS, tfds_data_dir=str(folder), splits=tasks.COCO_SPLITS)
     name = "coco_test_64"
-    tasks.add_coco_task(name, source, str(vocabulary.EMOJI_VOCABULARY), size=64)
+    tasks.add_captioned_task(name, source, str(vocabulary.EMOJI_VOCABULARY), size=64)
     yield name
     seqio.TaskRegistry.remove(name)
 
@@ -97,7 +97,7 @@ def test_missing_dataset_names_the_command(tmp_path):
 
 def test_missing_vocabulary_names_the_command(task, tmp_path):
     source = seqio.TaskRegistry.get(task).source
-    tasks.add_coco_task("coco_without", source, str(tmp_path / "none.model"), size=64)
+    tasks.add_captioned_task("coco_without", source, str(tmp_path / "none.model"), size=64)
     try:
         with pytest.raises(UserError, match="babeldraw vocab"):
             pipeline.Dataset("coco_without", LENGTHS, "train").batches()

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from babeldraw.data.sets import emoji_grid, emoji_sheets
+from babeldraw.data.sets import emoji_grid, emoji_sheets, emoji_words
 from babeldraw.data.sets.emoji_grid import Cell
 from babeldraw.errors import UserError
 
@@ -149,6 +149,15 @@ def read_labels(modules: pathlib.Path) -> tuple[dict[str, str], dict[str, str]]:
     return labels, groups
 
 
+def read_tags(modules: pathlib.Path) -> dict[str, tuple[str, ...]]:
+    """English tags of each concept without skin tones, as emojibase has them."""
+    data = _read_json(modules, f"{LABELS_PACKAGE}/en/data.json")
+    return {
+        emoji_grid.normalize_concept(emoji["hexcode"]): tuple(emoji.get("tags", ()))
+        for emoji in data
+    }
+
+
 def read_icons(modules: pathlib.Path, style: str) -> dict[str, Icon]:
     """Icons of one style by concept. Aliases are followed, but not turned or mirrored ones."""
     package = STYLE_PACKAGES[style]
@@ -240,5 +249,8 @@ def build(
         emoji_sheets.write_images(output, style, images[-1])
         log(f"{style}: {len(own)} pictures of {size} px")
     cells = mark_duplicates(cells, np.concatenate(images))
+    wanted = {emoji_words.without_tones(cell.concept) for cell in cells}
+    tags = read_tags(modules)
+    emoji_words.write_words(output, {concept: tags.get(concept, ()) for concept in wanted})
     emoji_sheets.write_cells(output, cells)  # last: its presence says that the set is whole
     return cells

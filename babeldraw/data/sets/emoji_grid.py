@@ -14,7 +14,7 @@ GENDERS = ("person", "man", "woman")
 TONES = ("yellow", "light", "medium-light", "medium", "medium-dark", "dark")
 SPLITS = ("train", "heldout_style", "heldout_people")
 
-_TONE_OF = {"1f3fb": 1, "1f3fc": 2, "1f3fd": 3, "1f3fe": 4, "1f3ff": 5}
+TONE_OF = {"1f3fb": 1, "1f3fc": 2, "1f3fd": 3, "1f3fe": 4, "1f3ff": 5}
 _GENDER_OF_ADULT = {"1f9d1": 0, "1f468": 1, "1f469": 2}
 _GENDER_OF_SIGN = {"2642": 1, "2640": 2}
 # Roles whose name cannot be read off the label "woman ROLE".
@@ -65,8 +65,8 @@ def decompose(concept: str) -> tuple[str, int, tuple[int, ...]]:
     (``1f469-200d-1f692``) and a sign at its end (``1f46e-200d-2640``).
     """
     parts = concept.split("-")
-    tones = tuple(_TONE_OF[part] for part in parts if part in _TONE_OF)
-    parts = [part for part in parts if part not in _TONE_OF]
+    tones = tuple(TONE_OF[part] for part in parts if part in TONE_OF)
+    parts = [part for part in parts if part not in TONE_OF]
     if parts[0] in _GENDER_OF_ADULT and (len(parts) == 1 or parts[1] == "200d"):
         return "-".join(["adult", *parts[1:]]), _GENDER_OF_ADULT[parts[0]], tones
     for sign, gender in _GENDER_OF_SIGN.items():
@@ -161,7 +161,7 @@ def make_cells(labels: Mapping[str, str], groups: Mapping[str, str]) -> list[Cel
     grid = people_grid(labels)
     roles: Sequence[str] = sorted({role for role, _, _ in grid.values()})
     toned = frozenset(
-        "-".join(part for part in concept.split("-") if part not in _TONE_OF)
+        "-".join(part for part in concept.split("-") if part not in TONE_OF)
         for concept in labels
         if len(decompose(concept)[2]) == 1
     )

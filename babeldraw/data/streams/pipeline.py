@@ -15,6 +15,7 @@ from babeldraw.data import preprocessing, raw, tasks
 from babeldraw.data.classes import Classes
 from babeldraw.data.fingerprint import data_fingerprint
 from babeldraw.data.picture_files.view import PLAIN, Fit, View
+from babeldraw.data.sets.emoji_source import EmojiSource
 from babeldraw.data.sources.indexed import NotIndexed
 from babeldraw.data.streams import lengths as lengths_lib
 from babeldraw.data.streams import loading, streamed
@@ -293,7 +294,7 @@ class Dataset:
 
     def _fits_in_memory(self, provider: Any) -> bool:
         """Whether every epoch is the same and small."""
-        if not isinstance(getattr(provider, "source", None), tasks.EmojiSource):
+        if not isinstance(getattr(provider, "source", None), EmojiSource):
             return False
         size = 3 * math.prod(height_and_width(self.task_feature_lengths["image"]))
         examples: int = provider.num_input_examples(self.split)
