@@ -8,6 +8,7 @@ import time
 import pytest
 from PIL import Image
 
+from babeldraw.files import OUTPUT_MARK
 from benchmarks import bucket_kills
 from tests.going_on.bucket import BUCKET, serving
 
@@ -128,7 +129,9 @@ def test_both_stages_samples_figures_and_tokens_in_a_bucket(bucket, tmp_path, tm
         cwd=tmp_path,
     )
     assert f"1 pictures and grid.png are in gs://{BUCKET}/drawn" in said
-    assert len(bucket.names("drawn/")) == 2
+    mark, grid, picture = sorted(bucket.names("drawn/"))
+    assert (mark, grid) == (f"drawn/{OUTPUT_MARK}", "drawn/grid.png")
+    assert picture.endswith("-00.png")
     babeldraw(
         *(bucket, "evaluate", "--checkpoint", f"{runs}/tokenizer", "--limit", "32"), cwd=tmp_path
     )
