@@ -19,12 +19,14 @@ def check_filters(cutoff: float, top_k: int | None, top_p: float | None) -> None
         raise UserError(f"top_p is {top_p}; give a share above 0 and up to 1, or None for all.")
 
 
-def keep_likely(logits: Logits, reference: Logits, cutoff: float) -> Logits:
+def keep_likely(
+    logits: Logits, reference: Logits, cutoff: float | Float[Array, "#pictures #new 1"]
+) -> Logits:
     """Leaves tokens whose probability under `reference` is `cutoff` times the best one's or more.
 
     The others become `-inf`, here and below.
     """
-    if cutoff == 0:
+    if isinstance(cutoff, int | float) and cutoff == 0:
         return logits
     best = jnp.max(reference, axis=-1, keepdims=True)
     return jnp.where(reference >= best + jnp.log(cutoff), logits, -jnp.inf)

@@ -6,7 +6,6 @@ picture and the position only, so batch size, order and schedule change nothing 
 rounded.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -18,15 +17,13 @@ from jaxtyping import Array, Float, Int, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.image_decoder import ImageDecoder
-from babeldraw.sampling.decoder import CachedDecoder, Caches
-from babeldraw.sampling.filters import check_filters, keep_likely, keep_top_k, keep_top_p
+from babeldraw.sampling.decoder import CachedDecoder
+from babeldraw.sampling.filters import check_filters
 from babeldraw.sampling.schedule import Order, make_schedule
+from babeldraw.sampling.steps import Rule, State, run_steps
 
 Weights = float | Sequence[float]
 Prompts = TypeVar("Prompts", np.ndarray, jax.Array)
-
-_State = tuple[jax.Array, jax.Array, Caches]
-"""Tokens so far, the log-probability of each of them, and the caches."""
 
 
 def generate_tokens(
@@ -87,45 +84,23 @@ def generate_tokens(
     kept[length:] = False
     given = min(redraw, default=length)
     plan = make_schedule(model, given, schedule)
-    decoder = CachedDecoder(model, params, prompts, with_unconditional=sum(weights) != 1)
-
-    def step(index: jax.Array, state: _State) -> _State:
-        tokens, likely, caches = state
-        positions = jnp.asarray(plan.positions)[index]
-        logits, caches = decoder.step(
-            tokens,
-            # An idle lane computes the last position over again, and nobody looks at it.
-            jnp.minimum(positions, model.num_tokens - 1),
-            jnp.asarray(plan.slots)[index],
-            jnp.asarray(plan.visible)[index],
-            caches,
-        )
-        logits, conditional = combine(logits, weights)
-        logits = keep_top_k(keep_likely(logits, conditional, cutoff), top_k)
-        if temperature == 0:
-            drawn = jnp.argmax(logits, axis=-1)
-        else:
-            drawn = _draw(keys, positions, keep_top_p(logits / temperature, top_p))
-        drawn = drawn.astype(jnp.int32)
-        if redraw:  # The picture so far holds what is given.
-            here = jnp.minimum(positions, model.num_tokens - 1)
-            drawn = jnp.where(jnp.asarray(kept)[here], tokens[:, here], drawn)
-        nats = jax.nn.log_softmax(conditional, axis=-1)
-        picked = jnp.take_along_axis(nats, drawn[..., None], axis=-1)[..., 0]
-        tokens = tokens.at[:, positions].set(drawn, mode="drop")
-        return tokens, likely.at[:, positions].set(picked, mode="drop"), caches
-
+    decoder = CachedDecoder(model, params)
+    read = decoder.read(prompts, with_unconditional=sum(weights) != 1)
     tokens = jnp.zeros((keys.shape[0], model.num_tokens), jnp.int32)
-    likely = jnp.zeros(tokens.shape, jnp.float32)
     if prefix is not None:
         tokens = tokens.at[:, :length].set(prefix)
+    likely = jnp.zeros(tokens.shape, jnp.float32)
     if given < model.num_tokens:
         if prefix is not None and given:
-            caches = decoder.prefill(prefix[:, :given], plan.kept, plan.kept_slots, plan.capacity)
+            kept_places = plan.kept, plan.kept_slots, plan.capacity
+            caches = decoder.prefill(read, prefix[:, :given], *kept_places)
         else:
-            caches = decoder.empty_caches(keys.shape[0], plan.capacity)
-        state = tokens, likely, caches
-        tokens, likely, _ = jax.lax.fori_loop(0, len(plan.positions), step, state)
+            caches = decoder.empty_caches(keys.shape[0] * read.num_branches, plan.capacity)
+        rule = Rule(weights, temperature, cutoff, top_k, top_p)
+        stay = jnp.asarray(kept)[None] if redraw else None
+        state = State(tokens, likely, caches)
+        steps = 0, len(plan.positions)
+        tokens, likely, _ = run_steps(decoder, read, plan, rule, keys, state, *steps, stay)
     return tokens, jnp.sum(likely, axis=1) / max(model.num_tokens - given, 1)
 
 
@@ -133,40 +108,6 @@ def with_conditions(model: ImageDecoder, prompts: Prompts) -> Prompts:
     """`prompts` as `generate_tokens` takes them, `[prompts, conditions, *condition_shape]`."""
     condition = prompts.shape[prompts.ndim - len(model.condition_shape) :]
     return prompts.reshape(prompts.shape[0], -1, *condition)
-
-
-def combine(
-    logits: Float[Array, "pictures branches new codebook"], weights: Sequence[float]
-) -> tuple[Float[Array, "pictures new codebook"], Float[Array, "pictures new codebook"]]:
-    """Guided logits, and the conditional ones that `cutoff` goes by.
-
-    Args:
-      logits: of a branch for each weight, then the unconditional one if there is one more.
-    """
-    conditional = [logits[:, index] for index in range(len(weights))]
-    positive = [max(weight, 0.0) for weight in weights]
-    wanted = [weight / (sum(positive) or 1.0) for weight in positive]
-    if logits.shape[1] == len(weights):
-        return _weighted(weights, conditional), _weighted(wanted, conditional)
-    unconditional = logits[:, -1]
-    guided = unconditional + _weighted(weights, [one - unconditional for one in conditional])
-    return guided, _weighted(wanted, conditional) if any(wanted) else unconditional
-
-
-def _weighted(weights: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
-    terms = [weight * array for weight, array in zip(weights, arrays, strict=True)]
-    return functools.reduce(jnp.add, terms)
-
-
-def _draw(
-    keys: Key[Array, "pictures"],
-    positions: Int[Array, "new"],
-    logits: Float[Array, "pictures new codebook"],
-) -> Int[Array, "pictures new"]:
-    def draw(key: jax.Array, position: jax.Array, logits: jax.Array) -> jax.Array:
-        return jax.random.categorical(jax.random.fold_in(key, position), logits)
-
-    return jax.vmap(jax.vmap(draw, (None, 0, 0)), (0, None, 0))(keys, positions, logits)
 
 
 def _as_tuple(weights: Weights) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from babeldraw.errors import UserError
 from babeldraw.models.image_decoder import NO_CLASS, ImageDecoder
@@ -92,8 +92,7 @@ class Sampler:
         asked = with_conditions(self.model, np.asarray(prompts, np.int32))
         self._check_classes(asked)
         total = len(asked) * num_samples
-        # The prompt's own content keys its noise, so that its place among others does not.
-        ids = np.array([zlib.crc32(row.tobytes()) for row in asked], np.uint32)
+        ids = prompt_ids(asked)
         given = None if prefix is None else self._checked(prefix)
         batch_size = fit_groups(min(self.batch_size, total), self.mesh)
         # So many pictures next to each other share their prompt, and its encoding, in every batch
@@ -185,7 +184,7 @@ class Sampler:
         """The whole of it as one function to be compiled, for one batch: pictures, tokens, scores.
 
         Its arguments: `params`, `tokenizer_params`, `prompts int32[prompts, conditions, ...]`,
-        `prompt_ids uint32[batch]`, `numbers uint32[batch]`, the seed `int32[]`, and `prefix
+        `ids uint32[batch]` of the prompts, `numbers uint32[batch]`, the seed `int32[]`, and `prefix
         int32[batch, prefix]` or None. The batch has the pictures of a prompt next to each other, as
         many for each. To be lowered and called within `places.running_on`, with arrays that lie as
         `inputs` says.
@@ -196,16 +195,12 @@ class Sampler:
             params: Any,
             tokenizer_params: Any,
             prompts: jax.Array,
-            prompt_ids: jax.Array,
+            ids: jax.Array,
             numbers: jax.Array,
             seed: jax.Array,
             prefix: jax.Array | None = None,
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
-            keys = jax.vmap(
-                lambda prompt, number: jax.random.fold_in(
-                    jax.random.fold_in(jax.random.key(seed), prompt), number
-                )
-            )(prompt_ids, numbers)
+            keys = picture_keys(jnp.broadcast_to(seed, numbers.shape), ids, numbers)
             tokens, scores = generate_tokens(
                 self.model,
                 params,
@@ -222,3 +217,24 @@ class Sampler:
             return decode_pictures(self.tokenizer, tokenizer_params, tokens), tokens, scores
 
         return draw
+
+
+def prompt_ids(
+    prompts: Int[np.ndarray, "prompts conditions *condition"],
+) -> UInt32[np.ndarray, "prompts"]:
+    """What keys a prompt's noise: its own content, so that its place among others does not."""
+    return np.array([zlib.crc32(row.tobytes()) for row in prompts], np.uint32)
+
+
+def picture_keys(
+    seeds: Int[Array, "pictures"],
+    ids: UInt32[Array, "pictures"],
+    numbers: UInt32[Array, "pictures"],
+) -> Key[Array, "pictures"]:
+    """A key for each picture, of its seed, its prompt's id, and its number among the prompt's."""
+
+    def key(seed: jax.Array, prompt: jax.Array, number: jax.Array) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), prompt), number)
+
+    keys: jax.Array = jax.vmap(key)(seeds, ids, numbers)
+    return keys

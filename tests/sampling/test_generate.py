@@ -42,13 +42,14 @@ def test_cached_logits_are_those_of_the_full_forward_pass(
 
     @tiny.jit
     def cached(params, text, tokens):
-        decoder = CachedDecoder(model, params, text[:, None], with_unconditional=False)
+        decoder = CachedDecoder(model, params)
+        read = decoder.read(text[:, None], with_unconditional=False)
 
         def step(state, now):
             logits, known, caches = state
             positions, slots, visible = now
             found, caches = decoder.step(
-                known, jnp.minimum(positions, model.num_tokens - 1), slots, visible, caches
+                read, known, jnp.minimum(positions, model.num_tokens - 1), slots, visible, caches
             )
             # A token is not known before the step that draws it.
             known = known.at[:, positions].set(tokens[:, positions], mode="drop")
