@@ -22,11 +22,11 @@ from babeldraw.parallel import failing, processes
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
-    *("evaluate", "probe", "report", "plan", "data", "vocab", "doctor"),
+    *("evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 
 # What JAX compiles for a TPU that is not here it cannot load again: no plan.
-_COMPILING = frozenset(SUBCOMMANDS) - {"plan", "report", "data", "vocab", "doctor"}
+_COMPILING = frozenset(SUBCOMMANDS) - {"plan", "rate", "report", "data", "vocab", "doctor"}
 
 EXIT_USER_ERROR = failing.EXIT_USER_ERROR
 EXIT_STOPPED = failing.EXIT_STOPPED
