@@ -56,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the page and the key; or, of answers, prints win rates and writes the result."""
+    outputs.check_folder(args.output, "--output")
     if bool(args.answers) == bool(args.folders) or (args.folders and len(args.folders) != 2):
         raise UserError(
             "give two folders of pictures to make a page, or --answers with the files that it has "
             "downloaded."
         )
-    outputs.check_folder(args.output, "--output")
     return _count(args) if args.answers else _ask(args)
 
 

@@ -35,8 +35,8 @@ _STYLE = """
 fieldset { border: 1px solid var(--rule); border-radius: 10px; margin: .6rem 0; padding: .5rem 1rem;
   background: var(--card) }
 fieldset[data-asked=true] { border-color: var(--link); box-shadow: 0 0 0 1px var(--link) }
-legend { font-weight: 600; padding: 0 .4rem }
-.choices { display: grid; grid-template-columns: 1fr 1fr 1fr; gap: .5rem }
+legend { float: left; width: 100%; font-weight: 600; padding: 0 0 .4rem }
+.choices { clear: both; display: grid; grid-template-columns: 1fr 1fr 1fr; gap: .5rem }
 button, input { font: inherit; color: inherit; padding: .45rem .8rem; border-radius: 8px;
   border: 1px solid var(--rule); background: var(--page) }
 button { cursor: pointer } button:disabled { opacity: .45; cursor: default }
