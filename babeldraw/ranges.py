@@ -74,6 +74,7 @@ Zoom = Annotated[float, Range(at_least=1)]
 Share = Annotated[float, Range(0, 1)]
 ShareBelowOne = Annotated[float, Range(at_least=0, below=1)]
 ShareAboveZero = Annotated[float, Range(above=0, at_most=1)]
+AboveZeroBelowOne = Annotated[float, Range(above=0, below=1)]
 FloatType = Annotated[Any, OneOf(("float32", "bfloat16", "float16"))]
 """What a network computes in; jnp.float32 and the like are taken, too."""
 

@@ -234,7 +234,12 @@ def check_text_tokens(batch: Mapping[str, np.ndarray], text_vocab_size: int) -> 
     Raises:
       UserError: it does not know all of them.
     """
-    largest = int(np.max(batch["text_tokens"], initial=0))
+    check_tokens(batch["text_tokens"], text_vocab_size)
+
+
+def check_tokens(text_tokens: Int[np.ndarray, "batch text"], text_vocab_size: int) -> None:
+    """The same of the tokens themselves."""
+    largest = int(np.max(text_tokens, initial=0))
     if largest >= text_vocab_size:  # The embedding would take its last row instead.
         raise UserError(
             f"The captions have text token {largest}, and the model knows {text_vocab_size}: set "

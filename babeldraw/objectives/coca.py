@@ -21,9 +21,9 @@ from babeldraw.objectives.base import (
     Player,
     check_text_tokens,
 )
+from babeldraw.objectives.contrastive import choices, contrastive_loss, similarities
 from babeldraw.objectives.picture_maker import as_float
 from babeldraw.optimizers.config import OptimizerConfig
-from babeldraw.parallel.rules import with_logical_constraint
 from babeldraw.ranges import ShareBelowOne, Weight
 from babeldraw.sampling import features
 from babeldraw.sampling.features import BlockFeatures
@@ -112,29 +112,19 @@ class ContrastiveCaptioner(Objective):
         images, text = as_float(batch["image"]), batch["text_tokens"]
         of_image, of_text, logits = network.apply(variables, images, text, keys)
         scale = network.apply(variables, method="similarity_scale")
-        # Every device has its pictures' rows, of all texts of the batch.
-        of_text = with_logical_constraint(of_text, (None, None))
-        scores = with_logical_constraint(scale * of_image @ of_text.T, ("batch", None))
+        scores = similarities(of_image, of_text, scale)
         contrastive = contrastive_loss(scores)
         captioning = caption_loss(logits, text)
         total = self.contrastive_weight * contrastive + self.captioning_weight * captioning
-        own, real = jnp.arange(scores.shape[0]), text != 0
+        real = text != 0
         return {
             "loss": total,
             "contrastive": contrastive,
             "captioning": captioning,
-            "image_to_text": jnp.mean(jnp.argmax(scores, axis=1) == own),
-            "text_to_image": jnp.mean(jnp.argmax(scores, axis=0) == own),
+            **choices(scores),
             "caption_accuracy": jnp.sum((jnp.argmax(logits, axis=-1) == text) & real)
             / jnp.sum(real),
         }
-
-
-def contrastive_loss(scores: Float[Array, "images texts"]) -> Float[Array, ""]:
-    """Cross-entropy of each row's own column, plus that of each column's own row (paper, eq. 2)."""
-    rows = jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=1)))
-    columns = jnp.mean(jnp.diagonal(jax.nn.log_softmax(scores, axis=0)))
-    return -(rows + columns)
 
 
 def caption_loss(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.models.coca import MAX_SCALE
+from babeldraw.models.picture_encoder import MAX_SCALE
 from babeldraw.parallel.rules import unbox
 from tests.models import tiny, tiny_coca
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from babeldraw.errors import UserError
-from babeldraw.objectives.coca import NAME, ContrastiveCaptioner, caption_loss, contrastive_loss
+from babeldraw.objectives.coca import NAME, ContrastiveCaptioner, caption_loss
+from babeldraw.objectives.contrastive import contrastive_loss
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import TRAINING_RULES, batch_sharding, placing, replicated
 from babeldraw.training.state import init_state
