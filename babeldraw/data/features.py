@@ -15,6 +15,9 @@ TEXT_STEPS = (
 )
 """Preprocessors that turn ``caption`` into ``text``."""
 
+TEXT_ALONE_STEPS = TEXT_STEPS[2:]
+"""Of examples whose ``text`` is a text already."""
+
 
 def with_pictures(vocabulary_path: str) -> dict[str, seqio.Feature]:
     """Output features ``text`` and ``image``."""
@@ -26,6 +29,11 @@ def with_tokens(vocabulary_path: str) -> dict[str, seqio.Feature]:
     """Output features ``text`` and ``image_tokens``."""
     tokens = seqio.Feature(seqio.PassThroughVocabulary(2**16), add_eos=False, dtype=tf.int32)
     return {"text": _text(vocabulary_path), "image_tokens": tokens}
+
+
+def alone(vocabulary_path: str) -> dict[str, seqio.Feature]:
+    """Output feature ``text`` alone."""
+    return {"text": _text(vocabulary_path)}
 
 
 def _text(vocabulary_path: str) -> seqio.Feature:

@@ -113,7 +113,7 @@ def _open(
     if parts := sources.split_mixture(name):
         tasks = (find_task(part, "train", captioned=captioned, view=view) for part, _ in parts)
         rates = (rate for _, rate in parts)
-        return _mix(name, list(zip(tasks, rates, strict=True)), captioned)
+        return mix(name, list(zip(tasks, rates, strict=True)), captioned)
     task = sources.open_task(name, captioned=captioned, view=view)
     if task is None:
         names = _registered()
@@ -127,7 +127,7 @@ def _open(
     return task
 
 
-def _mix(
+def mix(
     name: str, tasks: list[tuple[seqio.Task | seqio.Mixture, float]], captioned: bool
 ) -> seqio.Mixture:
     """Draws each example from a task with a probability as its rate; an epoch has all of them."""

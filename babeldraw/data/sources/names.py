@@ -10,6 +10,7 @@
   array_record:FOLDER            .array_record files of `babeldraw data pack`
   tfds:NAME                      a TFDS set of pictures with texts, prepared by `tfds build NAME`
   tokens:FOLDER                  what `babeldraw tokenize-dataset` wrote
+  text:PATH                      texts without pictures: .txt and .jsonl files, a text a line
   NAME:RATE+NAME:RATE[+...]      a mixture of these or of registered tasks
 
 FOLDER of the pictures is by default where the captions are. Each has the splits train and
@@ -30,10 +31,19 @@ import tensorflow as tf
 from babeldraw import files
 from babeldraw.data import features, preprocessing
 from babeldraw.data.picture_files.view import PLAIN, View
-from babeldraw.data.sources import folders, readers, record_shards, shards, tfds_source, token_set
+from babeldraw.data.sources import (
+    folders,
+    readers,
+    record_shards,
+    shards,
+    texts,
+    tfds_source,
+    token_set,
+)
 from babeldraw.data.sources.picture_source import PictureSource
 from babeldraw.data.sources.pictures import Reader
 from babeldraw.data.streams.per_example import PerExampleTask
+from babeldraw.data.streams.per_text import TextTask
 from babeldraw.errors import UserError
 from babeldraw.files import cache_dir
 
@@ -52,9 +62,9 @@ _FILES: dict[str, Callable[..., Any]] = {
     "coco": readers.read_coco,
     "narratives": readers.read_narratives,
 }
-TOKENS, TFDS = "tokens", "tfds"
+TOKENS, TFDS, TEXT = "tokens", "tfds", "text"
 _LOCAL = ("folder", "class_folder", *_FILES)
-KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS)
+KINDS = (*_FOLDERS, *_FILES, TFDS, TOKENS, TEXT)
 SHUFFLE_BUFFER = 2_000  # pictures that come in an order of their own: 0.4 GB at 256 px
 
 _PART = re.compile(r"\s*(.+?):(\d*\.?\d+)\s*(?:\+|$)")
@@ -92,6 +102,12 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
     if kind == TFDS:
         source = tfds_source.TfdsPictures(where, captioned=captioned, background=view.colour)
         home, buffer = cache_dir() / "vocabulary" / safe_name(name), SHUFFLE_BUFFER
+        if captioned and texts.has_no_pictures(source):
+            return text_task(name, texts.TfdsTexts(source), _vocabulary(home))
+    elif kind == TEXT:
+        path = texts.find(where, name)
+        home = path if path.is_dir() else path.parent
+        return text_task(name, texts.TextFiles(path, name), _vocabulary(home))
     elif kind == TOKENS:
         home = _folder(where, name)
         source = token_set.TokenSource(home, captioned=captioned)
@@ -111,9 +127,7 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
             background=view.colour,
             class_feature="cls" if kind == "webdataset" else "class",
         )
-    vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
-    if files.is_remote(vocabulary) and files.path(vocabulary).exists():
-        vocabulary = str(files.local_copy(vocabulary))
+    vocabulary = _vocabulary(home)
     check_vocabulary, *text_steps = features.TEXT_STEPS
     return SourceTask(
         safe_name(name),
@@ -124,6 +138,29 @@ def open_task(name: str, *, captioned: bool = True, view: View = PLAIN) -> Any:
         typed_name=name,
         view=view,
     )
+
+
+def text_task(name: str, source: texts.Texts | texts.TfdsTexts, vocabulary: str) -> TextTask:
+    """Of texts without pictures; `vocabulary` is the path of its file."""
+    return TextTask(
+        safe_name(name),
+        source=source,
+        preprocessors=[
+            functools.partial(preprocessing.check_vocabulary, task=name),
+            *features.TEXT_ALONE_STEPS,
+        ],
+        output_features=features.alone(vocabulary),
+        shuffle_buffer_size=SHUFFLE_BUFFER,
+        typed_name=name,
+    )
+
+
+def _vocabulary(home: Any) -> str:
+    """The path of what the environment names, or of the file in `home`."""
+    vocabulary = os.environ.get(VOCABULARY_VARIABLE) or str(home / VOCABULARY_NAME)
+    if files.is_remote(vocabulary) and files.path(vocabulary).exists():
+        return str(files.local_copy(vocabulary))
+    return vocabulary
 
 
 def safe_name(name: str) -> str:

@@ -53,7 +53,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
         Raises:
           UserError: the name has no version, and TFDS knows no such set; or it has a namespace.
         """
-        self.name, self._own_splits, self._background = tfds_name, splits, background
+        self.name, self.own_splits, self._background = tfds_name, splits, background
         self._captioned = captioned
         self.skipped = Skipped()
         with self._explained():
@@ -67,12 +67,24 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
             with self._explained():
                 version = tfds.builder(tfds_name, data_dir=tfds_data_dir).info.version
                 tfds_name = f"{tfds_name}:{version}"
+        self.tfds_name = tfds_name  # with its version
         super().__init__(tfds_name, tfds_data_dir=tfds_data_dir, splits=splits)
 
     @property
+    def features(self) -> Mapping[str, Any]:
+        """Of the set, prepared or not.
+
+        Raises:
+          UserError: there is no such set.
+        """
+        with self._explained():
+            found: Mapping[str, Any] = self._tfds_dataset.builder.info.features
+        return found
+
+    @property
     def splits(self) -> tuple[str, ...]:
-        if self._own_splits is not None:
-            return tuple(self._own_splits)
+        if self.own_splits is not None:
+            return tuple(self.own_splits)
         found = tuple(self.tfds_dataset.builder.info.splits)
         return tuple(VALIDATION) if found == ("train",) else found
 
@@ -92,7 +104,7 @@ class TfdsPictures(seqio.TfdsDataSource, Indexed):
                 f"{self.name.split(':')[0]}` (it may be a large download), or point TFDS_DATA_DIR "
                 "at the folder that holds it."
             )
-        if self._own_splits is None and tuple(builder.info.splits) == ("train",):
+        if self.own_splits is None and tuple(builder.info.splits) == ("train",):
             loader._split_map = VALIDATION
         return loader
 

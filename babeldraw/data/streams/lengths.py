@@ -31,9 +31,15 @@ def of_features(
     """As the provider's features need them: of tokens, how many in the place of the size.
 
     Raises:
-      UserError: the tokens are of pictures of another size, or seen otherwise.
+      UserError: the tokens are of pictures of another size, or seen otherwise; or it has neither
+        pictures nor tokens.
     """
     found = dict(lengths)
+    if {"image", "image_tokens"}.isdisjoint(provider.output_features):
+        raise UserError(
+            f"{name} has texts alone, and pictures are asked for: give it to a recipe of texts "
+            "(gin/runs/text_encoder.gin), or another task to this one."
+        )
     manifest = tasks.token_manifest(provider)
     if manifest is not None:
         manifest.check_asked(name, found.pop("image"), view)
