@@ -13,6 +13,7 @@ CLASSES = {
     "super_resolution": "objectives.super_resolution.SuperResolution",
     "coca": "objectives.coca.ContrastiveCaptioner",
     "decoder_finetune": "objectives.decoder_finetune.DecoderFinetune",
+    "text_encoder": "objectives.text_encoder.TextEncoding",
 }
 
 EVAL = {
@@ -22,6 +23,7 @@ EVAL = {
     "super_resolution": {"psnr": 18.15, "bilinear_psnr": 17.40},
     "coca": {"loss": 2.0, "image_to_text": 0.98, "text_to_image": 0.5, "caption_accuracy": 0.9},
     "decoder_finetune": {"psnr": 26.0206},
+    "text_encoder": {"masked": 1.5, "masked_accuracy": 0.75, "text_to_image": 0.5},
 }
 
 

@@ -191,16 +191,19 @@ def _part(model_dir: str, settings: Mapping[str, Any], name: str) -> Any:
     from babeldraw.training.keeping.settings import NAME, class_name, from_data
 
     known: Mapping[str, type] = known_classes()
-    wanted: type = Objective
+    wanted: type | tuple[type, ...] = Objective
     if name != "objective":
         from babeldraw.data.streams.pipeline import Dataset
+        from babeldraw.data.streams.texts import PairsAndTexts, TextDataset
 
-        known, wanted = {class_name(Dataset): Dataset}, Dataset
+        kinds = (Dataset, TextDataset, PairsAndTexts)
+        known, wanted = {class_name(each): each for each in kinds}, kinds
     place = f"{name} in {files.path(model_dir) / NAME}"
     try:
         value = from_data(settings.get(name), known, place)
     except RecursionError:
         raise UserError(f"{place} is nested without end; give another run.") from None
     if value is not None and not isinstance(value, wanted):
-        raise UserError(f"{place} is no {wanted.__name__}; bring the file back from a copy.")
+        kind = "Objective" if name == "objective" else "Dataset"
+        raise UserError(f"{place} is no {kind}; bring the file back from a copy.")
     return value

@@ -13,6 +13,7 @@ TITLES = {
     "image_tokens": "Image model",
     "super_resolution": "Super-resolution",
     "coca": "Contrastive captioner",
+    "text_encoder": "Text encoder",
     "decoder_finetune": "Larger decoder",
     "run": "Run",
 }
@@ -110,6 +111,26 @@ def _super_resolution(run: Run) -> list[str]:
 
 
 def _coca(run: Run) -> list[str]:
+    found = _matches(run)
+    accuracy = run.last("caption_accuracy")
+    if accuracy is not None:
+        found.append(f"{accuracy:.0%} of the tokens of held-out captions are guessed right.")
+    return found
+
+
+def _text_encoder(run: Run) -> list[str]:
+    found = _matches(run)
+    accuracy, masked = run.last("masked_accuracy"), run.last("masked")
+    if accuracy is not None and masked is not None:
+        found.append(
+            f"{accuracy:.0%} of the hidden tokens of held-out texts are guessed right; each costs "
+            f"{masked:.2f} nats."
+        )
+    return found
+
+
+def _matches(run: Run) -> list[str]:
+    """Of pictures and captions in a batch."""
     found = []
     size = whole(run.setting("eval_dataset", "batch_size"))
     among = f"Among the {size} of a batch, " if size else "Within a batch, "
@@ -120,9 +141,6 @@ def _coca(run: Run) -> list[str]:
             f"{captions:.0%} of the captions their picture"
             + (f"; guessing would find {1 / size:.1%}." if size else ".")
         )
-    accuracy = run.last("caption_accuracy")
-    if accuracy is not None:
-        found.append(f"{accuracy:.0%} of the tokens of held-out captions are guessed right.")
     return found
 
 
@@ -169,6 +187,7 @@ _OF_KIND: Mapping[str, Callable[[Run], list[str]]] = {
     "image_tokens": _image_tokens,
     "super_resolution": _super_resolution,
     "coca": _coca,
+    "text_encoder": _text_encoder,
     "decoder_finetune": _decoder,
 }
 

@@ -23,6 +23,8 @@ KINDS = {
     "SuperResolution": "super_resolution",
     "ContrastiveCaptioner": "coca",
     "DecoderFinetune": "decoder_finetune",
+    "TextEncoding": "text_encoder",
+    "TextEncodingOnTokens": "text_encoder",
 }
 """Class of the objective -> kind of run."""
 

@@ -44,6 +44,8 @@ _TITLES = {
     "image_to_text": "Share of pictures that find their caption",
     "text_to_image": "Share of captions that find their picture",
     "caption_accuracy": "Share of caption tokens guessed right",
+    "masked": "Loss of hidden text tokens",
+    "masked_accuracy": "Share of hidden text tokens guessed right",
     "contrastive": "Contrastive loss",
     "captioning": "Captioning loss",
     "l2": "Mean square error",

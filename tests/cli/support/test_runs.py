@@ -24,6 +24,11 @@ SIZES = {
     "quickstart_tokenizer": (),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
     "super_resolution_small": (),
+    "text_encoder": ("models/text_encoder_20b", "tasks/c4"),
+    "text_encoder_pairs": ("models/text_encoder_3b", "tasks/coco"),
+    "text_encoder_small": (),
+    "text_encoder_tokens": ("models/text_encoder_750m", "tokenizers/small_small", "tasks/coco"),
+    "text_encoder_tokens_small": (),
     "text_to_image": ("models/20b", "tokenizers/small_small", "tasks/coco"),
     "tokenizer": ("tokenizers/small_small", "tasks/coco", "losses/vgg16"),
 }
