@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
@@ -17,6 +18,7 @@ from babeldraw.errors import UserError
 from babeldraw.models.image_decoder import NO_CLASS, ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.mesh import batch_groups
+from babeldraw.parallel.rules import batch_shards
 from babeldraw.sampling import places
 from babeldraw.sampling.batches import fit_groups
 from babeldraw.sampling.codec import decode_pictures
@@ -60,6 +62,7 @@ class Sampler:
     top_p: float | None = None
     redraw: tuple[int, ...] = ()
     batch_size: int = 16
+    together: int | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> UInt8[np.ndarray, "prompts samples h w 3"]:
         """The pictures of `generate`, which has the same arguments."""
@@ -90,7 +93,7 @@ class Sampler:
             class none of the model's.
         """
         asked = with_conditions(self.model, np.asarray(prompts, np.int32))
-        self._check_classes(asked)
+        self.check_classes(asked)
         total = len(asked) * num_samples
         ids = prompt_ids(asked)
         given = None if prefix is None else self._checked(prefix)
@@ -104,7 +107,7 @@ class Sampler:
             rows = np.arange(start, start + batch_size)
             rows = np.where(rows < total, rows, start)
             of, number = np.divmod(rows, num_samples)
-            batch = self._draw(
+            batch = self.run(
                 asked[of[::shared]],
                 ids[of],
                 number.astype(np.uint32),
@@ -118,7 +121,8 @@ class Sampler:
         shape = len(asked), num_samples
         return Samples(*(part.reshape(*shape, *part.shape[1:]) for part in stacked))
 
-    def _check_classes(self, asked: Int[np.ndarray, "prompts conditions *condition"]) -> None:
+    def check_classes(self, asked: Int[np.ndarray, "prompts conditions *condition"]) -> None:
+        """Raises a `UserError` for a class that is none of the model's."""
         if self.model.condition_shape:
             return
         unknown = asked[(asked < NO_CLASS) | (asked >= self.model.num_classes)]
@@ -169,7 +173,7 @@ class Sampler:
         )
         return params, tokenizer_params
 
-    def _draw(self, *inputs: np.ndarray | np.int32 | None) -> tuple[np.ndarray, ...]:
+    def run(self, *inputs: np.ndarray | np.int32 | None) -> tuple[np.ndarray, ...]:
         """`program` of host arrays; whole host arrays."""
         placed = [
             None if array is None else places.put_input(np.asarray(array), self.mesh)
@@ -200,12 +204,30 @@ class Sampler:
             seed: jax.Array,
             prefix: jax.Array | None = None,
         ) -> tuple[jax.Array, jax.Array, jax.Array]:
-            keys = picture_keys(jnp.broadcast_to(seed, numbers.shape), ids, numbers)
-            tokens, scores = generate_tokens(
+            tokens, scores = self._tokens(params, prompts, ids, numbers, seed, prefix)
+            return decode_pictures(self.tokenizer, tokenizer_params, tokens), tokens, scores
+
+        return draw
+
+    def _tokens(
+        self,
+        params: Any,
+        prompts: jax.Array,
+        ids: jax.Array,
+        numbers: jax.Array,
+        seed: jax.Array,
+        prefix: jax.Array | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Of `program`, up to tokens and scores. Traceable."""
+
+        def some(
+            prompts: jax.Array, ids: jax.Array, numbers: jax.Array, prefix: jax.Array | None
+        ) -> tuple[jax.Array, jax.Array]:
+            return generate_tokens(
                 self.model,
                 params,
                 prompts,
-                keys,
+                picture_keys(jnp.broadcast_to(seed, numbers.shape), ids, numbers),
                 guidance_weight=self.guidance_weight,
                 temperature=self.temperature,
                 cutoff=self.cutoff,
@@ -214,9 +236,18 @@ class Sampler:
                 prefix=prefix,
                 redraw=self.redraw,
             )
-            return decode_pictures(self.tokenizer, tokenizer_params, tokens), tokens, scores
 
-        return draw
+        if self.together is None:
+            return some(prompts, ids, numbers, prefix)
+        shards = batch_shards()
+        groups = numbers.shape[0] // (shards * self.together)
+        way = "(shard group row) ... -> group (shard row) ..."
+        sizes = {"shard": shards, "group": groups}
+        parts = [rearrange(array, way, **sizes) for array in (prompts, ids, numbers)]
+        drawn = jax.lax.map(lambda part: some(*part, None), tuple(parts))
+        back = "group (shard row) ... -> (shard group row) ..."
+        tokens, scores = (rearrange(array, back, shard=shards) for array in drawn)
+        return tokens, scores
 
 
 def prompt_ids(
