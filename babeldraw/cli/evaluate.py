@@ -1,4 +1,4 @@
-"""`babeldraw evaluate`: what a trained network is worth, as a table, report.json and pictures."""
+"""`babeldraw evaluate`: what a trained network is worth, as a table, reports and pictures."""
 
 import argparse
 import dataclasses
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support import machines, outputs, suites
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from babeldraw.evaluation.tokenizer import Features, Results
     from babeldraw.sizes import Size
 
-SUMMARY = "Measure a trained tokenizer: reconstruction, codebook, speed."
+SUMMARY = "Measure a tokenizer, or draw a suite of prompts with a run and score the pictures."
 
 FRECHET_FEATURES = "EfficientNet-Lite0"
 
@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--objective", choices=["tokenizer"], default="tokenizer", help="what kind of run it is"
     )
     parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="run directory of a tokenizer run"
+        "--checkpoint",
+        required=True,
+        metavar="DIR",
+        help="run directory of a tokenizer run, or with --suite of a run that draws",
     )
     parser.add_argument("--images", metavar="DIR", help="a folder of pictures of any kind")
     parser.add_argument(
@@ -40,20 +43,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", metavar="NAME", help="default: that of the run's evaluation")
     parser.add_argument(
-        "--limit", type=Numeric(Count), metavar="N", help="take the first N pictures (default: all)"
+        "--limit",
+        type=Numeric(Count),
+        metavar="N",
+        help="take the first N pictures, or N prompts of a suite by their hashes (default: all)",
     )
     parser.add_argument(
-        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
+        "--output",
+        metavar="DIR",
+        help="default: CHECKPOINT/evaluation, or CHECKPOINT/suites/SUITE",
     )
-    parser.add_argument("--output", metavar="DIR", help="default: CHECKPOINT/evaluation")
+    suites.add_arguments(parser)
     machines.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png."""
+    """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png.
+
+    Of a suite OUTPUT/report.html, report.json, prompts.jsonl and pictures/.
+    """
     _check(args)
     with machines.drawing(args) as mesh:
-        _evaluate(args, mesh)
+        if args.suite:
+            suites.evaluate(args, mesh)
+        else:
+            _evaluate(args, mesh)
     return 0
 
 
@@ -129,6 +143,8 @@ def table(results: "Results", codebook_size: int, missing: str | None) -> str:
 def _check(args: argparse.Namespace) -> None:
     if args.images and (args.task or args.split):
         raise UserError("--images and --task or --split exclude each other; give one of them.")
+    if args.suite:
+        suites.check(args)
     if args.output:
         outputs.check_folder(args.output, "--output")
     outputs.check_run(args.checkpoint)

@@ -3,11 +3,11 @@
 import argparse
 import math
 
-from babeldraw.cli.support import machines, outputs
+from babeldraw.cli.support import draw_options, machines, outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.prompts import check_prompts
 from babeldraw.errors import UserError
-from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
+from babeldraw.ranges import Count, ShareAboveZero
 
 SUMMARY = "Draw pictures of prompts, or of classes, with a trained model."
 
@@ -17,6 +17,16 @@ KEEP = 0.25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw sample` to `parser`."""
     parser.add_argument("prompts", nargs="*", metavar="PROMPT", help="what to draw")
+    parser.add_argument(
+        "--prompts",
+        dest="prompts_file",
+        metavar="FILE",
+        help="a file of any number of prompts or classes, one a line or a suite: in folders of "
+        "1,000, without a grid; the same command goes on after a kill",
+    )
+    parser.add_argument(
+        "--together", type=Numeric(Count), metavar="N", help=f"{draw_options.TOGETHER_HELP}"
+    )
     parser.add_argument(
         "--class",
         dest="classes",
@@ -48,13 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num_samples", type=Numeric(Count), default=4, metavar="N", help="pictures of each prompt"
     )
     parser.add_argument(
-        "--guidance_weight",
-        type=Numeric(float),
-        default=1.0,
-        metavar="W",
-        help="of the prompt or class: above 1 follows it more, 0 draws without",
-    )
-    parser.add_argument(
         "--and",
         dest="terms",
         action="append",
@@ -64,38 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain), '
         "or a second class for every class",
     )
-    parser.add_argument(
-        "--temperature",
-        type=Numeric(Weight),
-        default=1.0,
-        metavar="T",
-        help="1 as trained, below it more of what is probable",
-    )
-    parser.add_argument(
-        "--cutoff",
-        type=Numeric(ShareBelowOne),
-        default=0.0,
-        metavar="C",
-        help="never draw tokens less probable than C times the best one; 0: all may be drawn",
-    )
-    parser.add_argument(
-        "--top_k", type=Numeric(Count), metavar="K", help="draw among the K most probable tokens"
-    )
-    parser.add_argument(
-        "--top_p",
-        type=Numeric(ShareAboveZero),
-        metavar="P",
-        help="draw among the fewest tokens of this probability",
-    )
-    parser.add_argument(
-        "--seed",
-        type=Numeric(Seed),
-        metavar="N",
-        help="other numbers are other pictures (default: 0; with --interactive one by chance)",
-    )
-    parser.add_argument(
-        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
-    )
+    draw_options.add_arguments(parser)
     parser.add_argument(
         "--start", metavar="FILE", help="a picture to go on from; with --rows or --redraw"
     )
@@ -132,7 +104,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt."""
+    """Writes `OUTPUT/PROMPT-NUMBER.png`, one a sample, and `OUTPUT/grid.png`, a row a prompt.
+
+    Of a file of prompts `OUTPUT/pictures/SHARD/ID-NUMBER.png`, and no grid.
+    """
     _check(args)
     if args.examples:
         from babeldraw.cli.support.known_prompts import print_examples
@@ -140,6 +115,11 @@ def run(args: argparse.Namespace) -> int:
         print_examples(args)
         return 0
     with machines.drawing(args) as mesh:
+        if args.prompts_file:
+            from babeldraw.cli.support.prompt_files import draw_file
+
+            draw_file(args, mesh)
+            return 0
         from babeldraw.cli.support.conditions import UNCONDITIONAL
         from babeldraw.cli.support.conversation import Conversation
         from babeldraw.cli.support.drawing import Drawing
@@ -160,7 +140,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    ways = [bool(args.prompts), bool(args.classes), args.unconditional]
+    if args.prompts_file:
+        _check_file(args)
+    elif args.together is not None:
+        raise UserError("--together is of a file of prompts; give --prompts FILE, or leave it out.")
+    ways = [bool(args.prompts), bool(args.classes), args.unconditional, bool(args.prompts_file)]
     if args.examples and (any(ways) or args.interactive):
         raise UserError("--examples draws nothing; leave out what to draw, and --interactive.")
     if not (any(ways) or args.interactive or args.examples):
@@ -170,8 +154,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if sum(ways) > 1:
         raise UserError(
-            "prompts, --class and --unconditional are three ways to say what to draw, and a run "
-            "knows one at a time; give one of them."
+            "prompts, --class, --unconditional and --prompts FILE are ways to say what to draw, "
+            "and a run knows one at a time; give one of them."
         )
     if args.unconditional:
         _check_unconditional(args)
@@ -195,6 +179,24 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(
             "--start FILE needs one of --rows and --redraw, and they need it: say which part of "
             "the picture stays."
+        )
+
+
+def _check_file(args: argparse.Namespace) -> None:
+    """Raises a `UserError` for options that a file of prompts does not go with."""
+    others = {
+        "--and": args.terms,
+        "--start": args.start,
+        "--upscale": args.upscale,
+        "--classifier": args.classifier,
+        "--rerank": args.rerank,
+        "--interactive": args.interactive,
+        "--examples": args.examples,
+    }
+    given = [name for name, value in others.items() if value]
+    if given:
+        raise UserError(
+            f"{given[0]} is not for a file of prompts; leave it out, or give prompts one by one."
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from babeldraw.errors import UserError
 
@@ -53,6 +54,15 @@ def of_first(number: int) -> int:
     from jax.experimental import multihost_utils
 
     return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def mask_of_first(mask: Bool[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    """As `of_first`, of an array that has the same shape in all of them."""
+    if jax.process_count() == 1:
+        return mask
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(mask)).astype(bool)
 
 
 def wait_for_all(name: str) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from babeldraw.models.coca import CoCa
     from babeldraw.models.encoder_decoder import EncoderDecoder
 
+NAMED = 5
+"""Prompts that are named in warnings."""
+
 SHOWN = 40
 """Characters of a prompt in a message."""
 
@@ -39,7 +42,7 @@ def encode_prompts(
 ) -> "np.ndarray":
     """Text tokens `int32[prompts, text_length]`, as those that `model` was trained on.
 
-    A prompt that is too long is cut, with a warning on stderr.
+    A prompt that is too long is cut, with a warning on stderr; of more than `NAMED` one says so.
 
     Raises:
       UserError: an empty prompt, one that is not Unicode, or a vocabulary that is not the model's.
@@ -54,15 +57,25 @@ def encode_prompts(
             f"tokens and the model knows {model.text_vocab_size}: it is not the one that the run "
             "was trained with; put that one back."
         )
-    for prompt in prompts:
-        count = len(vocabulary.encode(prompt))
-        if count > text_length - 1:
-            print(
-                f"warning: {shown(prompt)} has {count} text tokens; the model reads the first "
-                f"{text_length - 1}.",
-                file=sys.stderr,
-            )
+    counts = [len(vocabulary.encode(prompt)) for prompt in prompts]
+    too_long = [place for place, count in enumerate(counts) if count > text_length - 1]
+    for place in too_long[:NAMED]:
+        print(
+            f"warning: {shown(prompts[place])} has {counts[place]} text tokens; the model reads "
+            f"the first {text_length - 1}.",
+            file=sys.stderr,
+        )
+    if len(too_long) > NAMED:
+        more = len(too_long) - NAMED
+        print(f"warning: {more} more of {len(prompts)} prompts are cut so.", file=sys.stderr)
     return encode(prompts, vocabulary, text_length)
+
+
+def count_cut(
+    prompts: Sequence[str], vocabulary: "SentencePieceVocabulary", model: "EncoderDecoder | CoCa"
+) -> int:
+    """How many prompts are longer than the model reads."""
+    return sum(len(vocabulary.encode(prompt)) > model.text_length - 1 for prompt in prompts)
 
 
 def shown(prompt: str) -> str:

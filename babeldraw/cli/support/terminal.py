@@ -23,6 +23,10 @@ class Progress:
         self._shown = now
         self._write(done, "")
 
+    def of(self, total: int) -> None:
+        """Says how many there will be, where that was not known at first."""
+        self._total = total
+
     def close(self, done: int) -> None:
         """Shows the end and leaves the line: files that were none are no pictures to come."""
         self._total = None

@@ -1,0 +1,56 @@
+"""How pictures are drawn, as `sample` and `evaluate` are told: seed, guidance, filters."""
+
+import argparse
+
+from babeldraw.cli.support import machines
+from babeldraw.cli.support.flags import Numeric
+from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
+
+TOGETHER = 4
+TOGETHER_HELP = (
+    f"pictures that go through a device together (default: {TOGETHER}). Their last bits may depend "
+    "on it, and on no other size"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds them."""
+    parser.add_argument(
+        "--guidance_weight",
+        type=Numeric(float),
+        default=1.0,
+        metavar="W",
+        help="of the prompt or class: above 1 follows it more, 0 draws without",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=Numeric(Weight),
+        default=1.0,
+        metavar="T",
+        help="1 as trained, below it more of what is probable",
+    )
+    parser.add_argument(
+        "--cutoff",
+        type=Numeric(ShareBelowOne),
+        default=0.0,
+        metavar="C",
+        help="never draw tokens less probable than C times the best one; 0: all may be drawn",
+    )
+    parser.add_argument(
+        "--top_k", type=Numeric(Count), metavar="K", help="draw among the K most probable tokens"
+    )
+    parser.add_argument(
+        "--top_p",
+        type=Numeric(ShareAboveZero),
+        metavar="P",
+        help="draw among the fewest tokens of this probability",
+    )
+    parser.add_argument(
+        "--seed",
+        type=Numeric(Seed),
+        metavar="N",
+        help="other numbers are other pictures (default: 0; with --interactive one by chance)",
+    )
+    parser.add_argument(
+        "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
+    )

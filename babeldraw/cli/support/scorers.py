@@ -1,0 +1,48 @@
+"""The scores of `babeldraw evaluate --suite`: those that the arguments ask for, opened."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from babeldraw.sizes import height_and_width
+
+if TYPE_CHECKING:
+    from babeldraw.cli.support.prompt_files import SuiteDrawer
+    from babeldraw.evaluation.scores.base import Pictures, Score
+    from babeldraw.evaluation.suites.entries import Suite
+
+
+def add_arguments(group: Any) -> None:
+    """Adds those of scores."""
+
+
+def open_scores(
+    args: argparse.Namespace,
+    suite: "Suite",
+    own: "tuple[Pictures | None, Sequence[int]]",
+    references: "Pictures | None",
+    drawer: "SuiteDrawer",
+) -> "list[Score]":
+    """All of them, with their networks.
+
+    Args:
+      own: the suite's own real pictures, and the entry of each.
+      references: what sets are compared with; None: there is nothing.
+
+    Raises:
+      UserError: a network's file is missing or of another form.
+    """
+    from babeldraw.evaluation.scores.nearest import MOST, SIDE, Nearest
+
+    scores: list[Score] = []
+    pictures, entries = own
+    height, width = height_and_width(drawer.sampler.tokenizer.image_size)
+    fits = height % SIDE == width % SIDE == 0
+    if pictures is not None and references is pictures and len(pictures) <= MOST and fits:
+        scores.append(Nearest([suite.entries[index].prompt for index in entries]))
+    return scores
+
+
+def warnings(args: argparse.Namespace, scores: "Sequence[Score]") -> list[str]:
+    """What a reader has to know before the numbers."""
+    return []
