@@ -3,8 +3,9 @@
 import argparse
 
 from babeldraw.cli.support import outputs
+from babeldraw.errors import UserError
 
-SUMMARY = "Write a page about a run: pictures, what it learned, curves, costs, what to try next."
+SUMMARY = "Write a page about a run, or compare runs, or evaluations of one suite."
 
 NAME = "report.html"
 
@@ -14,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="run directories, local or in a bucket, or folders of such; several are compared",
+        help="run directories, local or in a bucket, or folders of such; several are compared. Or "
+        "two or more outputs of `babeldraw evaluate --suite`, prompt by prompt",
     )
     parser.add_argument(
         "--output",
@@ -26,10 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes the page and says where it is; returns 0."""
     from babeldraw.evaluation.reporting import document, reading, sections
+    from babeldraw.evaluation.suites.read_reports import is_report
 
+    if any(map(is_report, args.runs)):
+        return _compare(args)
     runs = reading.read_all(args.runs)
     output = args.output or (NAME if len(runs) > 1 else f"{runs[0].directory.rstrip('/')}/{NAME}")
     outputs.check_file(output, "--output")
     document.write(output, sections.report(runs))
+    print(f"Look at {output}")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Of reports of one suite."""
+    from babeldraw.evaluation.reporting import document
+    from babeldraw.evaluation.suites import comparison, read_reports
+
+    if len(args.runs) == 1:
+        raise UserError(
+            f"{args.runs[0]} has its report.html already; give a second evaluation of the same "
+            "suite, to compare them."
+        )
+    reports = read_reports.read_all(args.runs)
+    output = args.output or NAME
+    outputs.check_file(output, "--output")
+    document.write(output, comparison.page(reports))
     print(f"Look at {output}")
     return 0

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a second text for every prompt, as --and sunny 0.5 --and "rain" -1 (without rain), '
         "or a second class for every class",
     )
-    draw_options.add_arguments(parser)
+    draw_options.add_arguments(parser, "default: 0; with --interactive one by chance")
     parser.add_argument(
         "--start", metavar="FILE", help="a picture to go on from; with --rows or --redraw"
     )

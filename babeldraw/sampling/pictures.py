@@ -5,7 +5,7 @@ import functools
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -160,6 +160,12 @@ class Sampler:
             array(jnp.int32),
         )
 
+    def with_weights(self, params: Any, tokenizer_params: Any) -> Self:
+        """The same with other weights. What is compiled serves both."""
+        other = dataclasses.replace(self, params=params, tokenizer_params=tokenizer_params)
+        vars(other)["program"] = self.program
+        return other
+
     @functools.cached_property
     def mesh(self) -> Mesh:
         """Where it draws."""
@@ -244,7 +250,7 @@ class Sampler:
         way = "(shard group row) ... -> group (shard row) ..."
         sizes = {"shard": shards, "group": groups}
         parts = [rearrange(array, way, **sizes) for array in (prompts, ids, numbers)]
-        drawn = jax.lax.map(lambda part: some(*part, None), tuple(parts))
+        drawn = jax.lax.map(lambda part: some(part[0], part[1], part[2], None), tuple(parts))
         back = "group (shard row) ... -> (shard group row) ..."
         tokens, scores = (rearrange(array, back, shard=shards) for array in drawn)
         return tokens, scores

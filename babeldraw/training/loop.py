@@ -43,6 +43,7 @@ from babeldraw.training.watching.looked import Looked
 from babeldraw.training.watching.looks import make_looks
 from babeldraw.training.watching.metrics import Writer
 from babeldraw.training.watching.profiler import Profiler
+from babeldraw.training.watching.suite import Suite, score_suite
 from babeldraw.training.watching.watchdog import Watchdog
 from babeldraw.training.watching.window import MetricWindow
 
@@ -67,6 +68,7 @@ def train(
     begin_anew: bool = False,
     allow_other_data: bool = False,
     init_from: InitFrom | None = None,
+    suite: Suite | None = None,
     config_text: str = "",
     on_metrics: Writer | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -99,6 +101,7 @@ def train(
       begin_anew: at step 0 where `model_dir` has records of a run and has lost its checkpoints.
       allow_other_data: go on where the dataset is not the one that the run has been trained with.
       init_from: the other run that this one starts from; see keeping/init_from.py.
+      suite: prompts that are drawn and scored every so often; see watching/suite.py.
       config_text: the recipe, written as config.gin.
       on_metrics: called with (step, split, values) at every record, in process 0.
       devices: those of the mesh; all by default.
@@ -214,10 +217,11 @@ def train(
                 flops.model(train_dataset.batch_size) / peak if flops and peak else None,
             )
         ]
-        looks = make_looks(
-            Looked.at(
-                objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
-            ),
+        looked = Looked.at(
+            objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
+        )
+        looks = score_suite(suite, looked, write) + make_looks(
+            looked,
             directory,
             (eval_every, pictures_every),
             (start, train_steps),

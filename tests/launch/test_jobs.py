@@ -105,3 +105,28 @@ def test_two_processes_share_a_dataset(tmp_path, machine):
     )
     assert one == two and len(one) > 3
     assert json.loads(one["manifest.json"])
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_as_one(tmp_path, machine):
+    """Each device draws its groups, and reports differ in what says when, where and how fast."""
+    model_dir = runs.write_text_to_image(tmp_path, codes=16, heads=4)
+    real = np.random.default_rng(0).integers(0, 256, (6, 16, 20, 3), dtype=np.uint8)
+    rows = []
+    for number, picture in enumerate(real):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        rows.append({"id": f"p{number}", "prompt": f"cook {number}", "reference": f"{number}.png"})
+    suite = tmp_path / "suite.jsonl"
+    suite.write_text("\n".join(map(json.dumps, rows)))
+    line = [f"--suite={suite}", "--num_samples=3", "--guidance_weight=1.5"]
+    assert main(["evaluate", f"--checkpoint={model_dir}", f"--output={tmp_path}/one", *line]) == 0
+    on_two("evaluate", model_dir, machine, f"--output={tmp_path}/two", *line)
+    one, two = (tmp_path / name for name in ("one", "two"))
+    names = sorted(path.relative_to(one) for path in one.rglob("*.png"))
+    assert len(names) == 18
+    for name in names:
+        np.testing.assert_array_equal(pixels(one / name), pixels(two / name))
+    reports = [json.loads((each / "report.json").read_text()) for each in (one, two)]
+    made = [report.pop("made") for report in reports]
+    assert reports[0] == reports[1] and [each["processes"] for each in made] == [1, 2]
+    assert (one / "prompts.jsonl").read_text() == (two / "prompts.jsonl").read_text()

@@ -13,8 +13,8 @@ TOGETHER_HELP = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds them."""
+def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> None:
+    """Adds them; `seed` says in words what it is by default."""
     parser.add_argument(
         "--guidance_weight",
         type=Numeric(float),
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=Numeric(Seed),
         metavar="N",
-        help="other numbers are other pictures (default: 0; with --interactive one by chance)",
+        help=f"other numbers are other pictures ({seed})",
     )
     parser.add_argument(
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP

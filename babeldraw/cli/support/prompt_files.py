@@ -52,7 +52,7 @@ class SuiteDrawer:
 
         said = [each.prompt for each in suite.entries]
         if not self.classes:
-            texts = Texts(self.run, self.sampler.model, known_to(self.run))  # type: ignore[arg-type]
+            texts = Texts(self.run, self.sampler.model, known_to(self.run))
             read = texts.read(said)
             if is_first() and (doubts := texts.doubts(said)):
                 print(f"warning: {doubts}", file=sys.stderr)
@@ -67,7 +67,7 @@ class SuiteDrawer:
         if self.classes:
             return 0
         said = [each.prompt for each in suite.entries]
-        return count_cut(said, self.run.vocabulary, self.sampler.model)  # type: ignore[arg-type]
+        return count_cut(said, self.run.vocabulary, self.sampler.model)
 
     def record(self, suite: "Suite") -> dict[str, Any]:
         """All that decides the pictures."""

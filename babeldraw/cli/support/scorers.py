@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.sizes import height_and_width
-
 if TYPE_CHECKING:
     from babeldraw.cli.support.prompt_files import SuiteDrawer
     from babeldraw.evaluation.scores.base import Pictures, Score
@@ -32,14 +30,13 @@ def open_scores(
     Raises:
       UserError: a network's file is missing or of another form.
     """
-    from babeldraw.evaluation.scores.nearest import MOST, SIDE, Nearest
+    from babeldraw.evaluation.scores.nearest import MOST, Nearest, fits
 
     scores: list[Score] = []
     pictures, entries = own
-    height, width = height_and_width(drawer.sampler.tokenizer.image_size)
-    fits = height % SIDE == width % SIDE == 0
-    if pictures is not None and references is pictures and len(pictures) <= MOST and fits:
-        scores.append(Nearest([suite.entries[index].prompt for index in entries]))
+    few = pictures is not None and references is pictures and len(pictures) <= MOST
+    if few and fits(drawer.sampler.tokenizer.image_size):
+        scores.append(Nearest([suite.entries[index].prompt for index in entries], suite.others))
     return scores
 
 

@@ -41,11 +41,14 @@ class Suite:
     Attributes:
       name: as reports call it; a file by its name.
       notes: how it was made and what was left out, a sentence each.
+      others: real pictures that none of the entries asks for, with their texts: a drawing may be
+        nearer to one of them than to its own.
     """
 
     name: str
     entries: Sequence[Entry]
     notes: Sequence[str] = ()
+    others: Sequence[tuple[str, Picture]] = ()
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -1,5 +1,6 @@
 """Suites by name: published ones, classes in order, and the held-out prompts of the emoji."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -100,10 +101,11 @@ def emoji(name: str, size: Size) -> Suite:
     folder = emoji_sheets.find_folder(height)
     cells = emoji_sheets.read_cells(folder)
     images = emoji_sheets.read_images(folder, height, cells)
-    entries = []
+    entries, others = [], []
     for index in emoji_set.select_cells(cells, selection):
         cell = cells[index]
         if cell.split != split:
+            others.append((cell.caption, images[index]))
             continue
         checks = {"concept": cell.role or cell.label, "style": cell.style}
         if cell.role:
@@ -121,4 +123,4 @@ def emoji(name: str, size: Size) -> Suite:
                 checks=checks,
             )
         )
-    return make_suite(name, entries)
+    return dataclasses.replace(make_suite(name, entries), others=others)

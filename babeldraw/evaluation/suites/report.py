@@ -133,22 +133,32 @@ def _values(values: Mapping[str, ScoreResult]) -> dict[str, Any]:
 
 
 def flat(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """`SCORE: NUMBER` -> the number, of the `scores` of a report."""
-    return {
-        f"{score}: {name}": value
-        for score, each in scores.items()
-        for name, value in each.get("values", {}).items()
-    }
+    """`SCORE: NUMBER` -> the number, of the `scores` of a report, which may be foreign.
+
+    Each has a finite `value`, an `interval` of two numbers or None, `n` and `warnings`.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for score, each in scores.items():
+        values = each.get("values") if isinstance(each, Mapping) else None
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if isinstance(value, Mapping) and is_finite(value.get("value")):
+                ends = value.get("interval")
+                fits = isinstance(ends, list) and len(ends) == 2 and all(map(is_finite, ends))
+                found[f"{score}: {name}"] = {
+                    "value": value["value"],
+                    "interval": ends if fits else None,
+                    "n": value["n"] if isinstance(value.get("n"), int) else 0,
+                    "warnings": [str(each) for each in value.get("warnings") or ()],
+                }
+    return found
 
 
 def shown_value(value: Mapping[str, Any]) -> str:
-    """A number with its interval, for people."""
-    number, interval = value.get("value"), value.get("interval")
-    if number is None:
-        return "not finite"
-    if not interval or any(end is None for end in interval):
-        return f"{number:.4g}"
-    return f"{number:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"
+    """A number of `flat` with its interval, for people."""
+    if not value["interval"]:
+        return f"{value['value']:.4g}"
+    low, high = value["interval"]
+    return f"{value['value']:.4g} ({low:.4g} to {high:.4g})"
 
 
 def is_finite(value: Any) -> bool:

@@ -15,7 +15,7 @@ Points = list[tuple[int, float]]
 Series = dict[str, dict[str, Points]]
 """Metric -> split (`train`, `eval` or `seen`) -> points."""
 
-SPLITS = {"train": "training", "eval": "held out", "seen": "seen"}
+SPLITS = {"train": "training", "eval": "held out", "seen": "seen", "suite": "suite"}
 """As people call them: of each step, of pictures that are not trained on, of some that are."""
 
 GAP = "prompt_gap"
@@ -37,6 +37,7 @@ _TITLES = {
     "loss_without_class": "without the class",
     GAP: "Prompt gap in nats a token (higher is better)",
     CLASS_GAP: "Class gap in nats a token (higher is better)",
+    "right": "Share of drawings whose nearest real picture is their own (higher is better)",
     "psnr": "PSNR in dB (higher is better)",
     "bilinear_psnr": "bilinear",
     "codebook_usage": "Share of the codes in use",
