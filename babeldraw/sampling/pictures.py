@@ -5,7 +5,7 @@ import functools
 import math
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -160,7 +160,7 @@ class Sampler:
             array(jnp.int32),
         )
 
-    def with_weights(self, params: Any, tokenizer_params: Any) -> Self:
+    def with_weights(self, params: Any, tokenizer_params: Any) -> "Sampler":
         """The same with other weights. What is compiled serves both."""
         other = dataclasses.replace(self, params=params, tokenizer_params=tokenizer_params)
         vars(other)["program"] = self.program

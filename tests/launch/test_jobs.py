@@ -108,7 +108,7 @@ def test_two_processes_share_a_dataset(tmp_path, machine):
 
 
 @pytest.mark.slow
-def test_two_processes_evaluate_as_one(tmp_path, machine):
+def test_two_processes_evaluate_as_one(tmp_path):
     """Each device draws its groups, and reports differ in what says when, where and how fast."""
     model_dir = runs.write_text_to_image(tmp_path, codes=16, heads=4)
     real = np.random.default_rng(0).integers(0, 256, (6, 16, 20, 3), dtype=np.uint8)
@@ -120,7 +120,7 @@ def test_two_processes_evaluate_as_one(tmp_path, machine):
     suite.write_text("\n".join(map(json.dumps, rows)))
     line = [f"--suite={suite}", "--num_samples=3", "--guidance_weight=1.5"]
     assert main(["evaluate", f"--checkpoint={model_dir}", f"--output={tmp_path}/one", *line]) == 0
-    on_two("evaluate", model_dir, machine, f"--output={tmp_path}/two", *line)
+    on_two("evaluate", model_dir, "configs/cpu.py", f"--output={tmp_path}/two", *line)
     one, two = (tmp_path / name for name in ("one", "two"))
     names = sorted(path.relative_to(one) for path in one.rglob("*.png"))
     assert len(names) == 18

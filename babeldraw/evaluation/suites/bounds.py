@@ -92,7 +92,7 @@ def _bound(what: str, scores: Sequence[Score], shown: Shown, references: Picture
         try:
             results |= score_all([score], shown, references)
         except UserError as error:
-            what = f"{what} No {score.name}: {error}"
+            what = f"{what} Not by {score.name}: {error}"
     return Bound(what, len(shown.entries), results)
 
 

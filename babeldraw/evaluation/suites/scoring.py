@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from babeldraw.data.picture_files.images import decode_image, read_framed
 from babeldraw.data.picture_files.view import View
@@ -123,10 +123,11 @@ def score_all(scores: Sequence[Score], shown: Shown, references: Pictures | None
 
 
 def by_prompt(values: Float[np.ndarray, " n"], shown: Shown) -> Float[np.ndarray, " entries"]:
-    """The mean of each entry's pictures; NaN for one without any."""
+    """The mean of each entry's pictures; NaN for one without any that is scored."""
     count = len(shown.suite)
-    index = np.asarray(shown.entries)
-    sums = np.bincount(index, weights=values, minlength=count)
+    known = np.isfinite(values)
+    index = np.asarray(shown.entries)[known]
+    sums = np.bincount(index, weights=values[known], minlength=count)
     counts = np.bincount(index, minlength=count)
     means = np.full(count, np.nan)
     np.divide(sums, counts, out=means, where=counts > 0)
@@ -149,10 +150,13 @@ def by_kind(results: Results, shown: Shown, kind: str) -> Mapping[str, Results]:
 
 
 def _part(
-    rows: Float[np.ndarray, " n"], values: Mapping[str, ScoreResult]
+    rows: Bool[np.ndarray, " n"], values: Mapping[str, ScoreResult]
 ) -> dict[str, ScoreResult]:
-    return {
-        name: mean_result(result.per_picture[rows])
-        for name, result in values.items()
-        if result.per_picture is not None and len(result.per_picture) == len(rows)
-    }
+    """Of some pictures the numbers that are means; pictures that are not scored have NaN."""
+    found = {}
+    for name, result in values.items():
+        if result.per_picture is not None and len(result.per_picture) == len(rows):
+            scored = result.per_picture[rows & np.isfinite(result.per_picture)]
+            if len(scored):
+                found[name] = mean_result(scored)
+    return found

@@ -61,4 +61,4 @@ def test_all_three_are_scored_as_drawn_pictures_are():
 def test_what_cannot_be_scored_is_said():
     found = bounds_of(SUITE, [Sees()], (None, []), None, Training(CAPTIONS, images([0, 1, 2, 3])))
     assert list(found) == ["retrieved", "random"] and found["random"].results == {}
-    assert found["random"].what.endswith("No sees: It needs real pictures: give some.")
+    assert found["random"].what.endswith("Not by sees: It needs real pictures: give some.")
