@@ -1,6 +1,7 @@
 """Contract: a suite's report says all that moves its numbers, and repeats to the last digit."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from PIL import Image
 
 from babeldraw.cli.main import main
 from babeldraw.cli.support import scorers
+from babeldraw.cli.support.prompts import encode_prompts
+from babeldraw.cli.support.runs import open_run
 from babeldraw.evaluation.scores.base import mean_result
 from tests.cli import runs
 from tests.models import tiny
@@ -138,6 +141,29 @@ def test_neither_batches_nor_order_nor_a_kill_change_it(first, run, suite, tmp_p
     for file in (output / "pictures").rglob("*.png"):
         same = again / file.relative_to(output)
         np.testing.assert_array_equal(np.asarray(Image.open(file)), np.asarray(Image.open(same)))
+
+
+def test_a_coca_chooses_what_is_scored(first, run, suite, tmp_path):
+    """Of the same two samples of each prompt the one whose cosine is higher; and says so."""
+    output, _ = first
+    (tmp_path / "pictures").mkdir()
+    shutil.copytree(output / "pictures", tmp_path / "pictures", dirs_exist_ok=True)
+    (tmp_path / "drawn.json").write_bytes((output / "drawn.json").read_bytes())
+    coca = runs.write_coca(tmp_path / "runs")
+    report, prompts, _ = evaluate(run, suite, tmp_path, "--rerank", coca, *ARGUMENTS)
+    assert report["drawing"]["scored"] == 4 and report["drawing"]["pictures"] == 8
+    chooser = report["drawing"]["rerank"]
+    assert chooser["run"] == coca and len(chooser["weights"]) == 64 and report["warnings"] == []
+    opened = open_run(coca)
+    rerank = opened.reranker()
+    for line in map(json.loads, prompts.splitlines()):
+        names = [f"pictures/00000/{line['id']}-{k}.png" for k in range(2)]
+        images = np.stack([np.asarray(Image.open(output / name)) for name in names])
+        text = encode_prompts([line["prompt"]], opened.vocabulary, rerank.model)
+        assert line["pictures"] == [names[int(np.argmax(rerank(text, images[None])[0]))]]
+    judge = Brightness(None)
+    judge.settings = {"weights": chooser["weights"]}
+    assert "judges its own choice" in scorers.warnings(chooser["weights"], [judge])[0]
 
 
 def refused(capsys, *arguments):

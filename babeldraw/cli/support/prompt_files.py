@@ -71,21 +71,14 @@ class SuiteDrawer:
 
     def record(self, suite: "Suite") -> dict[str, Any]:
         """All that decides the pictures."""
-        import hashlib
-        import json
-
         from babeldraw.evaluation.suites.report import versions
         from babeldraw.sizes import in_words
-        from babeldraw.training.keeping.checkpoint_files import by_name
-        from babeldraw.training.keeping.fingerprint import fingerprint_arrays
 
         networks = {"model": self.sampler.params, "tokenizer": self.sampler.tokenizer_params}
-        prints = fingerprint_arrays(by_name(networks))
-        weights = hashlib.sha256(json.dumps(sorted(prints.items())).encode()).hexdigest()
         return {
             "suite": suite.digest,
             "step": self.run.step,
-            "weights": weights,
+            "weights": fingerprint(networks),
             "image_size": in_words(self.sampler.tokenizer.image_size),
             "seed": self.args.seed,
             "noise_by": "seed, CRC-32 of the text's tokens or the class, number of the sample",
@@ -123,6 +116,18 @@ class SuiteDrawer:
         if is_first():
             progress.close(len(drawn.jobs))
         return drawn, time.perf_counter() - began
+
+
+def fingerprint(networks: Any) -> str:
+    """SHA-256 (hex) over a number for each array, by name; to be called by all processes."""
+    import hashlib
+    import json
+
+    from babeldraw.training.keeping.checkpoint_files import by_name
+    from babeldraw.training.keeping.fingerprint import fingerprint_arrays
+
+    prints = fingerprint_arrays(by_name(networks))
+    return hashlib.sha256(json.dumps(sorted(prints.items())).encode()).hexdigest()
 
 
 def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:

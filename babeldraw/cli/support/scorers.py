@@ -30,9 +30,13 @@ def open_scores(
     Raises:
       UserError: a network's file is missing or of another form.
     """
+    from babeldraw.evaluation.scores.checks import EmojiChecks
     from babeldraw.evaluation.scores.nearest import MOST, Nearest, fits
 
     scores: list[Score] = []
+    checks = {each.prompt: each.checks for each in suite.entries}
+    if any(checks.values()):
+        scores.append(EmojiChecks(checks))
     pictures, entries = own
     few = pictures is not None and references is pictures and len(pictures) <= MOST
     if few and fits(drawer.sampler.tokenizer.image_size):
@@ -40,6 +44,15 @@ def open_scores(
     return scores
 
 
-def warnings(args: argparse.Namespace, scores: "Sequence[Score]") -> list[str]:
-    """What a reader has to know before the numbers."""
-    return []
+def warnings(chooser: "str | None", scores: "Sequence[Score]") -> list[str]:
+    """What a reader has to know before the numbers.
+
+    Args:
+      chooser: the fingerprint of the reranker's weights, if there is one.
+    """
+    return [
+        f"the reranker is the scorer of {score.name!r} itself, which judges its own choice: read "
+        "that score as its ceiling, or score with another network."
+        for score in scores
+        if chooser is not None and chooser in score.settings.values()
+    ]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from babeldraw.cli.support import draw_options, machines, outputs
 from babeldraw.cli.support.flags import Numeric
-from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.errors import UserError
 from babeldraw.files import path
 from babeldraw.parallel.processes import is_first
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = ("suite", "step", "weights", "versions")
 """Parts of the record that have their own places in a report."""
-
-RANKED = 64
-"""Pictures that are ranked at a time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +88,7 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     """
     from babeldraw.cli.support import scorers
     from babeldraw.cli.support.prompt_files import open_drawer
+    from babeldraw.cli.support.ranking import open_ranker
     from babeldraw.evaluation.suites import page, report, scoring
     from babeldraw.evaluation.suites.bounds import bounds_of
     from babeldraw.evaluation.suites.known import open_suite
@@ -104,7 +101,7 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     own = scoring.references_of(suite, size, view)
     references, of_what = _references(args, suite, own[0], size, drawer)
     scores = scorers.open_scores(args, suite, own, references, drawer)
-    ranker = _ranker(args, mesh, drawer)
+    ranker, chooser = open_ranker(args.rerank, mesh, drawer)
     output = args.output or str(path(drawer.run.model_dir) / "suites" / suite.name)
     outputs.check_folder(output, "--output")
 
@@ -137,14 +134,15 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
             **{
                 k: v for k, v in record.items() if k not in ("suite", "step", "weights", "versions")
             },
-            "rerank": args.rerank and {"run": args.rerank, "kept_of_each_prompt": 1},
+            "rerank": args.rerank
+            and {"run": args.rerank, "weights": chooser, "kept_of_each_prompt": 1},
             "prompts_cut": drawer.cut(suite),
             "pictures": len(drawn.jobs),
             "scored": len(kept),
         },
         "references": said_of_references,
         "versions": record["versions"],
-        "warnings": scorers.warnings(args, scores),
+        "warnings": scorers.warnings(chooser, scores),
         "scores": report.of_scores(scores, results),
         "by": report.by_kinds(results, shown),
         "bounds": {
@@ -181,42 +179,6 @@ def _references(
     if not args.references:
         return own, f"the real pictures of {suite.name}"
     return folder_references(args.references, size, drawer.run.view), args.references
-
-
-def _ranker(args: argparse.Namespace, mesh: "Mesh | None", drawer: "SuiteDrawer") -> Any:
-    """What tells of a drawn suite which picture of each prompt is the best; None without one."""
-    if not args.rerank:
-        return None
-    if drawer.classes:
-        raise UserError(
-            "--rerank compares pictures with a text, and a class is none; leave it out."
-        )
-    from babeldraw.cli.support.runs import open_run
-    from babeldraw.parallel.mesh import make_mesh
-
-    everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
-    run = open_run(args.rerank, everywhere, "reranker")
-    reranker = run.reranker()
-    reranker.check_size(drawer.sampler.tokenizer.image_size)
-
-    def best(drawn: "Drawn") -> list[int]:
-        import numpy as np
-
-        from babeldraw.evaluation.suites.scoring import drawn_pictures
-
-        texts = [each.prompt for each in drawn.suite.entries]
-        of_texts = reranker.embed_texts(encode_prompts(texts, run.vocabulary, reranker.model))
-        shown = drawn_pictures(drawn)
-        batches = shown.pictures.batches(RANKED)
-        of_images: np.ndarray = np.concatenate([reranker.embed_images(each) for each in batches])
-        cosines = np.sum(of_images * of_texts[np.asarray(shown.entries)], axis=1)
-        found: dict[int, int] = {}
-        for place, entry in enumerate(shown.entries):
-            if entry not in found or cosines[place] > cosines[found[entry]]:
-                found[entry] = place
-        return sorted(found.values())
-
-    return best
 
 
 def _training(drawer: "SuiteDrawer") -> "Training":
