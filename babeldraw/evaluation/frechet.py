@@ -5,6 +5,7 @@ and their bias falls with the number of vectors, so compare at equal counts, and
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -33,11 +34,40 @@ class FeatureStatistics:
             return
         mean = features.mean(axis=0)
         centred = features - mean
-        total = self.count + len(features)
+        self._merge(len(features), mean, centred.T @ centred)
+
+    def merge(self, other: "FeatureStatistics") -> None:
+        """Takes in what another gathered, as if its vectors had been added here.
+
+        Raises:
+          ValueError: it is of vectors of another dimension.
+        """
+        if other.dimension != self.dimension:
+            raise ValueError(f"{other.dimension} dimensions merged into {self.dimension}")
+        if other.count:
+            self._merge(other.count, other.mean, other._scatter)
+
+    @property
+    def state(self) -> Float[np.ndarray, "_ dimension"]:
+        """All that was gathered, to be sent to another process: see `from_state`."""
+        count = np.full((1, self.dimension), float(self.count))
+        return np.concatenate([count, self.mean[None], self._scatter])
+
+    @classmethod
+    def from_state(cls, state: Float[np.ndarray, "_ dimension"]) -> "FeatureStatistics":
+        """What has this `state`."""
+        made = cls(state.shape[1])
+        made._merge(int(state[0, 0]), state[1], state[2:])
+        return made
+
+    def _merge(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        total = self.count + count
+        if not total:
+            return
         apart = mean - self.mean
-        self._scatter += centred.T @ centred
-        self._scatter += np.outer(apart, apart) * (self.count * len(features) / total)
-        self.mean = self.mean + apart * (len(features) / total)
+        self._scatter += scatter
+        self._scatter += np.outer(apart, apart) * (self.count * count / total)
+        self.mean = self.mean + apart * (count / total)
         self.count = total
 
     @property
@@ -69,6 +99,27 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared
     # The spread is never negative but for rounding.
     return float(np.sum(np.square(a.mean - b.mean)) + max(spread, 0.0))
+
+
+def frechet_to(reference: FeatureStatistics) -> Callable[[FeatureStatistics], float]:
+    """`frechet_distance` to one side, for many others: about thrice as fast, to some 1e-5 of it.
+
+    With the root `R` of the side's covariance once for all, the last trace is that of the root of
+    `R C_a R`, whose least eigenvalues are lost in rounding.
+
+    Raises:
+      UserError: a side has fewer than two vectors.
+    """
+    root, spread = _square_root(reference.covariance), np.trace(reference.covariance)
+
+    def distance(other: FeatureStatistics) -> float:
+        covariance = other.covariance
+        values = np.linalg.eigvalsh(root @ covariance @ root)
+        shared = np.sqrt(np.maximum(values, 0)).sum()
+        apart = np.sum(np.square(other.mean - reference.mean))
+        return float(apart + spread + np.trace(covariance) - 2 * shared)
+
+    return distance
 
 
 def _square_root(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:

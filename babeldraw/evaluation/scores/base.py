@@ -71,10 +71,6 @@ class Pictures(Sequence[Picture]):
         chosen = evenly(len(self), count)
         return self if len(chosen) == len(self) else Pictures([self._items[i] for i in chosen])
 
-    def part(self, index: int, count: int) -> "Pictures":
-        """The share of process `index` of `count`: in one piece, so that shares follow in order."""
-        return self[len(self) * index // count : len(self) * (index + 1) // count]
-
     def batches(self, size: int) -> Iterator[UInt8[np.ndarray, "batch height width 3"]]:
         """At most `size` at a time, in order; a batch ends where the pictures' size changes."""
         rows: list[Picture] = []

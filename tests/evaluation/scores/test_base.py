@@ -51,12 +51,6 @@ def test_a_folder_without_pictures_is_named(tmp_path):
         list(Pictures.of_folder(tmp_path))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 10])
-def test_shares_of_processes_are_all_pictures_in_order(images, count):
-    shares = [Pictures(images).part(index, count) for index in range(count)]
-    np.testing.assert_array_equal(np.stack([row for share in shares for row in share]), images)
-
-
 def test_some_are_spread_evenly(images):
     assert list(evenly(7, 3)) == [0, 2, 4]
     assert list(evenly(3, 7)) == [0, 1, 2]
