@@ -36,6 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         "--limit", type=Numeric(Count), help="stop after so many drawings; not of emoji"
     )
+    prompts = commands.add_parser(
+        "prompts", help="write all prompts of the emoji, with what their pictures have to show"
+    )
+    prompts.add_argument(
+        "world",
+        choices=["quickstart", "people", "all"],
+        help="which emoji: the quickstart's 12 occupations, all people with genders and skin "
+        "tones, or all",
+    )
+    prompts.add_argument(
+        "--output",
+        metavar="FILE",
+        help="a suite for `babeldraw evaluate --suite` (default: runs/emoji_WORLD.jsonl)",
+    )
     inspect = commands.add_parser(
         "inspect", help="counts, sizes, faults, near-duplicates and a contact sheet of a task"
     )
@@ -87,8 +101,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    commands = {"inspect": _inspect, "build": _build, "dedup": _dedup, "pack": _pack}
+    commands = {
+        "inspect": _inspect,
+        "build": _build,
+        "prompts": _prompts,
+        "dedup": _dedup,
+        "pack": _pack,
+    }
     return commands[args.data_command](args)
+
+
+def _prompts(args: argparse.Namespace) -> int:
+    output = args.output or f"runs/emoji_{args.world}.jsonl"
+    if not output.endswith(".jsonl"):
+        raise UserError(f"--output is {output}; name a file that ends in .jsonl.")
+    outputs.check_file(output, "--output")
+    from babeldraw.evaluation.checks import prompts
+    from babeldraw.evaluation.checks.world import world
+
+    known = world(args.world)
+    count = prompts.write(output, known)
+    print(f"wrote {count} prompts to {output}: draw and score them with `babeldraw evaluate`")
+    alike = len(known.genders_alike)
+    print(f"of {alike} the gender is not checked: their picture is another gender's, too")
+    return 0
 
 
 def _dedup(args: argparse.Namespace) -> int:

@@ -38,6 +38,7 @@ REQUIRED = {
     "quickstart": ["--output=DIR/quickstart"],
     "data build": ["emoji", "--output=DIR/emoji"],
     "data inspect": ["emoji_32", "--output=DIR/sheet.png"],
+    "data prompts": ["quickstart", "--output=DIR/emoji.jsonl"],
     "data dedup": ["emoji_32", "--against=emoji_64"],
     "data pack": ["folder:DIR", "--output=DIR/packed"],
 }
