@@ -95,7 +95,7 @@ def _as_seen(name: str, view: View) -> seqio.Task | seqio.Mixture:
     if name in _CROPPED:
         return _CROPPED[name](view)
     provider = seqio.get_mixture_or_task(name)
-    if isinstance(getattr(provider, "source", None), EmojiSource):
+    if isinstance(getattr(provider, "source", None), EmojiSource | EmojiWords):
         view = dataclasses.replace(view, fit=PLAIN.fit, background=PLAIN.background)  # of one size
     if view != PLAIN:
         raise UserError(
@@ -189,6 +189,21 @@ for _size in emoji.SIZES:
             output_features=features.with_pictures(str(EMOJI_VOCABULARY)),
             shuffle_buffer_size=sources.SHUFFLE_BUFFER,
         )
+    _whole = View(zoom=1.0)  # the pictures are of one size, and come as they are
+    seqio.TaskRegistry.add(
+        f"emoji_words_{_size}",
+        task_cls=PerExampleTask,
+        side=_size,
+        view=_whole,
+        source=EmojiWords(_size),
+        preprocessors=[
+            functools.partial(preprocessing.caption_image, size=_size, view=_whole),
+            preprocessing.check_image_size,
+            *features.TEXT_STEPS,
+        ],
+        output_features=features.with_pictures(str(EMOJI_WORDS_VOCABULARY)),
+        shuffle_buffer_size=sources.SHUFFLE_BUFFER,
+    )
 
 
 _CROPPED: dict[str, Callable[[View], PerExampleTask]] = {}
@@ -225,9 +240,4 @@ for _size in COCO_SIZES:
         TfdsPictures(COCO_TFDS, splits=COCO_SPLITS),
         str(coco_vocabulary()),
         size=_size,
-    )
-
-for _size in emoji.SIZES:
-    add_captioned_task(
-        f"emoji_words_{_size}", EmojiWords(_size), str(EMOJI_WORDS_VOCABULARY), size=_size
     )

@@ -20,7 +20,10 @@ from babeldraw.training.machine import Machine
 
 SIZES = ("tiny", "350m", "750m", "3b", "20b")
 TOKENIZERS = ("tiny", "small_small", "base_base", "small_large")
-TASKS = ("emoji", "emoji_people", "emoji_quickstart", "coco", "coco_512", "folder", "tokens")
+TASKS = (
+    *("emoji", "emoji_people", "emoji_quickstart", "emoji_words"),
+    *("coco", "coco_512", "folder", "tokens"),
+)
 
 
 def objective(files, *bindings):
@@ -187,8 +190,8 @@ RUNS = sorted(path.stem for path in (Path(train.__file__).parents[2] / "gin/runs
 def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
     files = (f"runs/{run}", *PARTS.get(run, ()))
     set_here = ("LEARNING_RATE = 0.125", "WARMUP_STEPS = 7", "EMA_DECAY = 0.75")
-    published = run in ("text_to_image", "image_tokens")
-    end = "FINAL_RATIO = 0.5" if published else "FINAL_LEARNING_RATE = 0.0625"
+    exponential = run in ("text_to_image", "image_tokens", "emoji_model_text_to_image")
+    end = "FINAL_RATIO = 0.5" if exponential else "FINAL_LEARNING_RATE = 0.0625"
     frozen = ("decoder", "resolution", "to_image", "_tokens")
     after = ["TOKENIZER_CHECKPOINT = 'unused'"] if any(stage in run for stage in frozen) else []
     built = objective(files, *after, *set_here, end)

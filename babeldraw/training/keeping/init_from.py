@@ -171,7 +171,7 @@ def read_start(
         **init_from.asked(),
         "run": str(files.path(run)),
         "step": step,
-        "checkpoint": _identity(run, step),
+        "checkpoint": identity(run, step),
     }
     written = read_manifest(files.path(run))
     return Start(arrays, known, tuple(rows), record, written.constants if written else {})
@@ -219,7 +219,7 @@ def _optimizer_state(
     return {v.name: found[v.name] for v in variables if v.name.startswith("optimizer_state/")}
 
 
-def _identity(run: str, step: int) -> str:
+def identity(run: str, step: int) -> str:
     """A hash of the fingerprints of a checkpoint's arrays."""
     with checkpoints.reading(run, step) as (_, written):
         told = json.dumps(written.get("fingerprints", {}), sort_keys=True)
