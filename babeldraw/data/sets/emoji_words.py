@@ -70,8 +70,9 @@ def captions(cell: Cell, tags: Sequence[str], alone: frozenset[str]) -> tuple[st
       alone: tags that may be all that is said, `telling`.
     """
     phrase = cell.caption.removesuffix(f", {cell.style}{_NAMED_BY}")
-    said = dict.fromkeys((phrase, *_phrases(cell, phrase)))
-    said |= dict.fromkeys(f"{phrase}, {tag}" for tag in tags[:1] if tag not in phrase)
+    said = dict.fromkeys((phrase, *_phrases(cell, phrase, tags)))
+    new = [tag for tag in tags if tag not in phrase and phrase not in tag]
+    said |= dict.fromkeys(f"{phrase}, {tag}" for tag in new[:1])
     if cell.tone <= 0 and not cell.role:  # a tag says neither skin tone nor gender
         said |= dict.fromkeys([tag for tag in tags if tag in alone][:3])
     named = [cell.caption]
@@ -83,7 +84,7 @@ def captions(cell: Cell, tags: Sequence[str], alone: frozenset[str]) -> tuple[st
     return (*dict.fromkeys(named), *plain[: len(dict.fromkeys(named))])
 
 
-def _phrases(cell: Cell, phrase: str) -> list[str]:
+def _phrases(cell: Cell, phrase: str, tags: Sequence[str]) -> list[str]:
     """Other ways to say a cell's phrase."""
     yellow = f", {TONES[0]} skin tone"
     if phrase.endswith(yellow):  # who names no skin tone gets this one
@@ -97,9 +98,10 @@ def _phrases(cell: Cell, phrase: str) -> list[str]:
             f"{colour} skinned {bare}",
             f"{bare}, {colour} skin",
         ]
-    if cell.group in _THINGS and phrase[:1].islower() and not phrase.endswith("s"):
-        return [_with_article(phrase)]
-    return []
+    if cell.group not in _THINGS or not phrase[:1].islower() or phrase.endswith("s"):
+        return []
+    kind = phrase.split()[-1]  # of a red apple: apple
+    return [_with_article(phrase), *([kind] if kind in tags and kind != phrase else ())]
 
 
 def _with_article(phrase: str) -> str:

@@ -30,10 +30,10 @@ def said():
 
 def test_captions_of_a_thing():
     found = emoji_words.captions(
-        cell("red apple, noto style"), ("fruit", "pomme"), frozenset({"pomme"})
+        cell("red apple, noto style"), ("fruit", "pomme", "apple"), frozenset({"pomme"})
     )
     assert found[0] == "red apple, noto style"
-    assert {"a red apple in noto style", "red apple", "noto red apple", "pomme"} < {*found}
+    assert {"a red apple in noto style", "red apple", "noto red apple", "pomme", "apple"} < {*found}
     assert "red apple, fruit" in found and "fruit" not in found  # others have that tag, too
     named = sum("noto" in text for text in found)
     assert 2 * named == len(found)
