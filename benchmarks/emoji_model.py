@@ -2,6 +2,7 @@
 
     python -m benchmarks.emoji_model train [--only STAGE ...] [--gin.NAME=VALUE ...]
     python -m benchmarks.emoji_model same [--steps 200]
+    python -m benchmarks.emoji_model cost [--only STAGE ...]
     python -m benchmarks.emoji_model scores [--seeds 3] [--guidance 1] [--cutoff 0.1]
 
 `train` runs, one after the other, the commands that it prints: it builds the pictures, trains the
@@ -11,13 +12,19 @@ seconds of the clock and of processors, is kept in OUTPUT/costs.jsonl, and summe
 
 `same` trains the first steps of the tokenizer twice, and prints the hash of all arrays of both.
 
+`cost` takes a few steps of each training, after those before it, and says what all steps come to in
+processor hours: unlike the clock, these hardly depend on what else the machine does.
+
 `scores` draws seen prompts and held-out ones, and says how often the nearest of all real pictures
 (`evaluation.retrieval`) is the one asked for; it writes OUTPUT/scores.json and OUTPUT/samples.png.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -139,6 +146,52 @@ def same(args: argparse.Namespace) -> None:
         raise SystemExit("The runs differ.")
 
 
+def cost(args: argparse.Namespace) -> None:
+    """Prints a row a training."""
+    print("| stage | steps | processor seconds a step | processor hours |")
+    print("|---|---|---|---|")
+    for stage, command in commands(Path(args.output)).items():
+        if command[0] == "train" and (not args.only or stage in args.only):
+            spent, steps = a_step([*command[1:], *args.given])
+            hours = spent * steps / 3600
+            print(f"| {stage} | {steps:,} | {spent:.2f} | {hours:.1f} |", flush=True)
+
+
+def a_step(words: list[str]) -> tuple[float, int]:
+    """Processor seconds of a step, between the tenth and the thirtieth; and how many there are."""
+    from babeldraw.cli import train as train_command
+    from babeldraw.cli.main import split_gin_bindings
+    from babeldraw.cli.support.machines import load_machine_file, set_environment
+    from babeldraw.cli.support.recipes import train_recipe
+
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    train_command.add_arguments(parser)
+    args = parser.parse_args(split_gin_bindings(words))
+    machine = load_machine_file(args.config)
+    set_environment(machine)
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(clock):
+        few = ["loop.train.train_steps = 30", "LOG_EVERY = 10", "EVAL_EVERY = 0"]
+        given = [*args.gin_bindings, *few, f"MODEL_DIR = {folder!r}"]
+        train_recipe(args.gin_file, given, machine)
+    import gin
+
+    return (clock.at[30] - clock.at[10]) / 20, gin.query_parameter("%TRAIN_STEPS")
+
+
+class _Clock(io.StringIO):
+    """Notes the processor time of this process when the line of a step is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[int, float] = {}
+
+    def write(self, text: str) -> int:
+        if found := re.match(r"step (\d+)/", text):
+            self.at.setdefault(int(found[1]), time.process_time())
+        return len(text)
+
+
 def scores(args: argparse.Namespace) -> None:
     """Prints a row a split, and writes what it has found."""
     from benchmarks import emoji_model_scores
@@ -165,12 +218,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     subparsers = parser.add_subparsers(required=True)
-    for function in (train, same, scores):
+    for function in (train, same, cost, scores):
         command = subparsers.add_parser(function.__name__, help=function.__doc__.splitlines()[0])
         command.set_defaults(function=function)
         command.add_argument("--output", default=OUTPUT, metavar="DIR")
     every = subparsers.choices
     every["train"].add_argument("--only", nargs="+", choices=list(commands(Path())))
+    every["cost"].add_argument("--only", nargs="+", choices=list(commands(Path())))
     every["same"].add_argument("--steps", type=int, default=200)
     every["scores"].add_argument("--seeds", type=int, default=3)
     every["scores"].add_argument("--prompts", type=int, default=192, help="of each split")
