@@ -97,8 +97,9 @@ class ScoreResult:
 
     Attributes:
       interval: of 95%; None where there is none.
-      per_picture: where the value is their mean, for comparisons paired by prompt.
-      n: how many pictures it is of.
+      per_picture: where the value is their mean, for comparisons paired by prompt; NaN of pictures
+        that it leaves out.
+      n: how many pictures it is of, without those.
       warnings: what a reader has to know of it, a sentence each.
     """
 

@@ -77,7 +77,8 @@ class EmojiChecks:
         """Of each attribute that is asked, and of `all` of them, the share that is right.
 
         Intervals are Wilson's, of as many draws as there are prompts: pictures of one prompt are
-        no independent ones. A gender whose picture is another gender's, too, is not scored.
+        no independent ones. A gender whose picture is another gender's, too, is not scored, and
+        has NaN in the place of a number.
 
         Raises:
           UserError: none of the texts has checks, or pictures are not square.
@@ -108,11 +109,11 @@ class EmojiChecks:
         found = {}
         without = sum(not each for each in asked)
         if without:
-            found[ALL] = (f"{without} of {len(asked)} pictures have a prompt without checks.",)
+            found[ALL] = (f"{without} of {len(asked)} left out, whose prompt has no checks.",)
         alike = self.judge.undecidable(asked)
         if alike:
             found["gender"] = (
-                f"{alike} pictures are left out: the real one looks like that of another gender.",
+                f"{alike} left out, whose real picture looks like that of another gender, too.",
             )
         return found
 
@@ -128,4 +129,4 @@ def _share(
     kept = ~np.isnan(values)
     value = float(values[kept].mean())
     prompts = len({text for text, scored in zip(texts, kept, strict=True) if scored})
-    return ScoreResult(value, wilson(value, prompts), values[kept], int(kept.sum()), warnings)
+    return ScoreResult(value, wilson(value, prompts), values, int(kept.sum()), warnings)

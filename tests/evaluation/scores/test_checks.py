@@ -35,7 +35,7 @@ def test_the_real_ones(score, known, rows):
         ("concept", "style", "gender", "tone", "all"), 1.0
     )
     assert found["gender"].n == 70 and found["all"].n == 72
-    assert "2 pictures are left out" in found["gender"].warnings[0]
+    assert "2 left out, whose real" in found["gender"].warnings[0]
     assert found["tone"].interval == pytest.approx((0.949, 1.0), abs=1e-3)
     assert score.settings["pictures"] == known.digest and score.settings["world"] == "quickstart"
 
@@ -49,14 +49,14 @@ def test_pictures_of_other_prompts(score, known, rows):
 def test_pictures_of_one_prompt_are_no_further_draws(score, known, rows):
     once, twice = (scored(score, known, np.repeat(rows, count)) for count in (1, 2))
     assert twice["all"].n == 144 and twice["all"].interval == once["all"].interval
-    assert twice["gender"].per_picture.shape == (140,)
+    assert twice["gender"].n == 140 and np.isnan(twice["gender"].per_picture).sum() == 4
 
 
 def test_prompts_without_checks_are_counted(known, rows):
     given = {known.cells[row].caption: {"tone": "", **shown(known.cells[row])} for row in rows[:9]}
     found = scored(EmojiChecks(given), known, rows)
     assert found["all"].n == 9
-    assert found["all"].warnings == ("63 of 72 pictures have a prompt without checks.",)
+    assert found["all"].warnings == ("63 of 72 left out, whose prompt has no checks.",)
     with pytest.raises(UserError, match="none of the pictures' prompts has checks"):
         scored(EmojiChecks(given), known, rows[20:])
 
