@@ -14,13 +14,14 @@ from typing import Any, Literal, Self
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from babeldraw.errors import UserError
 from babeldraw.models.flops import Flops
 from babeldraw.objectives.alarms import Alarm, History, Plan
 from babeldraw.parallel.execution import Execution
-from babeldraw.parallel.rules import is_box, layer_axes
+from babeldraw.parallel.rules import Rules, is_box, layer_axes, replicated
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.pictures import Sampler
@@ -140,6 +141,13 @@ class Objective(abc.ABC):
         It is on the devices as long as a run goes on. All of them are there while `pictures` draws.
         """
         return constants
+
+    def constant_shardings(self, constants: Constants, mesh: Mesh, rules: Rules) -> Any:
+        """Where each array of the constants, or of some of them, lies: whole on every device.
+
+        Frozen networks are small, as a rule; a stage that freezes a large one says otherwise.
+        """
+        return jax.tree.map(lambda _: replicated(mesh), constants)
 
     def after_step(
         self,

@@ -36,6 +36,7 @@ _WEIGHTS: Rules = (
     ("patch", None),  # [patch, embed]
     ("position", None),  # [position, table_embed]
     ("rows", None),  # [rows, table_embed]
+    ("rank", None),  # [embed, rank], [rank, heads, head_dim]: low-rank changes of a kernel
     ("conv_height", None),  # [conv_height, conv_width, conv_in, conv_out]: convolutions
     ("conv_width", None),
     ("conv_in", None),
@@ -174,6 +175,16 @@ def variable_sharding(
                 "`mesh` in the machine file."
             )
     return NamedSharding(mesh, spec)
+
+
+def placed_by_names(boxes: Any, mesh: Mesh, rules: Rules) -> Any:
+    """Where each array of a tree lives, by the names of its axes; boxes may be abstract."""
+
+    def place(path: tuple[Any, ...], box: Any) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return variable_sharding(name, unbox(box).shape, logical_axes(box), mesh, rules)
+
+    return jax.tree_util.tree_map_with_path(place, boxes, is_leaf=is_box)
 
 
 def _spec(axes: Axes, rules: Rules) -> PartitionSpec:

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import batch_groups
-from babeldraw.parallel.rules import INFERENCE_RULES, placing, replicated
+from babeldraw.parallel.rules import INFERENCE_RULES, placing
 from babeldraw.sampling import places
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.batches import batch_layout
@@ -64,7 +64,8 @@ def compile_train_step(
 ) -> tuple[CompiledProgram, list[Variable]]:
     """The train step of `training.loop`, and the variables of its state."""
     objective = objective.with_execution(machine.execution)
-    constants = _on(mesh, objective.held(objective.abstract_constants()))
+    held = objective.held(objective.abstract_constants())
+    constants = _on(held, objective.constant_shardings(held, mesh, machine.rules))
     with placing(mesh, machine.rules):
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
@@ -86,7 +87,9 @@ def abstract_sampler(objective: Objective, mesh: Mesh) -> Sampler:
     objective = objective.with_execution(Execution())
     variables = describe_state(objective, mesh, INFERENCE_RULES)
     params = abstract_state(objective, variables).params
-    networks = {**_on(mesh, objective.abstract_constants()), **params}
+    frozen = objective.abstract_constants()
+    where = objective.constant_shardings(frozen, mesh, INFERENCE_RULES)
+    networks = {**_on(frozen, where), **params}
     batch_size = SAMPLES * batch_groups(mesh)
     return objective.sampler(networks, guidance_weight=GUIDANCE_WEIGHT, batch_size=batch_size)
 
@@ -105,11 +108,11 @@ def _tree_bytes(tree: Any) -> int:
     return sum(map(bytes_a_device, jax.tree.leaves(tree)))
 
 
-def _on(mesh: Mesh, tree: Any) -> Any:
-    where = replicated(mesh)
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree
-    )
+def _on(tree: Any, shardings: Any) -> Any:
+    def on(leaf: Any, where: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+    return jax.tree.map(on, tree, shardings)
 
 
 _EFFORT = "jax_exec_time_optimization_effort"

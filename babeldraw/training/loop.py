@@ -11,13 +11,14 @@ from babeldraw import files
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel import failing, processes
 from babeldraw.parallel.mesh import make_mesh
-from babeldraw.parallel.rules import placing, replicated
+from babeldraw.parallel.rules import placing
 from babeldraw.ranges import Count, Seed, Weight, Whole
 from babeldraw.training import agreement
 from babeldraw.training.batches import batch_layout
 from babeldraw.training.feeding import batch_of, checked, name_examples
 from babeldraw.training.frozen import check_constants
 from babeldraw.training.keeping import class_names
+from babeldraw.training.keeping.checkpoint_files import put_host_arrays
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.claim import claim, writing_to
 from babeldraw.training.keeping.history import refuse_to_begin_anew
@@ -34,7 +35,7 @@ from babeldraw.training.keeping.steps import whole_steps
 from babeldraw.training.machine import Machine
 from babeldraw.training.prefetch import Prefetch
 from babeldraw.training.state import TrainState, abstract_state, describe_state
-from babeldraw.training.step import compile_step
+from babeldraw.training.step import check_parts, compile_step
 from babeldraw.training.stopping import Interrupted, StopRequest
 from babeldraw.training.watching import hooks as hooks_lib
 from babeldraw.training.watching.hooks import BatchSource
@@ -127,14 +128,17 @@ def train(
         stop = stack.enter_context(StopRequest())
         stack.enter_context(placing(mesh, machine.rules))
 
-        # 2. What the state looks like, and whether this run has been here before.
+        # 2. What the state looks like, and whether this run has been here before. What cannot
+        # be trained is refused here, before anything is written.
         if not begin_anew:
             refuse_to_begin_anew(model_dir)
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
+        check_parts(objective)
+        layout = batch_layout(objective, train_dataset.batch_size, mesh)
         init_from = init_from if init_from and init_from.model_dir else None
         start_from = None
-        if init_from and not whole_steps(model_dir):  # Read before anything is written.
+        if init_from and not whole_steps(model_dir):
             start_from = read_start(init_from, objective, variables, train_dataset)
         checkpoints = Checkpoints(
             model_dir, keep=machine.checkpoint_keep, seed=seed, variables=variables
@@ -175,10 +179,10 @@ def train(
             tell_start(directory, start_from, constants)
             checkpoints.save(0, state)  # From now on the other run may change, or be gone.
             start_from = None  # Frees the host's memory.
-        held = jax.device_put(objective.held(constants), replicated(mesh))
+        held = objective.held(constants)
+        held = put_host_arrays(held, objective.constant_shardings(held, mesh, machine.rules))
 
         # 4. Batches, from the step that comes next.
-        layout = batch_layout(objective, train_dataset.batch_size, mesh)
         host_batches = train_dataset.batches(
             process_index=layout.share.index,
             process_count=layout.share.count,

@@ -1,7 +1,7 @@
 """One training step: the players move in turn."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -56,8 +56,7 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
       UserError: the batch of a player's loss cannot go in parts.
     """
     players, parts = objective.players(), objective.execution.accumulate
-    if parts > 1:
-        _check_parts(players, parts)
+    check_parts(objective)
     heard = sum(not player.silent for player in players)
 
     def train_step(
@@ -109,9 +108,15 @@ def make_train_step(objective: Objective, seed: int = 0) -> TrainStep:
     return train_step
 
 
-def _check_parts(players: Sequence[Player], parts: int) -> None:
-    for player in players:
-        if player.reads == "batch":
+def check_parts(objective: Objective) -> None:
+    """Whether the batch can go in the parts that the objective's execution says.
+
+    Raises:
+      UserError: a player's loss compares the examples of the whole batch.
+    """
+    parts = objective.execution.accumulate
+    for player in objective.players():
+        if parts > 1 and player.reads == "batch":
             raise UserError(
                 f"The machine file has a step's batch go in {parts} parts (`accumulate`), and the "
                 f"loss of {player.name!r} compares the examples of the whole batch: set "

@@ -98,6 +98,17 @@ def test_what_compares_the_examples_of_a_batch_does_not_go_in_parts():
             make_train_step(objective.with_execution(PARTS))
 
 
+def test_a_run_that_is_refused_its_parts_writes_nothing(run, tmp_path):
+    eight = ToyDataset()
+    for settings, sentence in (
+        ({"objective": Line(), "machine": Machine(accumulate=3)}, "does not divide into 3 parts"),
+        ({"machine": Machine(accumulate=2)}, "set `accumulate` to 1"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            run(2, name="refused", train_dataset=eight, **settings)
+        assert [path.name for path in (tmp_path / "refused").iterdir()] == ["lock"]
+
+
 def test_the_parts_divide_the_rows_of_each_device():
     objective, mesh = Line().with_execution(PARTS), make_mesh({"data": 8})
     assert batch_layout(objective, 32, mesh).entries["x"].shape == (32, WIDTH)

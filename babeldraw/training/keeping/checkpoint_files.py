@@ -110,6 +110,15 @@ def place(array: Shaped[np.ndarray, "..."], target: jax.ShapeDtypeStruct) -> Sha
     return jax.make_array_from_callback(target.shape, target.sharding, lambda at: reshaped[at])
 
 
+def put_host_arrays(tree: Any, shardings: Any) -> Any:
+    """A tree of arrays that every host has whole, on the devices, as the shardings say."""
+
+    def put(array: Shaped[np.ndarray, "..."], where: jax.sharding.Sharding) -> jax.Array:
+        return place(array, jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=where))
+
+    return jax.tree.map(put, tree, shardings)
+
+
 def first_line(error: BaseException) -> str:
     """Of an error's message, and not more than fits a sentence."""
     line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -26,14 +26,16 @@ def place_networks(
 ) -> dict[str, Params]:
     """As `checkpoints.load_networks`, on `mesh`: trained networks lie as INFERENCE_RULES say.
 
-    Frozen networks, which are small, are read by every host and copied to every device. To be
-    called by all processes of the mesh.
+    Frozen networks are read by every host, and lie as their stage says (`constant_shardings`). To
+    be called by all processes of the mesh.
 
     Raises:
       UserError: there is no such checkpoint, it is damaged or of another recipe, or the mesh does
         not divide it.
     """
-    constants = jax.device_put(checkpoints.load_constants(model_dir), replicated(mesh))
+    constants = checkpoints.load_constants(model_dir)
+    where = objective.constant_shardings(constants, mesh, INFERENCE_RULES)
+    constants = checkpoint_files.put_host_arrays(constants, where)
     networks: dict[str, Params] = checkpoints.merge(
         constants, _place_params(model_dir, objective, mesh, step)
     )
