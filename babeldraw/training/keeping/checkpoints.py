@@ -27,7 +27,7 @@ from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.objectives.average import averaged
 from babeldraw.objectives.base import Constants, Params
-from babeldraw.ranges import fit
+from babeldraw.ranges import Whole, fit
 from babeldraw.sizes import Size, from_sides, height_and_width, in_words
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.keeping.fingerprint import fingerprint_host_array
@@ -204,6 +204,33 @@ class TrainedTokenizer:
                 "tokenizer."
             )
         return params
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedTextToImage:
+    """Gives the model of the text-to-image run in `model_dir` when it is called: its average, where
+    the run has kept one.
+
+    Attributes:
+      step: of the checkpoint; the latest by default.
+    """
+
+    model_dir: str
+    step: Whole | None = None
+
+    @property
+    def origin(self) -> str:
+        """See `manifest.origins`."""
+        return self.model_dir
+
+    def __call__(self) -> Params:
+        params = load_params(self.model_dir, self.step)
+        if "text_to_image" not in params:
+            raise UserError(
+                f"{self.model_dir} trains no text-to-image model (it trains {', '.join(params)}): "
+                "give the directory of a run of gin/runs/text_to_image.gin."
+            )
+        return averaged(params, "text_to_image")
 
 
 def _tokenizer_size(model_dir: str) -> tuple[int, int] | None:

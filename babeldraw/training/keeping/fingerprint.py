@@ -11,6 +11,8 @@ places nearly always. It does not depend on the mesh, nor on how leading axes ar
 pipelined stack is that of the sequential one.
 """
 
+import hashlib
+import json
 import math
 
 import jax
@@ -74,6 +76,16 @@ def _one(array: jax.Array) -> jax.Array:
         stride = math.prod(array.shape[axis + 1 :]) % 2**32
         place += jax.lax.broadcasted_iota(jnp.uint32, array.shape, axis) * jnp.uint32(stride)
     return jnp.sum(bits * (2 * place + 1), dtype=jnp.uint32)
+
+
+def identity(arrays: dict[str, Shaped[Array, "..."]]) -> str:
+    """A hash of a network's fingerprints, by which it is known again on any mesh.
+
+    To be called by all processes of the arrays' mesh.
+    """
+    shapes = {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
+    told = json.dumps([fingerprint_arrays(arrays), shapes], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def differing(found: Fingerprints, written: Fingerprints) -> list[str]:
