@@ -40,6 +40,22 @@ print("the same bits at steps", *(checkpoints.latest_step(name) for name in sys.
 """
 
 
+START = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+from tests.going_on.toy_run import train_toy
+from babeldraw.training.keeping import checkpoints
+from babeldraw.training.keeping.init_from import InitFrom
+
+other, folder = sys.argv[1], Path(sys.argv[2])
+train_toy(folder, "run", 1, InitFrom(model_dir=other))
+began = checkpoints.load_params(str(folder / "run"), 0)
+jax.tree.map(np.testing.assert_array_equal, began, checkpoints.load_params(other))
+print("began with the same bits")
+"""
+
+
 RECORDS = """
 import json, sys
 from babeldraw import files
@@ -107,6 +123,16 @@ def test_a_second_run_in_the_same_place_is_refused(bucket, tmp_path):
         printed, _ = first.communicate(timeout=60)
     assert "stopped by SIGTERM after step" in printed
     assert "runs/claimed/lock" not in bucket.names()
+
+
+def test_a_run_starts_from_one_in_a_bucket(bucket, tmp_path):
+    other = f"gs://{BUCKET}/runs/start"
+    bucket.run("-c", TOY, other, 2, 0, cwd=tmp_path)
+    said = bucket.run("-c", START, other, tmp_path, cwd=tmp_path)
+    assert f"starts from {other}, step 2:" in said and "began with the same bits" in said
+    # A name that is no run's there, either.
+    said = bucket.run("-c", START, f"gs://{BUCKET}/runs/none", tmp_path / "b", code=1, cwd=tmp_path)
+    assert f"gs://{BUCKET}/runs/none is not a run directory" in said
 
 
 def babeldraw(bucket, *words, code=0, **settings):

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from babeldraw.errors import UserError
 from babeldraw.models import lora
 from babeldraw.objectives.lora import NAME, LowRank
 from babeldraw.parallel.execution import Execution
@@ -14,6 +15,7 @@ from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import placing, training_rules, unbox
 from babeldraw.parallel.schedule import Pipeline
 from babeldraw.training.keeping.checkpoints import load_constants, load_networks, load_params
+from babeldraw.training.keeping.init_from import InitFrom
 from babeldraw.training.keeping.placing import place_networks
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
@@ -186,3 +188,19 @@ def test_it_draws_as_the_model_with_its_changes(runs):
         {"text_to_image": frozen(), "tokenizer": networks["tokenizer"]}, batch_size=2
     )
     assert np.any(drawn != base(prompts, seed=1))
+
+
+def test_a_run_that_is_trained_whole_does_not_start_from_changes(runs, tmp_path):
+    with pytest.raises(
+        UserError, match=r"trains low-rank changes .* a TextToImage run does not take"
+    ):
+        train(
+            whole(),
+            model_dir=str(tmp_path / "run"),
+            train_dataset=tiny_runs.Pictures(),
+            train_steps=1,
+            machine=Machine(),
+            devices=jax.devices()[:1],
+            init_from=InitFrom(model_dir=str(runs / "whole")),
+        )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["lock"]

@@ -10,7 +10,7 @@ from babeldraw.parallel.mesh import AXES, make_mesh
 
 WEIGHTS = [
     *("embed", "norm", "mlp", "heads", "head_dim", "vocab", "codebook", "code_dim"),
-    *("patch", "position", "layers", "rounds", "stages", "rows", "table_embed"),
+    *("patch", "position", "layers", "rounds", "stages", "rows", "rank", "table_embed"),
     *("conv_height", "conv_width", "conv_in", "conv_out"),
 ]
 ACTIVATIONS = ["batch", "length"] + [

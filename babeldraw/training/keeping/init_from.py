@@ -15,11 +15,12 @@ from jaxtyping import Shaped
 
 from babeldraw import files
 from babeldraw.errors import UserError
-from babeldraw.objectives.average import average_name, averaged
+from babeldraw.objectives.average import average_name
 from babeldraw.objectives.base import Objective
+from babeldraw.objectives.lora import LowRank
 from babeldraw.ranges import Whole
 from babeldraw.training import agreement
-from babeldraw.training.keeping import checkpoint_files, checkpoints, run_folders
+from babeldraw.training.keeping import checkpoint_files, checkpoints, parameters, run_folders
 from babeldraw.training.keeping import settings as settings_lib
 from babeldraw.training.keeping.fitting import Fitter
 from babeldraw.training.keeping.init_names import is_fresh, largest_network, match, networks
@@ -110,7 +111,7 @@ class Start:
 def read_start(
     init_from: InitFrom, objective: Objective, variables: list[Variable], dataset: Any
 ) -> Start:
-    """Reads the other run, all of it into the memory of every host; writes nothing.
+    """Reads of the other run what is taken, into the memory of every host; writes nothing.
 
     Args:
       init_from: names the run.
@@ -127,13 +128,11 @@ def read_start(
     latest = checkpoints.latest_step(run)
     # A run that goes on saves between the answers that two hosts get.
     step = agreement.of_first(latest if init_from.step is None else init_from.step)
-    params = checkpoints.load_params(run, step)
-    frozen = checkpoints.load_constants(run)
-    averages = {average_name(name) for name in params}
-    trained = checkpoint_files.by_name(
-        {name: averaged(params, name) for name in params if name not in averages}
-    )
-    theirs = {**checkpoint_files.by_name(frozen), **trained}
+    described = parameters.describe(run, step)
+    stored = _averaged(described)
+    trained = {name: described[kept] for name, kept in stored.items()}
+    frozen = checkpoint_files.by_name(checkpoints.load_constants(run))
+    theirs = {**frozen, **trained}
 
     wanted = {v.name.removeprefix("params/"): v for v in variables if v.name.startswith("params/")}
     network_of = {average_name(name): name for name in objective.abstract_params}
@@ -146,6 +145,8 @@ def read_start(
             f"this run {networks(wanted)}): give another run, or say what is what, such as "
             f"INIT_RULES = (('{ours}', '{other}'),)."
         )
+    taken = {sources[named[n]] for n in wanted if not is_fresh(named[n], init_from.fresh)}
+    found = parameters.read(run, step, {stored[source] for source in taken & trained.keys()})
     fitter = Fitter(init_from.resize, run, objective, dataset, set(named.values()))
     arrays, known, rows = {}, {}, []
     for name, variable in wanted.items():
@@ -154,9 +155,12 @@ def read_start(
             differs = source and theirs[source].shape != shape
             note = f"{list(theirs[source].shape)} there" if differs else ""
             rows.append(Row("shape differs" if differs else "fresh", name, shape, source, note))
-        elif not source:
+            continue
+        if not source:
             rows.append(Row("fresh", name, shape))
-        elif (fitted := fitter.fit(named[name], source, theirs[source], shape)) is not None:
+            continue
+        array = found[stored[source]] if source in trained else frozen[source]
+        if (fitted := fitter.fit(named[name], source, array, shape)) is not None:
             arrays[variable.name] = fitted.array.astype(variable.dtype)
             if fitted.known is not None:
                 known[variable.name] = fitted.known
@@ -188,7 +192,27 @@ def _choose(model_dir: str, objective: Objective) -> str:
             f"{model_dir} holds {len(found)} runs; name one of those inside in INIT_FROM: "
             f"{run_folders.named(found)}"
         )
+    low_rank = settings_lib.class_name(LowRank)
+    if run_folders.objective_of(fit_[0]) == low_rank != kind:
+        # What is frozen there would be taken, and what it has learned be left.
+        raise UserError(
+            f"{fit_[0]} trains low-rank changes of another run's model, which a "
+            f"{kind.rpartition('.')[2]} run does not take: give a run that was trained whole in "
+            "INIT_FROM, such as the one that it came from."
+        )
     return fit_[0]
+
+
+def _averaged(described: Mapping[str, Any]) -> dict[str, str]:
+    """Each parameter of a trained network -> itself, or what follows it in a moving average."""
+    averages = {average_name(name.partition("/")[0]) for name in described}
+    stored = {}
+    for name in described:
+        network, _, rest = name.partition("/")
+        average = f"{average_name(network)}/{rest}"
+        if network not in averages:
+            stored[name] = average if average in described else name
+    return stored
 
 
 def _named(name: str, network_of: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.average import averaged, followers, with_average
+from babeldraw.training.keeping import parameters
 from babeldraw.training.keeping.checkpoints import load_optimizer_state, load_params
 from babeldraw.training.keeping.init_from import InitFrom
 from babeldraw.training.keeping.starting import NAME
@@ -124,6 +125,31 @@ def test_the_average_is_taken_where_there_is_one(tmp_path):
     found = at_the_start(tmp_path / "run")
     assert_bitwise_equal(found["painter"], average)
     assert_bitwise_equal(found["painter_ema"], average)
+
+
+def test_of_the_other_run_what_is_taken_is_read_and_nothing_else(tmp_path, monkeypatch):
+    start(tmp_path / "other", TRAINED, Followed())
+    asked = []
+    read = parameters.read
+
+    def recorded(model_dir, step, names):
+        asked.extend(names)
+        return read(model_dir, step, names)
+
+    monkeypatch.setattr(parameters, "read", recorded)
+    start(
+        tmp_path / "run", 1, init_from=InitFrom(model_dir=str(tmp_path / "other"), fresh=("mlp",))
+    )
+    assert sorted(asked) == ["critic/line", "painter_ema/embed/kernel"]
+    found, theirs = at_the_start(tmp_path / "run"), load_params(str(tmp_path / "other"))
+    for name in ("critic/line", "painter_ema/embed/kernel"):
+        network, *path = name.split("/")
+        ours, there = found[network.removesuffix("_ema")], theirs[network]
+        for part in path:
+            ours, there = ours[part], there[part]
+        np.testing.assert_array_equal(ours, there)
+    some = read(str(tmp_path / "other"), TRAINED, ["critic/line"])
+    assert some.keys() == {"critic/line"}
 
 
 def test_a_run_goes_on_bit_for_bit_without_the_other_one(other, tmp_path, capsys):
