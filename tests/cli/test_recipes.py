@@ -174,8 +174,14 @@ def test_a_tokenizer_for_unsupervised_learning_has_no_perceptual_loss():
 
 PARTS = {  # of recipes that leave their sizes or data open
     "coca": ("models/coca_base", "tasks/coco"),
+    "coco_finetune": ("models/350m", "tokenizers/small_small", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
+    "finetune": ("models/tiny", "tokenizers/tiny", "tasks/folder"),
+    "guidance_finetune": ("models/350m", "tokenizers/small_small", "tasks/coco"),
     "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/coco"),
+    "larger_text_to_image": ("models/tiny", "tokenizers/tiny", "tasks/emoji_quickstart"),
+    "larger_tokenizer": ("tokenizers/tiny", "tasks/emoji_quickstart"),
+    "lora": ("models/tiny", "tokenizers/tiny", "tasks/folder"),
     "super_resolution": ("tokenizers/small_small", "tasks/coco_512"),
     "text_encoder": ("models/text_encoder_350m", "tasks/c4"),
     "text_encoder_pairs": ("models/text_encoder_350m", "tasks/coco"),
@@ -191,9 +197,13 @@ def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
     files = (f"runs/{run}", *PARTS.get(run, ()))
     set_here = ("LEARNING_RATE = 0.125", "WARMUP_STEPS = 7", "EMA_DECAY = 0.75")
     exponential = run in ("text_to_image", "image_tokens", "emoji_model_text_to_image")
+    exponential |= run in ("guidance_finetune", "coco_finetune", "larger_text_to_image")
     end = "FINAL_RATIO = 0.5" if exponential else "FINAL_LEARNING_RATE = 0.0625"
-    frozen = ("decoder", "resolution", "to_image", "_tokens")
+    frozen = ("decoder", "resolution", "to_image", "_tokens", "finetune", "lora")
     after = ["TOKENIZER_CHECKPOINT = 'unused'"] if any(stage in run for stage in frozen) else []
+    others = {"lora": "LORA_BASE", "decoder_finetune": ""}
+    if name := others.get(run, "INIT_FROM" if run.endswith("finetune") or "larger" in run else ""):
+        after.append(f"{name} = 'unused'")
     built = objective(files, *after, *set_here, end)
     schedule = built.optimizer.learning_rate
     assert (schedule.peak, schedule.warmup_steps, built.ema_decay) == (0.125, 7, 0.75)
