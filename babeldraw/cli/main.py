@@ -21,7 +21,7 @@ from babeldraw.parallel import failing, processes
 # Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
 # run(args) -> int.
 SUBCOMMANDS = (
-    *("quickstart", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
+    *("quickstart", "finetune", "train", "sample", "caption", "tokenize", "tokenize-dataset"),
     *("evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 

@@ -73,6 +73,14 @@ def find_task(
     return provider
 
 
+def is_ready_made(name: str) -> bool:
+    """Whether all pictures of a task or mixture are of one size already, and never cropped."""
+    if parts := sources.split_mixture(name):
+        return all(is_ready_made(part) for part, _ in parts)
+    task = seqio.get_mixture_or_task(name) if name in _registered() else None
+    return isinstance(getattr(task, "source", None), EmojiSource)
+
+
 def find_pictures(name: str, split: str, view: View = PLAIN) -> seqio.Task | seqio.Mixture:
     """As `find_task`; of a set with classes, or without a single caption, all its pictures."""
     with contextlib.suppress(UserError):  # comes again below, if it is not for want of captions
@@ -111,7 +119,11 @@ def _open(
 ) -> seqio.Task | seqio.Mixture:
     del vocabulary  # part of the key only
     if parts := sources.split_mixture(name):
-        tasks = (find_task(part, "train", captioned=captioned, view=view) for part, _ in parts)
+        tasks = (
+            # A view is of the other tasks: what is ready-made comes as it is.
+            find_task(p, "train", captioned=captioned, view=PLAIN if is_ready_made(p) else view)
+            for p, _ in parts
+        )
         rates = (rate for _, rate in parts)
         return mix(name, list(zip(tasks, rates, strict=True)), captioned)
     task = sources.open_task(name, captioned=captioned, view=view)
@@ -140,7 +152,8 @@ def mix(
     vocabularies = [task.output_features["text"].vocabulary for task, _ in tasks]
     paths = [str(vocabulary.sentencepiece_model_file) for vocabulary in vocabularies]
     missing = [path for path in paths if not pathlib.Path(path).exists()]
-    differ = any(vocabulary != vocabularies[0] for vocabulary in vocabularies)
+    # Not by their names: a run keeps a copy of its own.
+    differ = not missing and len({pathlib.Path(path).read_bytes() for path in paths}) > 1
     if captioned and (missing or differ):
         variable = sources.VOCABULARY_VARIABLE
         raise UserError(

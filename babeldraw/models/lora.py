@@ -64,7 +64,7 @@ def _kernels(boxes: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield path, box
 
 
-def merge(params: Any, changes: Mapping[str, Any], weight: float = 1.0) -> Any:
+def merge(params: Any, changes: Mapping[str, Any], weight: float | Float[Array, ""] = 1.0) -> Any:
     """`params` with `weight` times the changes added; what has none is as it was. Traceable.
 
     Args:

@@ -46,7 +46,7 @@ class Drawing:
 
         everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
-        self._run = open_run(args.checkpoint, mesh, "sampler")
+        self._run = open_run(args.checkpoint, mesh, "sampler", args.lora)
         self._sampler = self._run.sampler()
         self._conditions = conditions_of(args, self._run, self._sampler.model)
         self._prefix, redraw = _start(args, self._run)

@@ -59,7 +59,12 @@ def metadata_of(
 
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings |= {"and": args.terms or None, "start": args.start}
-    settings |= {"rows": args.rows, "redraw": args.redraw, "upscale": args.upscale}
+    settings |= {
+        "lora": run.loras or None,
+        "rows": args.rows,
+        "redraw": args.redraw,
+        "upscale": args.upscale,
+    }
     if args.classifier:
         settings |= {"classifier": args.classifier, "keep": args.keep}
     given = {name: value for name, value in settings.items() if value is not None}

@@ -1,10 +1,12 @@
 """Which prompts a run knows: some of them to print, and words of a prompt that it never met."""
 
 import argparse
+import dataclasses
 import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.loras import words_of
 from babeldraw.cli.support.terminal import printable
 from babeldraw.errors import UserError
 from babeldraw.files import path
@@ -70,7 +72,8 @@ def _print_classes(opened: "Run", model: "ImageDecoder") -> None:
 
 
 def known_to(opened: "Run") -> "Prompts | None":
-    """What the run keeps of its captions; None of one of before.
+    """What the run keeps of its captions, with the words of changes that are added to its model;
+    None of one of before.
 
     Raises:
       UserError: the file is damaged.
@@ -78,7 +81,11 @@ def known_to(opened: "Run") -> "Prompts | None":
     from babeldraw.training.keeping.prompts import NAME, read_prompts
 
     directory = path(opened.model_dir)
-    return read_prompts(directory) if (directory / NAME).exists() else None
+    if not (directory / NAME).exists():
+        return None
+    known = read_prompts(directory)
+    words = {**dict.fromkeys(words_of(opened.loras), 1), **known.words}
+    return dataclasses.replace(known, words=words)
 
 
 def unknown_words(texts: Sequence[str], known: "Prompts") -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
+from babeldraw.cli.support import loras
 from babeldraw.errors import UserError
 from babeldraw.parallel.processes import is_first
 from babeldraw.training.keeping import run_folders
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
     from seqio import SentencePieceVocabulary
 
+    from babeldraw.cli.support.loras import Loras
     from babeldraw.data.picture_files.view import View
     from babeldraw.data.streams.pipeline import Dataset
     from babeldraw.objectives.base import Networks, Objective
@@ -35,12 +37,14 @@ class Run:
 
     Attributes:
       mesh: where the networks lie and run; None: on one device.
+      loras: files of low-rank changes that are added to its model, each with its weight.
     """
 
     model_dir: str
     objective: "Objective"
     settings: Mapping[str, Any]
     mesh: "Mesh | None" = None
+    loras: "Loras" = ()
 
     @functools.cached_property
     def train_dataset(self) -> "Dataset":
@@ -70,12 +74,16 @@ class Run:
         """Parameters of each network, trained or frozen, on the mesh; read at first use.
 
         Raises:
-          UserError: there is no checkpoint, it is damaged, or the mesh does not divide it.
+          UserError: there is no checkpoint, it is damaged, or the mesh does not divide it; or the
+            changes to be added are not this model's.
         """
         from babeldraw.parallel.mesh import one_device
         from babeldraw.training.keeping.placing import place_networks
 
-        return place_networks(self.model_dir, self.objective, self.mesh or one_device())
+        networks = place_networks(self.model_dir, self.objective, self.mesh or one_device())
+        if not self.loras:
+            return networks
+        return loras.with_changes(networks, self.loras, self.objective, self.model_dir)
 
     @functools.cached_property
     def vocabulary(self) -> "SentencePieceVocabulary":
@@ -135,13 +143,16 @@ class Run:
             ) from error
 
 
-def open_run(model_dir: str, mesh: "Mesh | None" = None, wanted: str = "") -> Run:
+def open_run(
+    model_dir: str, mesh: "Mesh | None" = None, wanted: str = "", added: "Loras" = ()
+) -> Run:
     """Opens a run directory by its settings; runs nothing of what stands in it.
 
     Args:
       model_dir: the run directory, or a folder with runs of which one fits.
       mesh: see `Run`.
       wanted: the method of `Objective` that the run is to offer, such as "sampler".
+      added: see `Run.loras`.
 
     Raises:
       UserError: it is no run directory, its settings are not what Babeldraw writes, or of several
@@ -154,7 +165,7 @@ def open_run(model_dir: str, mesh: "Mesh | None" = None, wanted: str = "") -> Ru
     objective = _part(model_dir, settings, "objective")
     if objective is None:
         raise UserError(f"{model_dir} has no objective in its settings; give another run.")
-    return Run(model_dir, objective, settings, mesh)
+    return Run(model_dir, objective, settings, mesh, added)
 
 
 def _choose(model_dir: str, wanted: str) -> str:

@@ -159,10 +159,17 @@ def read_tags(modules: pathlib.Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_icons(modules: pathlib.Path, style: str) -> dict[str, Icon]:
-    """Icons of one style by concept. Aliases are followed, but not turned or mirrored ones."""
+    """Icons of one style by concept.
+
+    Aliases are followed, but not turned or mirrored ones.
+    """
     package = STYLE_PACKAGES[style]
     data = _read_json(modules, f"{package}/icons.json")
-    names = _read_json(modules, f"{package}/chars.json")
+    return icons_of(data, _read_json(modules, f"{package}/chars.json"))
+
+
+def icons_of(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Icon]:
+    """Icons by concept, of a set's icons.json and chars.json in Iconify's form."""
     icons = {}
     for code_points, name in names.items():
         alias = data.get("aliases", {}).get(name)

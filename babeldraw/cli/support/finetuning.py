@@ -1,0 +1,280 @@
+"""What `babeldraw finetune` puts together: own pictures, pictures of before, and a recipe."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babeldraw.cli.support.gin_values import with_quotes
+from babeldraw.errors import UserError
+from babeldraw.files import mark_output, path
+
+if TYPE_CHECKING:
+    from babeldraw.cli.support.runs import Run
+    from babeldraw.data.raw import RawExample
+
+PRIORS = ("data", "drawn", "none")
+"""From where pictures of what the model knew come: the run's own data, the model, or nowhere."""
+
+OWN_SHARE = 0.5
+"""Of the new pictures in each batch."""
+
+COPIED = 2000
+"""Own pictures at most that are copied with the new word in their captions."""
+
+DRAWN = 160
+"""Pictures that the model draws of its own prompts, where its data are gone."""
+
+DRAWN_CUTOFF = 0.1
+
+_SETTINGS = ("class", "execution")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """What is trained on.
+
+    Attributes:
+      task: the mixture.
+      own: the task of the new pictures.
+      evaluated: the task and the split by which forgetting is watched; None: nothing.
+      sentences: what was found, and what stands in for what.
+    """
+
+    task: str
+    own: str
+    evaluated: tuple[str, str] | None
+    sentences: Sequence[str]
+
+
+def mix(args: argparse.Namespace, run: "Run", output: Path) -> Mixed:
+    """Copies the own pictures with the word, draws those of before where it has to.
+
+    Raises:
+      UserError: there are no own pictures, no captions and no word, or no data of before where
+        they are asked for.
+    """
+    before = run.train_dataset
+    reason = _why_gone(run)
+    kind = args.prior or ("data" if reason is None else "drawn")
+    if kind == "data" and reason is not None:
+        raise UserError(
+            f"--prior data needs what {run.model_dir} was trained on, and {reason.rstrip('.')}; "
+            "bring it back, or give --prior drawn."
+        )
+    prompts = _prompts(run) if kind == "drawn" else []
+    own, sentences = _own(args, run, output / "own")  # Before this, nothing is written.
+    evaluated = None
+    if reason is None and run.eval_dataset is not None:
+        evaluated = (run.eval_dataset.mixture_or_task_name, run.eval_dataset.split)
+    if kind == "none":
+        sentences.append("no pictures of before among them: expect it to forget")
+        return Mixed(own, own, evaluated, sentences)
+    prior = before.mixture_or_task_name
+    if kind == "drawn":
+        why = f" ({reason})" if args.prior is None else ""
+        draw_prior(run, prompts, output / "prior", args.seed)
+        prior = f"folder:{output / 'prior'}"
+        sentences.append(
+            f"half of each batch: {len(prompts)} pictures that the model draws of its own prompts, "
+            f"in {output / 'prior'}{why}"
+        )
+    else:
+        sentences.append(f"half of each batch: what it was trained on before, {prior}")
+    return Mixed(_mixture(own, prior), own, evaluated, sentences)
+
+
+def _mixture(own: str, prior: str) -> str:
+    """`OWN_SHARE` of the one, and the rest of the other, which may be a mixture itself."""
+    from babeldraw.data.sources.names import split_mixture
+
+    parts = split_mixture(prior) or [(prior, 1.0)]
+    total = sum(rate for _, rate in parts)
+    rest = [f"{name}:{(1 - OWN_SHARE) * rate / total:.6f}" for name, rate in parts]
+    return "+".join([f"{own}:{OWN_SHARE}", *rest])
+
+
+def _why_gone(run: "Run") -> str | None:
+    """Why the data of a run cannot be read; None where they can."""
+    if run.objective.tokens_beforehand:  # type: ignore[attr-defined]  # It predicts tokens.
+        return "its data are tokens, made beforehand"
+    try:
+        next(iter(run.train_dataset.batches()))
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _own(args: argparse.Namespace, run: "Run", folder: Path) -> tuple[str, list[str]]:
+    from babeldraw.data import raw, tasks
+
+    provider = tasks.find_task(args.data, "train", captioned=False)
+    parts = [(task, split) for split in provider.splits for task in raw.subtasks(provider, split)]
+    total = sum(task.source.num_input_examples(split) or 0 for task, split in parts)
+    if total > COPIED:
+        if args.word:
+            raise UserError(
+                f"{args.data} has {total:,} pictures, and --word copies {COPIED:,} at most: write "
+                "the word into their captions, and leave --word out."
+            )
+        return args.data, [f"{total:,} pictures of {args.data}, with their captions"]
+    examples = (e for task, split in parts for e in raw.raw_examples(task.source, split))
+    captioned = list(_with_word(examples, args.word, args.data))
+    if not captioned:
+        raise UserError(
+            f"No picture of {args.data} can be read: `babeldraw data inspect {args.data}` says why."
+        )
+    write_pictures(folder, captioned, run)
+    first = captioned[0][1][0]
+    return f"folder:{folder}", [
+        f"{len(captioned)} pictures of {args.data}, all of them to train on, such as {first!r}"
+    ]
+
+
+def _with_word(
+    examples: Iterator["RawExample"], word: str | None, task: str
+) -> Iterator[tuple[Any, Sequence[str]]]:
+    for example in examples:
+        captions = [caption for caption in example.captions if caption.strip()]
+        if word is None and not captions:
+            raise UserError(
+                f"{task} has pictures without captions ({example.name or 'the first'}), which say "
+                "nothing to a model of texts: give --word, such as --word 'my cat'."
+            )
+        yield example.image, [add_word(caption, word) for caption in captions or [""]]
+
+
+def add_word(caption: str, word: str | None) -> str:
+    """The caption with the word at its end, unless it has it."""
+    from babeldraw.training.keeping.prompts import words_of
+
+    if not word:
+        return caption
+    if set(words_of(word)) <= set(words_of(caption)):
+        return caption
+    return f"{caption}, {word}" if caption.strip() else word
+
+
+def write_pictures(
+    folder: Path, captioned: Sequence[tuple[Any, Sequence[str]]], run: "Run"
+) -> None:
+    """`folder:` with all of the pictures to train on, and with the run's vocabulary.
+
+    validation/ has the first once more: without such a folder, a fifth would be held out.
+    """
+    from PIL import Image
+
+    from babeldraw.data.sources.names import VOCABULARY_NAME
+
+    mark_output(path(folder), ours=True)
+    for number, (image, captions) in enumerate(captioned):
+        for split in ("train", "validation")[: 2 if number == 0 else 1]:
+            (folder / split).mkdir(exist_ok=True)
+            file = folder / split / f"{number:05d}.png"
+            Image.fromarray(image).save(file)
+            file.with_suffix(".txt").write_text("".join(f"{c}\n" for c in captions))
+    vocabulary = Path(run.vocabulary.sentencepiece_model_file)
+    (folder / VOCABULARY_NAME).write_bytes(vocabulary.read_bytes())
+
+
+def _prompts(run: "Run") -> list[str]:
+    """Some that the run was trained on."""
+    from babeldraw.cli.support.known_prompts import known_to
+
+    known = known_to(run)
+    if known is None or not known.seen:
+        raise UserError(
+            f"{run.model_dir} keeps no prompts (prompts.json) of which pictures of before could be "
+            "drawn; bring its data back, or give --prior none, and it forgets."
+        )
+    return list(known.seen)[:DRAWN]
+
+
+def draw_prior(run: "Run", prompts: Sequence[str], folder: Path, seed: int) -> None:
+    """Draws a picture of each prompt, and writes them as `write_pictures`."""
+    from babeldraw.cli.support.prompts import encode_prompts
+
+    sampler = run.sampler(cutoff=DRAWN_CUTOFF)
+    text = encode_prompts(prompts, run.vocabulary, sampler.model)
+    images = sampler(text, seed=seed)[:, 0]
+    captioned = [(image, [text]) for image, text in zip(images, prompts, strict=True)]
+    write_pictures(folder, captioned, run)
+
+
+def recipe_of(
+    args: argparse.Namespace, run: "Run", output: Path, mixed: Mixed, command: str
+) -> str:
+    """recipe.gin: gin/runs/finetune.gin or lora.gin, the model as the run has it, the mixture."""
+    from babeldraw.data import tasks
+
+    objective, settings = run.objective, run.settings["objective"]
+    model, tokenizer = settings["model"], settings["tokenizer"]
+    dataset = run.train_dataset
+    of_run: dict[str, Any] = {
+        "MODEL_DIR": str(output),
+        "TOKENIZER_CHECKPOINT": run.model_dir,
+        "MIXTURE_OR_TASK_NAME": mixed.task,
+        "TASK_FEATURE_LENGTHS": {"text": model["text_length"], "image": _size(tokenizer)},
+        "FIT": dataset.fit,
+        "BACKGROUND": dataset.background,
+        # What comes ready-made is never cropped, and nor is what joins it.
+        "ZOOM": 1.0 if tasks.is_ready_made(dataset.mixture_or_task_name) else dataset.zoom,
+        "FLIP": dataset.flip,
+        "BATCH_SIZE": dataset.batch_size,
+        "SEED": args.seed,
+        "IMAGE_SIZE": _size(tokenizer),
+        "PATCH_SIZE": tokenizer["patch_size"],
+        "CODEBOOK_SIZE": tokenizer["codebook_size"],
+        "TEXT_LENGTH": model["text_length"],
+        "TEXT_VOCAB_SIZE": model["text_vocab_size"],
+        "DROPOUT_RATE": model["dropout_rate"],
+        "DECODER_INPUTS": model["decoder_inputs"],
+        "QK_NORM": model["qk_norm"],
+    }
+    for macro in ("prompt_dropout_rate", "token_noise_rate", "z_loss"):
+        of_run[macro.upper()] = getattr(objective, macro)
+    of_run |= {"INIT_FROM": run.model_dir} if args.lora is None else {"LORA_BASE": run.model_dir}
+    if args.lora is not None:
+        of_run["LORA_RANK"] = args.lora
+    if args.steps is not None:
+        of_run["TRAIN_STEPS"] = args.steps
+        of_run["WARMUP_STEPS"] = min(20, args.steps // 10)
+    base = "finetune" if args.lora is None else "lora"
+    lines = [
+        f"# Written by `{command}`.",
+        *(f"# {sentence}" for sentence in mixed.sentences),
+        "from __gin__ import dynamic_registration",
+        "from babeldraw.data.streams import pipeline",
+        "from babeldraw.models import encoder_decoder",
+        "from babeldraw.models import vit_vqgan",
+        "from babeldraw.training import loop",
+        f"include 'gin/runs/{base}.gin'",
+        "",
+        *(f"{name} = {value!r}" for name, value in of_run.items()),
+        "",
+        *_bindings("encoder_decoder.EncoderDecoder", model),
+        *_bindings("vit_vqgan.ViTVQGAN", tokenizer),
+    ]
+    if mixed.evaluated is None:
+        lines.append("loop.train.eval_dataset = None")
+    else:
+        task, split = mixed.evaluated
+        lines += [
+            f"eval/pipeline.Dataset.mixture_or_task_name = {task!r}",
+            f"eval/pipeline.Dataset.zoom = {dataset.zoom!r}",
+            f"EVAL_SPLIT = {split!r}",
+        ]
+    return "\n".join([*lines, *map(with_quotes, args.gin_bindings)]) + "\n"
+
+
+def _size(tokenizer: Mapping[str, Any]) -> Any:
+    size = tokenizer["image_size"]
+    return tuple(size) if isinstance(size, list) else size
+
+
+def _bindings(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Of a network, all of its settings."""
+    for field, value in settings.items():
+        if field not in _SETTINGS:
+            yield f"{name}.{field} = {tuple(value) if isinstance(value, list) else value!r}"
