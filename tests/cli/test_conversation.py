@@ -70,7 +70,9 @@ class Silent:
 def arguments(**given):
     settings = {"num_samples": 4, "guidance_weight": 1.0, "temperature": 1.0, "cutoff": 0.0}
     nothing = {"top_k": None, "top_p": None}
-    return argparse.Namespace(**{**settings, **nothing, "seed": 0, "seed_given": False, **given})
+    return argparse.Namespace(
+        **{**settings, **nothing, "lora": (), "seed": 0, "seed_given": False, **given}
+    )
 
 
 def talk(monkeypatch, args, *lines):

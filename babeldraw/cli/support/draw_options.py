@@ -2,7 +2,7 @@
 
 import argparse
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import loras, machines
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
 
@@ -54,3 +54,4 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
     parser.add_argument(
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
     )
+    loras.add_arguments(parser)

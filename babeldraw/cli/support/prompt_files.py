@@ -84,6 +84,7 @@ class SuiteDrawer:
             "noise_by": "seed, CRC-32 of the text's tokens or the class, number of the sample",
             "num_samples": self.args.num_samples,
             **{name: getattr(self.args, name) for name in SETTINGS},
+            **({"lora": [[*pair] for pair in self.run.loras]} if self.run.loras else {}),
             "together": self.sampler.together,
             "rounding": ROUNDING,
             "versions": versions(),
@@ -138,7 +139,7 @@ def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:
     """
     from babeldraw.cli.support.runs import open_run
 
-    run = open_run(args.checkpoint, mesh, "sampler")
+    run = open_run(args.checkpoint, mesh, "sampler", args.lora)
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings["guidance_weight"] = (args.guidance_weight,)
     together = args.together or TOGETHER
