@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "none (default: its data, or drawn where they are gone)",
     )
     parser.add_argument(
-        "--steps", type=Numeric(Count), metavar="N", help="default: those of the recipe, 300"
+        "--steps", type=Numeric(Count), metavar="N", help="default: those of the recipe, 600"
     )
     parser.add_argument(
-        "--output", metavar="DIR", help="the new run (default: RUN-finetuned, or RUN-lora)"
+        "--output", metavar="DIR", help="the new run (default: runs/WORD-finetuned or -lora)"
     )
     parser.add_argument(
         "--seed", type=Numeric(Seed), default=0, metavar="N", help="of the run, and what is drawn"
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     config = machines.load_machine_file(args.config)
     machines.set_environment(config)
     opened = _open(args.source)
-    output = Path(args.output or _default_output(opened.model_dir, args.lora is not None))
+    output = Path(args.output or _default_output(args))
     _check_output(output, args, opened)
     _read_with_its_vocabulary(opened)
 
@@ -139,8 +140,11 @@ def _check_word(word: str | None) -> None:
         raise UserError(f"--word {word!r} has no letter in it: give a word, such as 'my cat'.")
 
 
-def _default_output(source: str, lora: bool) -> str:
-    return f"{source.rstrip('/')}-{'lora' if lora else 'finetuned'}"
+def _default_output(args: argparse.Namespace) -> str:
+    """By what is learned; not beside the run, whose folder may stand for it."""
+    named = args.word or args.data.rstrip("/").rpartition("/")[2]
+    name = re.sub(r"[^\w-]+", "-", named.lower()).strip("-") or "own"
+    return f"runs/{name}-{'finetuned' if args.lora is None else 'lora'}"
 
 
 def _check_output(output: Path, args: argparse.Namespace, opened: "Run") -> None:

@@ -1,5 +1,6 @@
 """Contract: one command teaches a run pictures and a word; the run itself stays bit for bit."""
 
+import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
+from babeldraw.cli.finetune import _default_output
 from babeldraw.cli.main import main
 from babeldraw.cli.support.finetuning import add_word
 from babeldraw.cli.support.runs import open_run
@@ -232,3 +234,13 @@ def test_all_of_a_model_with_pictures_that_it_draws_of_what_it_knew(base, pictur
     assert captions == {"a cook\n", "a red apple\n"}
     task = open_run(str(tmp_path / "out")).train_dataset.mixture_or_task_name
     assert task.count("folder:") == 2 and ":0.5+" in task
+
+
+def test_a_run_is_called_after_what_it_learns():
+    def named(**given):
+        asked = {"word": None, "lora": None, "data": "folder:/my/Pictures/"}
+        return _default_output(argparse.Namespace(**asked | given))
+
+    assert named(word="crayon Style") == "runs/crayon-style-finetuned"
+    assert named(word="../a", lora=8) == "runs/a-lora"
+    assert named() == "runs/pictures-finetuned"
