@@ -252,3 +252,36 @@ def test_prompts_that_look_alike_get_files_of_their_own():
         "a-grid",
         "a-cooker-2",
     ]
+
+
+def test_a_file_of_prompts_goes_into_shards_without_a_grid(run, tmp_path, capsys):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a cook\na pilot\na cook\n")
+    line = ("--prompts", file, "--checkpoint", run, "--output", tmp_path / "out", "--seed=7")
+    assert sample(*line, "--num_samples=2") == 0
+    pictures = sorted((tmp_path / "out" / "pictures" / "00000").iterdir())
+    assert len(pictures) == 6 and not (tmp_path / "out" / "grid.png").exists()
+    assert {metadata(path)["prompt"] for path in pictures} == {"a cook", "a pilot"}
+    # The prompt that comes again has samples of its own.
+    assert sorted(metadata(path)["sample"] for path in pictures) == [*"0", *"0", *"1", *"1", *"23"]
+    assert "6 pictures of 3 prompts are in" in capsys.readouterr().out
+    pictures[0].unlink()
+    assert sample(*line, "--num_samples=2") == 0 and pictures[0].exists()
+    assert "of which 5 were there" in capsys.readouterr().out
+    said = refused(capsys, *line, "--num_samples=3")
+    assert "drawn with another num_samples (2, now 3)" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("a cook", "--prompts", "p.txt"), "are ways to say what to draw"),
+        (("--prompts", "p.txt", "--rerank", "run"), "--rerank is not for a file of prompts"),
+        (("--prompts", "/nowhere.txt"), "/nowhere.txt cannot be read"),
+        (("a cook", "--together=2"), "--together is of a file of prompts"),
+    ],
+)
+def test_what_does_not_go_with_a_file_of_prompts(run, arguments, says, capsys, tmp_path):
+    line = (*arguments, "--checkpoint", run, "--output", tmp_path / "out")
+    assert says in refused(capsys, *line)
+    assert not (tmp_path / "out").exists()
