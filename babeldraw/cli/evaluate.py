@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from babeldraw.evaluation.tokenizer import Features, Results
     from babeldraw.sizes import Size
 
-SUMMARY = "Measure a tokenizer, or draw a suite of prompts with a run and score the pictures."
+SUMMARY = "Measure a tokenizer, what a text encoder has read, or a suite of prompts as drawn."
+
+TOKENIZER, TEXT_ENCODER = "tokenizer", "text_encoder"
 
 FRECHET_FEATURES = "EfficientNet-Lite0"
 
@@ -29,13 +31,16 @@ FRECHET_FEATURES = "EfficientNet-Lite0"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw evaluate` to `parser`."""
     parser.add_argument(
-        "--objective", choices=["tokenizer"], default="tokenizer", help="what kind of run it is"
+        "--objective",
+        choices=[TOKENIZER, TEXT_ENCODER],
+        default=TOKENIZER,
+        help="what kind of run it is; text_encoder takes a CoCa run, too",
     )
     parser.add_argument(
         "--checkpoint",
         required=True,
         metavar="DIR",
-        help="run directory of a tokenizer run, or with --suite of a run that draws",
+        help="run directory; with --suite of a run that draws",
     )
     parser.add_argument("--images", metavar="DIR", help="a folder of pictures of any kind")
     parser.add_argument(
@@ -58,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table; writes OUTPUT/report.json and OUTPUT/reconstructions.png.
+    """Prints the table; writes OUTPUT/report.json, and reconstructions.png of a tokenizer.
 
     Of a suite OUTPUT/report.html, report.json, prompts.jsonl and pictures/.
     """
@@ -66,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
     with machines.drawing(args) as mesh:
         if args.suite:
             suites.evaluate(args, mesh)
+        elif args.objective == TEXT_ENCODER:
+            from babeldraw.cli.support.text_scores import evaluate_texts
+
+            evaluate_texts(args, mesh)
         else:
             _evaluate(args, mesh)
     return 0
@@ -145,6 +154,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--images and --task or --split exclude each other; give one of them.")
     if args.suite:
         suites.check(args)
+    if args.images and args.objective == TEXT_ENCODER:
+        raise UserError("A folder of --images has no texts; give --task and --split, or neither.")
     if args.output:
         outputs.check_folder(args.output, "--output")
     outputs.check_run(args.checkpoint)

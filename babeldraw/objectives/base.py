@@ -218,6 +218,11 @@ class Objective(abc.ABC):
         """What compares pictures with texts, and captions them."""
         raise NotOffered("compares no pictures with texts", "a CoCa run (gin/runs/coca.gin)")
 
+    def embeddings(self, networks: Networks, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        """Of each picture of a batch and of each text, of length 1: `[batch, width]`. Traceable."""
+        wanted = "a CoCa run, or a text encoder's with pictures (gin/runs/text_encoder_pairs.gin)"
+        raise NotOffered("compares no pictures with texts", wanted)
+
     def upscaler(self, networks: Networks) -> Upscaler:
         """What enlarges pictures."""
         raise NotOffered("enlarges no pictures", "a super-resolution run")

@@ -79,6 +79,12 @@ class ContrastiveCaptioner(Objective):
         params = averaged(networks, NAME)
         return {"picture encoder": features.of_captioner(self.model, params, batch_size)}
 
+    def embeddings(self, networks: Networks, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        variables = {"params": averaged(networks, NAME)}
+        images, text = as_float(batch["image"]), batch["text_tokens"]
+        of_image, of_text, _ = self.network.apply(variables, images, text)
+        return of_image, of_text
+
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
         player = Player(NAME, self.train_loss, optimizer, self.optimizer.learning_rate)

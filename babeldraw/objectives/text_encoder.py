@@ -22,6 +22,7 @@ from babeldraw.objectives.base import (
     Batch,
     Constants,
     Metrics,
+    Networks,
     Objective,
     Params,
     Player,
@@ -141,6 +142,29 @@ class TextEncoding(Objective):
         if isinstance(encoder, TokenPictureEncoder):
             return jnp.zeros((1, encoder.rows * encoder.columns), jnp.int32)
         return jnp.zeros((1, *height_and_width(encoder.image_size), 3))
+
+    def embeddings(self, networks: Networks, batch: Batch) -> tuple[Array, Array]:
+        if not self.contrastive_weight:
+            return super().embeddings(networks, batch)
+        variables = {"params": averaged(networks, NAME)}
+        pictures = self.read_pictures(networks, batch)
+        return (
+            self.network.apply(variables, pictures, method="encode_image"),
+            self.network.apply(variables, batch["text_tokens"], method="encode_text"),
+        )
+
+    def guesses(
+        self, networks: Networks, text_tokens: Array, key: Key[Array, ""]
+    ) -> tuple[Array, Array]:
+        """Hides tokens of texts: the most probable one at each place, and which are to be guessed.
+
+        Both `[batch, text]`. Traceable.
+        """
+        keys = example_keys(key, text_tokens.shape[0])
+        seen = self.masking(text_tokens, keys, self.model.text_vocab_size)
+        variables = {"params": averaged(networks, NAME)}
+        logits = self.network.apply(variables, seen.tokens, seen.hidden, method="masked_logits")
+        return jnp.argmax(logits, axis=-1), seen.guessed
 
     def players(self) -> tuple[Player, ...]:
         optimizer = self.optimizer.make(self.layer_axes(NAME))
