@@ -27,11 +27,14 @@ _CHOICES |= {"right": "right \N{RIGHTWARDS ARROW}"}
 _POLICY = ("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'")
 
 _STYLE = """
-.sides { display: flex; gap: 1.2rem; justify-content: center; margin: 1rem 0 }
+body { padding-top: 1.2rem } h1 { font-size: 1.5rem } header p { font-size: 1rem }
+h2 { font-size: 1rem; margin: .6rem 0 .2rem; color: var(--soft) }
+.sides { display: flex; gap: 1.2rem; justify-content: center; margin: .6rem 0 }
 .sides > div { flex: 0 1 auto; min-width: 0; text-align: center }
-.sides img { border-radius: 8px; background: #fff; display: block }
+.sides img { border-radius: 8px; background: #fff; display: block; max-height: 42vh;
+  object-fit: contain }
 .sides span { color: var(--soft); font-size: .9rem }
-.prompt { font-size: 1.3rem; font-weight: 600; text-align: center; max-width: none }
+.prompt { font-size: 1.3rem; font-weight: 600; text-align: center; max-width: none; margin: .2rem 0 }
 fieldset { border: 1px solid var(--rule); border-radius: 10px; margin: .6rem 0; padding: .5rem 1rem;
   background: var(--card) }
 fieldset[data-asked=true] { border-color: var(--link); box-shadow: 0 0 0 1px var(--link) }
@@ -43,7 +46,7 @@ button { cursor: pointer } button:disabled { opacity: .45; cursor: default }
 button[aria-pressed=true] { border-color: var(--link); color: var(--link); font-weight: 600 }
 button:focus-visible, input:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 progress { width: 100%; accent-color: var(--link) }
-.bar { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; margin: .8rem 0 }
+.bar { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; margin: .4rem 0 }
 kbd { border: 1px solid var(--rule); border-radius: 4px; padding: 0 .35em; font-size: .9em }
 [hidden] { display: none }
 """

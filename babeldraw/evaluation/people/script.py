@@ -8,7 +8,8 @@ const CHOICES = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie" };
 const key = "babeldraw-rate-" + data.pairing;
 const at = (id) => document.getElementById(id);
 const total = data.pairs.length;
-let state = { rater: "", answers: data.pairs.map(() => ({})) };
+const chance = crypto.getRandomValues(new Uint16Array(1))[0].toString(16);
+let state = { rater: "", nobody: "anonymous-" + chance, answers: data.pairs.map(() => ({})) };
 let place = 0;
 
 function load() {
@@ -27,10 +28,11 @@ function isWhole(answer) { return QUESTIONS.every((question) => answer[question]
 function asked() {
   return place < total ? QUESTIONS.find((question) => !state.answers[place][question]) : undefined;
 }
+function raterName() { return state.rater || state.nobody; }
 function file() {
   const answered = state.answers.map((answer, pair) => ({ pair, ...answer }))
     .filter((answer) => QUESTIONS.some((question) => answer[question]));
-  const head = { kind: data.kind, pairing: data.pairing, rater: state.rater || "anonymous" };
+  const head = { kind: data.kind, pairing: data.pairing, rater: raterName() };
   return JSON.stringify({ ...head, pairs: total, answers: answered }, null, 1);
 }
 function show() {
@@ -102,8 +104,8 @@ for (const button of document.querySelectorAll(".download")) {
   button.addEventListener("click", () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([file()], { type: "application/json" }));
-    const name = (state.rater || "anonymous").replace(/[^A-Za-z0-9_-]+/g, "-");
-    link.download = "answers-" + name + "-" + data.pairing.slice(0, 8) + ".json";
+    const rater = raterName().replace(/[^A-Za-z0-9_-]+/g, "-");
+    link.download = "answers-" + rater + "-" + data.pairing.slice(0, 8) + ".json";
     link.click();
   });
 }
