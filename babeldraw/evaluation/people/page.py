@@ -34,7 +34,8 @@ h2 { font-size: 1rem; margin: .6rem 0 .2rem; color: var(--soft) }
 .sides img { border-radius: 8px; background: #fff; display: block; max-height: 42vh;
   object-fit: contain }
 .sides span { color: var(--soft); font-size: .9rem }
-.prompt { font-size: 1.3rem; font-weight: 600; text-align: center; max-width: none; margin: .2rem 0 }
+.prompt { font-size: 1.3rem; font-weight: 600; text-align: center; margin: .2rem 0;
+  max-width: none }
 fieldset { border: 1px solid var(--rule); border-radius: 10px; margin: .6rem 0; padding: .5rem 1rem;
   background: var(--card) }
 fieldset[data-asked=true] { border-color: var(--link); box-shadow: 0 0 0 1px var(--link) }
