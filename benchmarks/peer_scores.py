@@ -4,7 +4,7 @@ PyTorch and TensorFlow, which our readers load, crash in one process. `benchmark
 calls this:
 
     python -m benchmarks.peer_scores weights FILE.safetensors RESULT.pth
-    python -m benchmarks.peer_scores features PEER WEIGHTS FOLDER RESULT.npz
+    python -m benchmarks.peer_scores features PEER WEIGHTS FOLDER RESULT.npz COUNT
     python -m benchmarks.peer_scores scores PEER DRAWN.npz REAL.npz
 """
 
@@ -95,7 +95,7 @@ def main() -> None:
         return
     kind, peer, first, second = sys.argv[1:5]
     if kind == "features":
-        files = sorted(pathlib.Path(second).glob("*.png"))
+        files = sorted(pathlib.Path(second).glob("*.png"))[: int(sys.argv[6])]
         began = time.process_time()
         found = EXTRACT[peer](first, files)
         seconds = (time.process_time() - began) / len(files)

@@ -1,8 +1,10 @@
 """The scores of `babeldraw evaluate --suite`: those that the arguments ask for, opened."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     from babeldraw.cli.support.prompt_files import SuiteDrawer
@@ -10,8 +12,45 @@ if TYPE_CHECKING:
     from babeldraw.evaluation.suites.entries import Suite
 
 
+LITE0 = "EfficientNet-Lite0"
+"""What `--distances` alone stands for."""
+
+
 def add_arguments(group: Any) -> None:
     """Adds those of scores."""
+    group.add_argument(
+        "--distances",
+        nargs="?",
+        const=LITE0,
+        metavar="FILE",
+        help="how far the pictures are from real ones as a set: FID, KID and others by InceptionV3 "
+        "of this file, without one by EfficientNet-Lite0",
+    )
+    group.add_argument(
+        "--resizing",
+        choices=["torch-fidelity", "pytorch-fid", "clean-fid"],
+        help="of pictures for InceptionV3 (default: torch-fidelity)",
+    )
+    group.add_argument(
+        "--clip",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="match with the texts by CLIP: a folder with its weights, settings and merges; may be "
+        "given several times",
+    )
+    group.add_argument(
+        "--coca",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="the same by a CoCa run; may be given several times",
+    )
+    group.add_argument(
+        "--captioner",
+        metavar="DIR",
+        help="BLEU-4 and CIDEr of the captions that this CoCa run gives the pictures",
+    )
 
 
 def open_scores(
@@ -21,7 +60,7 @@ def open_scores(
     references: "Pictures | None",
     drawer: "SuiteDrawer",
 ) -> "list[Score]":
-    """All of them, with their networks.
+    """All of them, with their networks; the arguments' own are in the order of `--help`.
 
     Args:
       own: the suite's own real pictures, and the entry of each.
@@ -41,7 +80,52 @@ def open_scores(
     few = pictures is not None and references is pictures and len(pictures) <= MOST
     if few and fits(drawer.sampler.tokenizer.image_size):
         scores.append(Nearest([suite.entries[index].prompt for index in entries], suite.others))
-    return scores
+    return [*scores, *_asked(args, drawer)]
+
+
+def _asked(args: argparse.Namespace, drawer: "SuiteDrawer") -> "Iterator[Score]":
+    """Those that have a network of their own."""
+    if args.resizing and args.distances in (None, LITE0):
+        raise UserError("--resizing is of InceptionV3; give its weights with --distances FILE.")
+    if drawer.classes and (args.clip or args.coca or args.captioner):
+        raise UserError(
+            "--clip, --coca and --captioner compare pictures with texts, and a class is none; "
+            "leave them out."
+        )
+    if args.distances:
+        from babeldraw.evaluation.scores import feature_network
+        from babeldraw.evaluation.scores.distances import Distances
+
+        yield Distances(
+            feature_network.efficientnet_lite0()
+            if args.distances == LITE0
+            else feature_network.inception(args.distances, args.resizing or "torch-fidelity")
+        )
+    for folder in args.clip:
+        from babeldraw.evaluation.scores.clip import open_clip_folder
+        from babeldraw.evaluation.scores.text_match import TextMatch
+
+        yield TextMatch(open_clip_folder(folder))
+    for directory in args.coca:
+        yield _of_run(directory, captions=False)
+    if args.captioner:
+        yield _of_run(args.captioner, captions=True)
+
+
+def _of_run(directory: str, *, captions: bool) -> "Score":
+    """A CoCa run that matches pictures with texts, or captions them; on this process's device."""
+    from babeldraw.cli.support.prompt_files import fingerprint
+    from babeldraw.cli.support.runs import open_run
+    from babeldraw.evaluation.scores.captions import CaptionBack
+    from babeldraw.evaluation.scores.coca import CocaEmbedder
+    from babeldraw.evaluation.scores.text_match import TextMatch
+
+    run = open_run(directory, None, "reranker")
+    coca = run.reranker()
+    identity = {"checkpoint": directory, "step": run.step, "weights": fingerprint(coca.params)}
+    if captions:
+        return CaptionBack(coca, run.vocabulary, identity, run.view)
+    return TextMatch(CocaEmbedder(coca, run.vocabulary, identity, run.view))
 
 
 def warnings(chooser: "str | None", scores: "Sequence[Score]") -> list[str]:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import draw_options, machines, outputs
+from babeldraw.cli.support import draw_options, machines, outputs, scorers
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.files import path
@@ -28,7 +28,7 @@ _ELSEWHERE = ("suite", "step", "weights", "versions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds those of suites to a group of their own."""
+    """Adds those of suites and scores to groups of their own."""
     group: Any = parser.add_argument_group("suites, of runs that draw texts or classes")
     group.add_argument(
         "--suite",
@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also score what no model has drawn: halves of the real pictures, training pictures "
         "retrieved by caption, and any training pictures",
     )
+    scorers.add_arguments(parser.add_argument_group("scores of suites"))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -73,6 +74,8 @@ def check(args: argparse.Namespace) -> None:
     given = [name for name, value in tokenizers.items() if value]
     if given:
         raise UserError(f"{given[0]} is of tokenizers, and --suite of runs that draw; give one.")
+    for run in (*args.coca, *filter(None, (args.captioner,))):
+        outputs.check_run(run)
     if args.rerank:
         outputs.check_run(args.rerank)
         if args.num_samples == 1:
@@ -86,7 +89,6 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     Raises:
       UserError: the run, the suite, a scorer or the folder is not what it should be.
     """
-    from babeldraw.cli.support import scorers
     from babeldraw.cli.support.prompt_files import open_drawer
     from babeldraw.cli.support.ranking import open_ranker
     from babeldraw.evaluation.suites import page, report, scoring
