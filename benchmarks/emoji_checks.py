@@ -67,6 +67,12 @@ def show(what, verdicts):
     return everything
 
 
+def heldout(known):
+    """Rows of the held-out cells; of the world of all those of things, as people have their own."""
+    of_things = ~known.people if known.selection == "all" else True
+    return np.flatnonzero(~known.is_training & of_things).tolist()
+
+
 def confusions(judge, rows):
     """What held-out pictures are taken for, a line an attribute."""
     known = judge.world
@@ -89,7 +95,7 @@ def confusions(judge, rows):
 def ceilings(judge, reconstruct=None):
     """Prints the rows of real, worse and wrong pictures of a world's held-out cells."""
     known = judge.world
-    rows = np.flatnonzero(~known.is_training).tolist()
+    rows = heldout(known)
     asked = [shown(known.cells[row]) for row in rows]
     real = known.images[rows]
     print(f"{'':34} " + " ".join(f"{name:>6.6}" for name in COLUMNS))
@@ -103,6 +109,8 @@ def ceilings(judge, reconstruct=None):
     for name in ATTRIBUTES:
         wrong = wrong_cells(known, rows, name)
         kept = [index for index, other in enumerate(wrong) if other is not None]
+        if not kept:
+            continue
         images = known.images[[wrong[index] for index in kept]]
         show(f"{len(kept)} of another {name}", judge(images, [asked[index] for index in kept]))
     grey = np.full_like(real, 128)
@@ -184,7 +192,7 @@ def main():
     known = world(args.world)
     began = time.perf_counter()
     judge = Judge(known)
-    judge.of_people  # noqa: B018 - fits.
+    judge(known.images[:1], [shown(known.cells[heldout(known)[0]])])  # fits what is needed
     fitted = time.perf_counter() - began
     print(f"{args.world}: {len(known.cells)} pictures, judge fitted in {fitted:.1f} s")
     reconstruct = None
@@ -194,7 +202,7 @@ def main():
         reconstruct = open_run(f"{args.run}/tokenizer").codec(48).reconstruct
     ceilings(judge, reconstruct)
     if args.network:
-        rows = np.flatnonzero(~known.is_training).tolist()
+        rows = heldout(known)
         asked = [shown(known.cells[row]) for row in rows]
         for name, read in with_network(look).items():
             show(name, Judge(known, read)(known.images[rows], asked))
