@@ -8,11 +8,12 @@ the quickstart's 12 occupations of 2 genders in 6 tones. The pictures to learn f
 triples the quickstart's training has as well, or a number of them; asked for are those that
 are held out in every style, with 4 samples each. A sample is right when the nearest of all real
 pictures, of all four styles, is the one that its prompt describes (evaluation/retrieval.py).
-What the frozen tokenizer, which never saw the style, keeps of the real ones is scored the same way.
+What the frozen tokenizer, which never saw the style, keeps of the real ones is scored the same way;
+*guided* is with a guidance weight of 2.
 Forgotten is what the old styles lose on held-out prompts (4 samples) and on 192 seen ones.
 
-Each row is a run of `babeldraw finetune`, which is timed as a process; what has been scored is
-not trained or drawn again.
+Each row is a run of `babeldraw finetune`, timed as a process; what has been trained or scored is not
+again.
 """
 
 import argparse
@@ -31,6 +32,12 @@ SIZE = 32
 FEW = 20
 SAMPLES = 4
 SEEN = 192
+GUIDANCE = 2.0
+SCORES = (
+    *("new", "new, guided", "new: style", "new, by the tokenizer"),
+    *("old held-out", "old held-out, guided", "old seen"),
+)
+COSTS = ("megabytes", "seconds", "cpu_seconds")
 
 
 class Kind(NamedTuple):
@@ -98,7 +105,7 @@ def score(
     from babeldraw.cli.support.prompts import encode_prompts
     from babeldraw.cli.support.runs import open_run
     from babeldraw.evaluation.quickstart import CUTOFF
-    from babeldraw.evaluation.retrieval import Gallery, top1
+    from babeldraw.evaluation.retrieval import Gallery, nearest, top1
     from benchmarks.quickstart_run import open_quickstart
 
     old = open_quickstart(args.run)
@@ -112,28 +119,31 @@ def score(
     )
     opened = open_run(run, wanted="sampler", added=loras)
     draw = opened.sampler(cutoff=CUTOFF, batch_size=48)
+    guided = opened.sampler(cutoff=CUTOFF, batch_size=48, guidance_weight=GUIDANCE)
     held = np.flatnonzero(new["held"])
     text = encode_prompts(list(new["captions"][held]), opened.vocabulary, draw.model)
     seen = np.random.default_rng(0).permutation(len(old.train["image"]))[:SEEN]
+    of_old = old.heldout["text_tokens"]
+    place = len(old.train["image"]) + np.arange(len(of_old))
     asked = {
-        "new": (text, count + held, SAMPLES),
-        "old held-out": (
-            old.heldout["text_tokens"],
-            len(old.train["image"]) + np.arange(len(old.heldout["image"])),
-            SAMPLES,
-        ),
-        "old seen": (old.train["text_tokens"][seen], seen, 1),
+        "new": (draw, text, count + held, SAMPLES),
+        "new, guided": (guided, text, count + held, SAMPLES),
+        "old held-out": (draw, of_old, place, SAMPLES),
+        "old held-out, guided": (guided, of_old, place, SAMPLES),
+        "old seen": (draw, old.train["text_tokens"][seen], seen, 1),
     }
     found: dict[str, Any] = {}
-    for name, (tokens, rows, samples) in asked.items():
-        drawn = draw(tokens, num_samples=samples, seed=0)
+    for name, (sampler, tokens, rows, samples) in asked.items():
+        drawn = sampler(tokens, num_samples=samples, seed=0)
         flat = drawn.reshape(-1, *drawn.shape[2:])
         found[name] = float(top1(flat, np.repeat(rows, samples), gallery)[1].mean())
         if name == "new":
             found["drawn"] = drawn[:, 0]
+            shown = gallery.styles[nearest(flat, gallery.images)]
+            found["new: style"] = float(np.mean(shown == STYLE))
     codec = opened.codec(48)
     kept = codec.decode(codec.encode(new["images"][held]))
-    found["new, kept by the tokenizer"] = float(top1(kept, count + held, gallery)[1].mean())
+    found["new, by the tokenizer"] = float(top1(kept, count + held, gallery)[1].mean())
     return found
 
 
@@ -165,56 +175,56 @@ def main() -> None:
     file = output / "results.json"
     if file.exists():
         results = json.loads(file.read_text())
-    if "before" not in results:
-        found = score(args, new, args.run)
-        found.pop("drawn")
-        results["before"] = found
-        file.write_text(json.dumps(results, indent=1))
-    print("before", results["before"], flush=True)
+    before = results.setdefault("before", {})
+    if not {*SCORES} <= before.keys():
+        before |= score(args, new, args.run)
+        before.pop("drawn")
+        _keep(file, results)
+    print("before", before, flush=True)
     for seed in args.seeds:
         for name in args.kinds:
-            key = f"{name} / {seed}"
-            if key in results:
-                continue
+            found = results.setdefault(f"{name} / {seed}", {})
             kind = KINDS[name]
             where = output / f"{name.replace(', ', '-').replace(' ', '_')}-{seed}"
-            shutil.rmtree(where, ignore_errors=True)
-            found = finetune(args, kind, seed, where)
             lora = where / "lora.safetensors"
-            if lora.exists():
-                scored = score(args, new, args.run, ((str(lora), 1.0),))
-                found["megabytes"] = lora.stat().st_size / 1e6
-            else:
-                scored = score(args, new, str(where))
-                params = where / "checkpoints"
-                found["megabytes"] = _megabytes(next(params.glob("*/params")))
-            sheet(output / f"{where.name}.png", new, scored.pop("drawn"))
-            results[key] = {**found, **scored}
-            file.write_text(json.dumps(results, indent=1))
-            print(key, {k: round(v, 3) for k, v in results[key].items()}, flush=True)
+            if "cpu_seconds" not in found:
+                shutil.rmtree(where, ignore_errors=True)
+                found |= finetune(args, kind, seed, where)
+                params = next((where / "checkpoints").glob("*/params"))
+                found["megabytes"] = _megabytes(lora if lora.exists() else params)
+                _keep(file, results)
+            if not {*SCORES} <= found.keys():
+                changed = ((str(lora), 1.0),) if lora.exists() else ()
+                found |= score(args, new, args.run if changed else str(where), changed)
+                sheet(output / f"{where.name}.png", new, found.pop("drawn"))
+                _keep(file, results)
+            print(name, seed, {key: round(found[key], 3) for key in (*SCORES, *COSTS)}, flush=True)
     table(results, args)
 
 
-def _megabytes(folder: Path) -> float:
-    return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6
+def _keep(file: Path, results: dict[str, Any]) -> None:
+    file.write_text(json.dumps(results, indent=1))
+
+
+def _megabytes(place: Path) -> float:
+    files = [place] if place.is_file() else [f for f in place.rglob("*") if f.is_file()]
+    return sum(f.stat().st_size for f in files) / 1e6
 
 
 def table(results: dict[str, Any], args: argparse.Namespace) -> None:
     """Means and standard deviations over the seeds."""
     import numpy as np
 
-    columns = ("new", "old held-out", "old seen", "megabytes", "seconds", "cpu_seconds")
-    print(f"| | {' | '.join(columns)} |")
+    columns = (*SCORES, *COSTS)
+    print(f"| | seeds | {' | '.join(columns)} |")
     before = results["before"]
     cells = [f"{before[c]:.3f}" if c in before else "-" for c in columns]
-    print(f"| before | {' | '.join(cells)} |")
+    print(f"| before | - | {' | '.join(cells)} |")
     for name in args.kinds:
-        rows = [results[f"{name} / {seed}"] for seed in args.seeds if f"{name} / {seed}" in results]
-        cells = [
-            f"{np.mean([r[c] for r in rows]):.3f} ± {np.std([r[c] for r in rows]):.3f}"
-            for c in columns
-        ]
-        print(f"| {name} | {' | '.join(cells)} |")
+        rows = [results[f"{name} / {seed}"] for seed in args.seeds]
+        means = [(np.mean([r[c] for r in rows]), np.std([r[c] for r in rows])) for c in columns]
+        cells = [f"{mean:.3f}" + (f" ± {std:.3f}" if len(rows) > 1 else "") for mean, std in means]
+        print(f"| {name} | {len(rows)} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,9 @@ def test_constants_are_the_base_and_lie_by_the_table():
     assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(where["tokenizer"]))
 
 
-@pytest.mark.parametrize("layout", ["fsdp", "in-layer", "pipeline"])
+@pytest.mark.parametrize(
+    "layout", ["pipeline", *(pytest.param(n, marks=pytest.mark.slow) for n in ("fsdp", "in-layer"))]
+)
 def test_every_layout_has_the_numbers_of_one_device(layout):
     axes, execution = {"data": 8}, Execution()
     if layout == "in-layer":
