@@ -12,8 +12,8 @@ What the frozen tokenizer, which never saw the style, keeps of the real ones is 
 *guided* is with a guidance weight of 2.
 Forgotten is what the old styles lose on held-out prompts (4 samples) and on 192 seen ones.
 
-Each row is a run of `babeldraw finetune`, timed as a process; what has been trained or scored is not
-again.
+Each row is a run of `babeldraw finetune`, timed as a process; what was trained or scored before is
+kept.
 """
 
 import argparse
