@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes the page and says where it is; returns 0."""
     from babeldraw.evaluation.reporting import document, reading, sections
-    from babeldraw.evaluation.suites.read_reports import is_report
+    from babeldraw.evaluation.suites.folders import is_report
 
     if any(map(is_report, args.runs)):
         return _compare(args)

@@ -93,6 +93,7 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.cli.support.ranking import open_ranker
     from babeldraw.evaluation.suites import page, report, scoring
     from babeldraw.evaluation.suites.bounds import bounds_of
+    from babeldraw.evaluation.suites.folders import KIND
     from babeldraw.evaluation.suites.known import open_suite
     from babeldraw.sizes import in_words
 
@@ -129,7 +130,7 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
         return
     seconds = {"drawing": drawing_seconds, "scoring": scoring_seconds}
     found = {
-        "kind": report.KIND,
+        "kind": KIND,
         "suite": report.of_suite(suite),
         "model": {"run": drawer.run.model_dir, **{k: record[k] for k in ("step", "weights")}},
         "drawing": {

@@ -1,7 +1,6 @@
 """Reports of suites, read as foreign data: what they say is text, and no other file is opened."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,8 @@ from babeldraw import files
 from babeldraw.data.picture_files.images import UnreadableImage, decode_image
 from babeldraw.errors import UserError
 from babeldraw.evaluation.scores.base import Picture
-from babeldraw.evaluation.suites.report import KIND, NAME, PROMPTS, is_finite
+from babeldraw.evaluation.suites.folders import NAME, PROMPTS, is_report, read_json
+from babeldraw.evaluation.suites.report import is_finite
 
 _PICTURE = re.compile(r"pictures/\d{5,}/[A-Za-z0-9_.-]+\.png")
 
@@ -56,12 +56,6 @@ class Report:
             return None
 
 
-def is_report(name: str) -> bool:
-    """Whether a folder has the report of a suite."""
-    file = files.path(name) / NAME
-    return file.exists() and _json(file.read_text()).get("kind") == KIND
-
-
 def read_all(names: Sequence[str]) -> list[Report]:
     """Reports of one suite.
 
@@ -77,7 +71,9 @@ def read_all(names: Sequence[str]) -> list[Report]:
                 f"{name} has no report of `babeldraw evaluate --suite`; give the --output of one."
             )
         label = short[place] if short.count(short[place]) == 1 else f"{short[place]} ({place + 1})"
-        reports.append(Report(folder, label, _json((folder / NAME).read_text()), _prompts(folder)))
+        reports.append(
+            Report(folder, label, read_json((folder / NAME).read_text()), _prompts(folder))
+        )
     first = reports[0]
     for name, other in zip(names[1:], reports[1:], strict=True):
         if _suite(other).get("sha256") != _suite(first).get("sha256"):
@@ -105,15 +101,7 @@ def _prompts(folder: epath.Path) -> dict[str, Mapping[str, Any]]:
     except OSError as error:
         raise UserError(f"{folder / PROMPTS} cannot be read; evaluate again.") from error
     found: dict[str, Mapping[str, Any]] = {}
-    for line in map(_json, lines):
+    for line in map(read_json, lines):
         if isinstance(line.get("id"), str) and isinstance(line.get("scores"), Mapping):
             found[line["id"]] = line
     return found
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

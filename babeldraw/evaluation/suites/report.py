@@ -19,11 +19,9 @@ from babeldraw import files
 from babeldraw.evaluation.scores.base import Pictures, Score, ScoreResult
 from babeldraw.evaluation.suites.drawing import Drawn, name_of
 from babeldraw.evaluation.suites.entries import Suite
+from babeldraw.evaluation.suites.folders import NAME, PROMPTS
 from babeldraw.evaluation.suites.scoring import Results, Shown, by_kind, by_prompt
 
-NAME = "report.json"
-PROMPTS = "prompts.jsonl"
-KIND = "babeldraw evaluate --suite"
 KINDS = ("category", "challenge")
 _VERSIONS = ("jax", "jaxlib", "flax", "numpy", "pillow")
 

@@ -9,8 +9,8 @@ from PIL import Image
 from babeldraw.cli.main import main
 from babeldraw.errors import UserError
 from babeldraw.evaluation.suites import comparison
-from babeldraw.evaluation.suites.read_reports import is_report, read_all
-from babeldraw.evaluation.suites.report import KIND
+from babeldraw.evaluation.suites.folders import KIND, is_report
+from babeldraw.evaluation.suites.read_reports import read_all
 
 N = 40
 NAMES = [f"p{number:02d}" for number in range(N)]
