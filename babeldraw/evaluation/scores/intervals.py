@@ -39,11 +39,8 @@ def of_frechet(
     if len(parts) not in STUDENT:
         return None
     distance = frechet_to(real)
-    without = []
-    for left_out in range(len(parts)):
-        statistics = FeatureStatistics(drawn.shape[1])
-        statistics.add(np.concatenate([p for i, p in enumerate(parts) if i != left_out]))
-        without.append(distance(statistics))
+    kept = (parts[:index] + parts[index + 1 :] for index in range(len(parts)))
+    without = [distance(np.concatenate(others)) for others in kept]
     spread = float(np.sum(np.square(np.array(without) - np.mean(without))))
     return _around(value, (spread * (len(parts) - 1) / len(parts)) ** 0.5, len(parts))
 
