@@ -107,15 +107,16 @@ def _table(found: Sequence[Difference]) -> Html:
 
 
 def _prompt_by_prompt(first: Report, other: Report) -> Section:
-    """By the first number that both have of each prompt."""
+    """By the number that tells most prompts apart; of equals the first."""
     heading = f"Prompt by prompt: {other.label} against {first.label}"
     ids = [each for each in first.prompts if each in other.prompts]
-    for name in next(iter(first.prompts.values()), {}).get("scores", {}):
-        apart = other.values(name, ids) - first.values(name, ids)
-        if np.isfinite(apart).any():
-            break
-    else:
+    names = list(next(iter(first.prompts.values()), {}).get("scores", {}))
+    every = {name: other.values(name, ids) - first.values(name, ids) for name in names}
+    known = [name for name in names if np.isfinite(every[name]).any()]
+    if not known:
         return Section(heading, paragraph("No score is of single prompts."))
+    name = max(known, key=lambda each: np.count_nonzero(np.nan_to_num(every[each])))
+    apart = every[name]
     order = [place for place in np.argsort(-apart, kind="stable") if np.isfinite(apart[place])]
     best = [place for place in order[:MOST] if apart[place] > 0]
     worst = [place for place in order[::-1][:MOST] if apart[place] < 0]
