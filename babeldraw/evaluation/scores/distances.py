@@ -46,11 +46,12 @@ class Distances:
     @property
     def settings(self) -> Mapping[str, object]:
         """Of the network, and what is fixed here."""
+        parts = {"inception_score_parts": inception_score.SPLITS} if self._network.classes else {}
         return {
             **self._network.settings,
-            "kid_subsets": kernel_distance.SUBSETS,
-            "kid_subset_size": kernel_distance.SUBSET_SIZE,
-            "inception_score_splits": inception_score.SPLITS,
+            **parts,
+            "kernel_subsets": kernel_distance.SUBSETS,
+            "kernel_subset_size": kernel_distance.SUBSET_SIZE,
             "seed": kernel_distance.SEED,
             "precision_recall_k": neighbours.PRECISION_K,
             "density_coverage_k": neighbours.DENSITY_K,

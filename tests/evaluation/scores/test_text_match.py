@@ -50,9 +50,11 @@ def test_pictures_of_one_text_are_all_right_for_it():
 
 
 def test_towers_that_see_nothing_find_nothing():
-    found = score([10] * 6, range(20, 80, 10))
-    assert found["picture_of_text_r1"].value == 0
-    assert found["text_of_picture_r1"].value == 1 / 6  # the text at 20 is the best for all
+    """Different texts whose vectors are one: all ties."""
+    found = score([30, 30, 30], ["30", "30.0", "30.00"])
+    for kind in ("text_of_picture", "picture_of_text"):
+        assert found[f"{kind}_r1"].value == 0
+        assert found[f"{kind}_r5"].value == 1
 
 
 def test_blocks_change_nothing(monkeypatch):
