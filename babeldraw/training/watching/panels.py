@@ -37,7 +37,7 @@ _TITLES = {
     "loss_without_class": "without the class",
     GAP: "Prompt gap in nats a token (higher is better)",
     CLASS_GAP: "Class gap in nats a token (higher is better)",
-    "right": "Share of drawings whose nearest real picture is their own (higher is better)",
+    "right": "Share of drawings nearest to their real picture",
     "psnr": "PSNR in dB (higher is better)",
     "bilinear_psnr": "bilinear",
     "codebook_usage": "Share of the codes in use",
