@@ -34,7 +34,7 @@ SAMPLES = 4
 SEEN = 192
 GUIDANCE = 2.0
 SCORES = (
-    *("new", "new, guided", "new: style", "new, by the tokenizer"),
+    *("new", "new, guided", "new: style", "new: occupation and gender", "new, by the tokenizer"),
     *("old held-out", "old held-out, guided", "old seen"),
 )
 COSTS = ("megabytes", "seconds", "cpu_seconds")
@@ -139,8 +139,11 @@ def score(
         found[name] = float(top1(flat, np.repeat(rows, samples), gallery)[1].mean())
         if name == "new":
             found["drawn"] = drawn[:, 0]
-            shown = gallery.styles[nearest(flat, gallery.images)]
-            found["new: style"] = float(np.mean(shown == STYLE))
+            shown = nearest(flat, gallery.images)
+            found["new: style"] = float(np.mean(gallery.styles[shown] == STYLE))
+            who, wanted = gallery.concepts[shown], gallery.concepts[np.repeat(rows, samples)]
+            same = [a.split(",")[0] == b.split(",")[0] for a, b in zip(who, wanted, strict=True)]
+            found["new: occupation and gender"] = float(np.mean(same))
     codec = opened.codec(48)
     kept = codec.decode(codec.encode(new["images"][held]))
     found["new, by the tokenizer"] = float(top1(kept, count + held, gallery)[1].mean())
