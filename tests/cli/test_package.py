@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from babeldraw.cli.support import paths
 
 ROOT = paths.repository_root()
-EXTRAS = {"dev", "plan", "tpu", "cuda", "eval", "demo", "wandb", "t5x"}
+EXTRAS = {"dev", "plan", "tpu", "cuda", "eval", "serve", "wandb", "t5x"}
 
 
 def _pins() -> dict[str, str]:

@@ -28,6 +28,7 @@ REQUIRED = {
     "train": ["--gin_file=gin/runs/coca_small.gin", "--model_dir=DIR/run"],
     "plan": ["--gin_file=gin/runs/coca_small.gin", "--config=configs/v5e_16.py"],
     "sample": ["a cook", "--checkpoint=DIR/run"],
+    "serve": ["--model=DIR/run"],
     "caption": ["--checkpoint=DIR/run", "--images=DIR"],
     "tokenize": ["--checkpoint=DIR/run", "--images=DIR", "--output=DIR/tokens.npz"],
     "tokenize-dataset": ["--checkpoint=DIR/run", "--task=emoji_32", "--output=DIR/tokens"],

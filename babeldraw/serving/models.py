@@ -1,0 +1,196 @@
+"""The models of a server: what each draws, and how it reads what it is asked for."""
+
+import dataclasses
+import functools
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from babeldraw.cli.support.conditions import class_conditions
+from babeldraw.cli.support.known_prompts import known_to
+from babeldraw.cli.support.prompts import shown
+from babeldraw.cli.support.runs import Run, open_run
+from babeldraw.data.vocabulary import encode
+from babeldraw.errors import UserError
+from babeldraw.sampling.codec import Codec
+from babeldraw.sampling.pieces import PieceSampler, Wanted
+from babeldraw.serving.requests import MOST_TERMS
+from babeldraw.sizes import height_and_width
+
+if TYPE_CHECKING:
+    from babeldraw.data.picture_files.view import View
+    from babeldraw.sampling.pictures import Sampler
+
+EXAMPLES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawer:
+    """A model that draws, with its tokenizer."""
+
+    name: str
+    run: Run
+    created: int
+
+    @functools.cached_property
+    def sampler(self) -> "Sampler":
+        """Its networks."""
+        return self.run.sampler()
+
+    @functools.cached_property
+    def pieces(self) -> PieceSampler:
+        """What draws."""
+        return PieceSampler(self.sampler)
+
+    @functools.cached_property
+    def codec(self) -> Codec:
+        """Pictures to tokens and back, one at a time."""
+        sampler = self.sampler
+        return Codec(sampler.tokenizer, sampler.tokenizer_params, batch_size=1)
+
+    @property
+    def reads(self) -> str:
+        """What a prompt is to it: "prompt", "class", or "nothing"."""
+        if self.sampler.model.condition_shape:
+            return "prompt"
+        return "class" if self.sampler.model.num_classes else "nothing"
+
+    @functools.cached_property
+    def view(self) -> "View":
+        """How it was shown pictures."""
+        return self.run.view
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its pictures, in pixels."""
+        return height_and_width(self.sampler.tokenizer.image_size)
+
+    def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+        """Conditions `int32[texts, *condition_shape]`, and sentences on what is not read of them.
+
+        Raises:
+          UserError: they mean nothing to the model.
+        """
+        model = self.sampler.model
+        if self.reads == "nothing":
+            return np.full((len(texts),), model.no_condition, np.int32), [
+                "this model was trained on pictures alone, and reads no prompt."
+            ]
+        if self.reads == "class":
+            read = self._classes.read(texts)
+            return np.stack([one.condition for one in read]), []
+        warnings = []
+        for text in texts:
+            if not text.strip():
+                raise UserError("a prompt is empty; say what to draw.")
+            count = len(self.run.vocabulary.encode(text))
+            if count > model.text_length - 1:
+                warnings.append(
+                    f"{shown(text)} has {count} text tokens; the model reads the first "
+                    f"{model.text_length - 1}."
+                )
+        known = self._known
+        if known is not None:
+            words = list(dict.fromkeys(word for text in texts for word in known.unknown(text)))
+            if words:
+                named = ", ".join(map(shown, words[:5]))
+                warnings.append(f"training hardly ever had, or never, the words {named}.")
+        return encode(texts, self.run.vocabulary, model.text_length), warnings
+
+    @functools.cached_property
+    def _classes(self) -> Any:
+        # By its name: where it lies is no business of clients.
+        classes = class_conditions(self.run.model_dir, self.sampler.model)
+        return dataclasses.replace(classes, model_dir=self.name)
+
+    @functools.cached_property
+    def _known(self) -> Any:
+        return known_to(self.run)
+
+    @functools.cached_property
+    def described(self) -> dict[str, Any]:
+        """As `/v1/models` tells it."""
+        examples: Sequence[str] = ()
+        if self.reads == "class":
+            examples = self._classes.names
+        elif self.reads == "prompt" and self._known is not None:
+            examples = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
+        height, width = self.size
+        tokenizer = self.sampler.tokenizer
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "babeldraw",
+            "step": self.run.step,
+            "reads": self.reads,
+            "size": f"{width}x{height}",
+            "grid": list(tokenizer.grid),
+            "patch_size": tokenizer.patch_size,
+            "codebook_size": tokenizer.codebook_size,
+            "drawing_steps": self.pieces.num_steps,
+            "examples": list(examples),
+        }
+
+    def warm_up(self, sizes: Sequence[int]) -> int:
+        """Compiles, or finds, all that requests run; returns how many programs these are."""
+        model = self.sampler.model
+        empty = np.full((1, *model.condition_shape), model.no_condition, np.int32)
+        plain = Wanted(empty)
+        guided = plain._replace(weights=(2.0,))
+        several = padded(guided)
+        for wanted in (plain, guided, several):
+            for size in sizes:
+                batch = self.pieces.begin([wanted], size)
+                batch.advance(1)
+        blank = np.zeros((1, model.num_tokens), np.int32)
+        self.pieces.decode(blank[0])
+        self.codec.encode(self.codec.decode(blank))
+        _ = self.described
+        return 6 * len(sizes) + 3
+
+
+def padded(wanted: Wanted) -> Wanted:
+    """The same picture, as one of a kind that all with several conditions are of.
+
+    Further conditions have weight 0. Its noise is that of its own conditions.
+    """
+    short = 1 + MOST_TERMS - len(wanted.weights)
+    conditions = np.concatenate([wanted.conditions, *[wanted.conditions[:1]] * short])
+    return wanted._replace(
+        conditions=conditions, weights=wanted.weights + (0.0,) * short, own=len(wanted.weights)
+    )
+
+
+def named(model: str) -> tuple[str, str]:
+    """Name and folder of NAME=DIR, or of DIR alone.
+
+    Raises:
+      UserError: the name is none that a request could hold.
+    """
+    found = re.fullmatch(r"(?:([^=/]*)=)?(.+)", model)
+    directory = found[2] if found else ""
+    name = found[1] if found and found[1] is not None else directory.rstrip("/").split("/")[-1]
+    if not re.fullmatch(r"[\w.:-]{1,100}", name):
+        raise UserError(
+            f"--model {model} names no model; give NAME=DIR, the name of letters, digits and ._:-"
+        )
+    return name, directory
+
+
+def open_drawers(named: Sequence[tuple[str, str]]) -> dict[str, Drawer]:
+    """The models of NAME, DIR pairs, read whole.
+
+    Raises:
+      UserError: one is no run that draws, or two have one name.
+    """
+    drawers: dict[str, Drawer] = {}
+    for name, directory in named:
+        if name in drawers:
+            raise UserError(f"two models are called {name}; give each --model a NAME= of its own.")
+        drawers[name] = Drawer(name, open_run(directory, None, "sampler"), int(time.time()))
+        _ = drawers[name].sampler
+    return drawers

@@ -1,0 +1,98 @@
+"""A server from what the command line says: its models opened, its programs compiled, running."""
+
+import functools
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from babeldraw.cli.support.classifier import open_classifier
+from babeldraw.cli.support.runs import open_run
+from babeldraw.errors import UserError
+from babeldraw.serving import moderation
+from babeldraw.serving.app import create_app
+from babeldraw.serving.engine import Engine
+from babeldraw.serving.judges import Classify, Judge
+from babeldraw.serving.listening import make_server
+from babeldraw.serving.metrics import Metrics
+from babeldraw.serving.models import named, open_drawers
+from babeldraw.serving.served import Served
+
+TIMES = 4
+"""A batch is so many times as large as the next smaller one."""
+
+
+def build(
+    models: Sequence[str],
+    *,
+    batch_size: int = 16,
+    queue: int = 64,
+    seconds: float = 120,
+    rerank: str | None = None,
+    classifier: str | None = None,
+    text_judges: Sequence[moderation.JudgeText] = (),
+    picture_judges: Sequence[moderation.JudgePicture] = (),
+) -> Served:
+    """Opens and compiles everything.
+
+    Args:
+      models: `NAME=DIR` or DIR each.
+      rerank, classifier: see `Served`.
+
+    Raises:
+      UserError: a folder is not what it should be.
+    """
+    start = time.monotonic()
+    metrics = Metrics()
+    drawers = open_drawers([named(model) for model in models])
+    judge = classify = None
+    if rerank:
+        run = open_run(rerank, None, "reranker")
+        judge = Judge(run, run.reranker(batch_size=min(batch_size, TIMES)))
+    if classifier:
+        first = next(iter(drawers.values()))
+        classify = Classify(open_classifier(classifier), first.size, first.view)
+    sizes = sizes_up_to(batch_size)
+    engine = Engine(sizes, queue, seconds, metrics)
+    programs = 0
+    for drawer in drawers.values():
+        # In the thread that will run them.
+        programs += engine.call(functools.partial(drawer.warm_up, sizes)).result()
+    if judge is not None:
+        programs += engine.call(judge.warm_up).result()
+    if classify is not None:
+        engine.call(classify.warm_up).result()
+    names = ", ".join(drawers)
+    print(
+        f"{names}: {programs} programs ready after {time.monotonic() - start:.0f} s",
+        file=sys.stderr,
+    )
+    hooks = moderation.Moderation(text_judges, picture_judges, metrics)
+    return Served(drawers, engine, hooks, metrics, seconds, judge, classify)
+
+
+def sizes_up_to(most: int) -> list[int]:
+    """Of batches, ascending: `most`, and a quarter of it, and so on down to 1."""
+    sizes = [most]
+    while sizes[0] > 1:
+        sizes.insert(0, -(-sizes[0] // TIMES))
+    return sizes
+
+
+def serve(served: Served, keys: Sequence[str], listening: socket.socket) -> None:
+    """Answers until it is told to end.
+
+    Raises:
+      UserError: it could not begin.
+    """
+    host, port, *_ = listening.getsockname()
+    name = f"[{host}]" if ":" in host else host
+    print(f"serving at http://{name}:{port}/", flush=True)
+    server = make_server(create_app(served, keys))
+    # It ends by itself when it is told to, and afterwards sends the signal on: here to nobody.
+    for end in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(end, lambda *_: None)
+    server.run(sockets=[listening])
+    if not server.started:
+        raise UserError("the server did not start; what it says above tells why.")
