@@ -21,8 +21,9 @@ from babeldraw.parallel import failing, processes
 # Each is a module babeldraw.cli.NAME, with _ for -, that has SUMMARY, add_arguments(parser) and
 # run(args) -> int.
 SUBCOMMANDS = (
-    *("quickstart", "finetune", "train", "sample", "serve", "caption", "tokenize"),
-    *("tokenize-dataset", "evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
+    *("quickstart", "finetune", "train"),
+    *("sample", "serve", "caption", "tokenize", "tokenize-dataset"),
+    *("evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 
 # What JAX compiles for a TPU that is not here it cannot load again: no plan.
