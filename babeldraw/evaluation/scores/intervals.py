@@ -42,9 +42,10 @@ def of_frechet(
     kept = (parts[:index] + parts[index + 1 :] for index in range(len(parts)))
     without = [distance(np.concatenate(others)) for others in kept]
     spread = float(np.sum(np.square(np.array(without) - np.mean(without))))
-    return _around(value, (spread * (len(parts) - 1) / len(parts)) ** 0.5, len(parts))
+    low, high = _around(value, (spread * (len(parts) - 1) / len(parts)) ** 0.5, len(parts))
+    return max(low, 0.0), high
 
 
-def _around(value: float, standard_error: float, count: int) -> Interval:
+def _around(value: float, standard_error: float, count: int) -> tuple[float, float]:
     half = STUDENT[count] * standard_error
     return value - half, value + half
