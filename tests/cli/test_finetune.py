@@ -81,6 +81,8 @@ def test_every_picture_is_trained_on_with_the_word(finished):
     expected = [f"picture {number}, {WORD}\n" for number in range(1, 5)]
     assert sorted(captions.values()) == sorted([*expected, f"{WORD}\n", "a red Zebra in crayon\n"])
     assert open_run(str(output)).train_dataset.fingerprint()["pictures"] == 6
+    recipe = (output / "recipe.gin").read_text().splitlines()
+    assert {"LEARNING_RATE = 0.0033", "BATCH_SIZE = 8", "LORA_RANK = 2"} <= {*recipe}
 
 
 def test_the_file_says_of_which_model_it_is(finished, base):

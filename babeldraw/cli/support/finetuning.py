@@ -28,6 +28,12 @@ DRAWN = 160
 
 DRAWN_CUTOFF = 0.1
 
+MOST_AT_ONCE = 64
+"""Rows of a batch, of a run with larger ones: a few pictures would stand in it many times."""
+
+OF_ITS_RATE, OF_ITS_RATE_LORA = 2 / 3, 10 / 3
+"""Learning rates, as parts of the highest one that the run was trained at: by the quickstart's."""
+
 _SETTINGS = ("class", "execution")
 
 
@@ -221,7 +227,7 @@ def recipe_of(
         # What comes ready-made is never cropped, and nor is what joins it.
         "ZOOM": 1.0 if tasks.is_ready_made(dataset.mixture_or_task_name) else dataset.zoom,
         "FLIP": dataset.flip,
-        "BATCH_SIZE": dataset.batch_size,
+        "BATCH_SIZE": min(dataset.batch_size, MOST_AT_ONCE),
         "SEED": args.seed,
         "IMAGE_SIZE": _size(tokenizer),
         "PATCH_SIZE": tokenizer["patch_size"],
@@ -237,6 +243,11 @@ def recipe_of(
     of_run |= {"INIT_FROM": run.model_dir} if args.lora is None else {"LORA_BASE": run.model_dir}
     if args.lora is not None:
         of_run["LORA_RANK"] = args.lora
+    peak = settings["optimizer"]["learning_rate"]
+    peak = peak.get("peak") if isinstance(peak, Mapping) else peak
+    if isinstance(peak, float):  # Else a function of one's own, and the recipe's rate stays.
+        share = OF_ITS_RATE if args.lora is None else OF_ITS_RATE_LORA
+        of_run["LEARNING_RATE"] = float(f"{share * peak:.2g}")
     if args.steps is not None:
         of_run["TRAIN_STEPS"] = args.steps
         of_run["WARMUP_STEPS"] = min(20, args.steps // 10)
