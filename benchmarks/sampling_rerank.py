@@ -59,8 +59,8 @@ def main() -> None:
     import numpy as np
 
     from babeldraw.cli.support.runs import open_run
-    from babeldraw.data.vocabulary import encode
     from babeldraw.evaluation.retrieval import top1
+    from babeldraw.pieces import encode
     from benchmarks.quickstart_run import open_quickstart
 
     quickstart = open_quickstart(args.run)

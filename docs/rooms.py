@@ -22,10 +22,10 @@ BEGIN, END = "<!-- rooms:begin -->", "<!-- rooms:end -->"
 
 HOUSE = "babeldraw"
 FLOORS = (
-    *("benchmarks", "launch", "cli", "serving", "cli/support", "planning", "evaluation"),
-    *("training", "objectives", "sampling", "weights", "models", "optimizers", "data", "parallel"),
-    *("files.py", "__init__.py", "moved.py", "quiet.py", "lettering.py", "sizes.py"),
-    *("ranges.py", "errors.py"),
+    *("benchmarks", "launch", "cli", "serving", "api.py", "cli/support", "exporting", "planning"),
+    *("evaluation", "training", "objectives", "sampling", "weights", "models", "optimizers"),
+    *("data", "parallel", "files.py", "__init__.py", "moved.py", "quiet.py", "lettering.py"),
+    *("pieces.py", "sizes.py", "ranges.py", "errors.py"),
 )
 """From the top down. The inner rooms of a room that are not named are on its floor."""
 

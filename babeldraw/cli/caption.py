@@ -19,7 +19,10 @@ SUMMARY = "Write a caption for each picture with a trained CoCa model."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `babeldraw caption` to `parser`."""
     parser.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="run directory of a CoCa run"
+        "--checkpoint",
+        required=True,
+        metavar="DIR",
+        help="run directory of a CoCa run, or an exported model",
     )
     parser.add_argument(
         "--images", required=True, metavar="DIR|FILE", help="pictures of any kind and size"
@@ -41,16 +44,16 @@ def run(args: argparse.Namespace) -> int:
 def _caption(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     import numpy as np
 
-    from babeldraw.cli.support.runs import open_run
+    from babeldraw.cli.support.models import open_model
     from babeldraw.cli.support.terminal import printable, skipped_summary
     from babeldraw.data.picture_files.images import ImageFolder, read_framed
     from babeldraw.parallel.processes import is_first
     from babeldraw.sampling.batches import batched
 
-    opened = open_run(args.checkpoint, mesh, "reranker")
+    opened = open_model(args.checkpoint, mesh, "reranker")
     captioner = opened.reranker(machines.pictures_at_once(args, mesh))
     size = captioner.model.image_size
-    vocabulary = opened.vocabulary
+    vocabulary = opened.judge_vocabulary
     path = pathlib.Path(args.images)
     folder = None if path.is_file() else ImageFolder(path, size, opened.view)
     pictures = [(path.name, read_framed(path, size, opened.view))] if folder is None else folder

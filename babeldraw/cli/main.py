@@ -22,7 +22,7 @@ from babeldraw.parallel import failing, processes
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "finetune", "train"),
-    *("sample", "serve", "caption", "tokenize", "tokenize-dataset"),
+    *("sample", "serve", "caption", "tokenize", "tokenize-dataset", "export"),
     *("evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 

@@ -3,7 +3,7 @@
 import argparse
 import math
 
-from babeldraw.cli.support import draw_options, machines, outputs
+from babeldraw.cli.support import draw_options, machines, named, outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.prompts import check_prompts
 from babeldraw.errors import UserError
@@ -41,9 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--checkpoint",
-        required=True,
+        default=named.EMOJI,
         metavar="DIR",
-        help="run directory of a run that draws, or a folder with one such run inside",
+        help="run directory of a run that draws, a folder with one such run inside, or an exported "
+        "model: its folder or its repository of Hugging Face (default: the emoji model that comes "
+        "with Babeldraw)",
     )
     parser.add_argument(
         "--examples",
@@ -94,6 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of what is drawn, by --classifier (default: {KEEP}): so many more are drawn",
     )
     parser.add_argument("--upscale", metavar="DIR", help="enlarge with this super-resolution run")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="neither order nor enlarge with what an exported model brings for that",
+    )
     parser.add_argument(
         "--interactive",
         action="store_true",
@@ -206,7 +213,7 @@ def _check_unconditional(args: argparse.Namespace) -> None:
         "--interactive": args.interactive,
         "--and": args.terms,
         "--rerank": args.rerank,
-        "--guidance_weight": args.guidance_weight != 1,
+        "--guidance_weight": args.guidance_weight not in (None, 1),
     }
     given = [name for name, value in needy.items() if value]
     if given:

@@ -52,11 +52,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         outputs.check_file(args.output, "--output")
     outputs.check_run(args.checkpoint)
-    from babeldraw.cli.support.runs import open_run
+    from babeldraw.cli.support.models import open_model
     from babeldraw.data.token_file import TokenFile
 
     file = TokenFile.read(args.decode) if args.decode else None
-    opened = open_run(args.checkpoint, wanted="codec")
+    opened = open_model(args.checkpoint, wanted="codec")
     codec = opened.codec(args.batch_size)
     if file is None:
         _encode(codec, opened.view, args.images, args.output)
@@ -105,7 +105,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
     import numpy as np
     from PIL import Image
 
-    from babeldraw.cli.support.runs import open_run
+    from babeldraw.cli.support.models import open_model
     from babeldraw.cli.support.terminal import Progress
     from babeldraw.files import written_whole
     from babeldraw.sampling.batches import batched
@@ -117,7 +117,7 @@ def _decode(codec: "Codec", path: str, file: "TokenFile", output: str, upscale: 
             "that made them, or one that finetuned its decoder."
         )
     targets = output_paths([str(name) for name in file.names], pathlib.Path(output))
-    upscaler = open_run(upscale, wanted="upscaler").upscaler() if upscale else None
+    upscaler = open_model(upscale, wanted="upscaler").upscaler() if upscale else None
     progress = Progress(len(targets))
     done = 0
     for batch in batched(zip(targets, file.tokens, strict=True), codec.batch_size):

@@ -5,20 +5,19 @@ Ids by convention: 0 pads, 1 ends a sequence, 2 is unknown.
 
 import io
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import sentencepiece
 import seqio
 from google.protobuf import message
-from jaxtyping import Int32
 
 from babeldraw.errors import UserError
 from babeldraw.files import written_whole
+from babeldraw.pieces import EOS_ID, PAD_ID, UNK_ID
 
 EMOJI_VOCABULARY = pathlib.Path(__file__).parent / "assets" / "emoji" / "vocabulary.model"
 EMOJI_WORDS_VOCABULARY = EMOJI_VOCABULARY.with_name("words_vocabulary.model")
-PAD_ID, EOS_ID, UNK_ID = 0, 1, 2
 
 MAX_SENTENCE = 4192
 """Bytes. SentencePiece trains on longer ones by a setting alone, which would stand in the model."""
@@ -46,17 +45,6 @@ def load_vocabulary(path: str | pathlib.Path) -> seqio.SentencePieceVocabulary:
             "needs (0, 1, 2): train it with `babeldraw vocab`."
         )
     return vocabulary
-
-
-def encode(
-    prompts: Sequence[str], vocabulary: seqio.SentencePieceVocabulary, text_length: int
-) -> Int32[np.ndarray, "prompts text_length"]:
-    """Token ids as the pipeline makes them: cut to text_length - 1, end id, then padding."""
-    tokens = np.full((len(prompts), text_length), PAD_ID, np.int32)
-    for row, prompt in zip(tokens, prompts, strict=True):
-        ids = [*vocabulary.encode(prompt)[: text_length - 1], EOS_ID]
-        row[: len(ids)] = ids
-    return tokens
 
 
 def train_vocabulary(

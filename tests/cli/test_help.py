@@ -38,7 +38,7 @@ def test_help_as_it_is_read(capsys):
     said = " ".join(capsys.readouterr().out.split())
     for part in (
         "PROMPT what to draw",
-        "or a folder with one such run inside (required)",
+        "or its repository of Hugging Face (default: the emoji model",
         "--num_samples N pictures of each prompt (default: 4)",
         "--temperature T 1 as trained, below it more of what is probable (default: 1.0)",
         "(default: 0; with --interactive one by chance)",

@@ -9,7 +9,7 @@ from PIL import Image
 
 from babeldraw.cli import sample as sample_command
 from babeldraw.cli.main import main
-from babeldraw.cli.support import drawing
+from babeldraw.cli.support import draw_options, drawing
 from babeldraw.cli.support.drawn_files import file_stems, in_rows
 from babeldraw.cli.support.prompts import encode_prompts
 from babeldraw.cli.support.runs import open_run
@@ -84,6 +84,7 @@ def test_without_options_tokens_are_drawn_as_the_model_has_them():
     parser = argparse.ArgumentParser()
     sample_command.add_arguments(parser)
     args = parser.parse_args(["a cook", "--checkpoint", "run"])
+    draw_options.set_defaults(args, argparse.Namespace(defaults={}))  # of a run, which has none
     assert (args.temperature, args.top_k, args.top_p, args.cutoff) == (1.0, None, None, 0.0)
     assert (args.guidance_weight, args.terms) == (1.0, [])
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from babeldraw import pieces
 from babeldraw.data import tasks, vocabulary
 from babeldraw.data.sets import emoji_sheets
 from babeldraw.data.streams import pipeline
@@ -16,7 +17,7 @@ def emoji():
 
 def test_special_ids(emoji):
     assert emoji.vocab_size == 2048
-    tokens = vocabulary.encode(["red apple, noto style", ""], emoji, 12)
+    tokens = pieces.encode(["red apple, noto style", ""], emoji, 12)
     assert tokens.shape == (2, 12) and tokens.dtype == np.int32
     length = np.count_nonzero(tokens[0])
     assert tokens[0, length - 1] == 1 and not tokens[0, length:].any()
@@ -25,12 +26,12 @@ def test_special_ids(emoji):
 
 
 def test_no_prompt_has_unknown_ids(emoji):
-    tokens = vocabulary.encode(["Ünïcödé ☃ 漢字 \U0001f600"], emoji, 64)
+    tokens = pieces.encode(["Ünïcödé ☃ 漢字 \U0001f600"], emoji, 64)
     assert vocabulary.UNK_ID not in tokens
 
 
 def test_case_is_folded(emoji):
-    upper, lower = vocabulary.encode(["Red APPLE", "red apple"], emoji, 8)
+    upper, lower = pieces.encode(["Red APPLE", "red apple"], emoji, 8)
     np.testing.assert_array_equal(upper, lower)
 
 
@@ -38,7 +39,7 @@ def test_case_is_folded(emoji):
 def test_encode_is_what_the_pipeline_gives(emoji, length):
     dataset = pipeline.Dataset("emoji_people_32", {"text": length, "image": 32}, "heldout_people")
     examples = dataset.examples()
-    tokens = vocabulary.encode(examples["caption"].tolist(), emoji, length)
+    tokens = pieces.encode(examples["caption"].tolist(), emoji, length)
     np.testing.assert_array_equal(tokens, examples["text_tokens"])
     if length == 20:  # long enough for every caption of the set
         assert not tokens[:, -1].any()

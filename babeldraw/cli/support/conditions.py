@@ -14,6 +14,7 @@ from babeldraw.files import path
 if TYPE_CHECKING:
     import numpy as np
 
+    from babeldraw.cli.support.exported import Exported
     from babeldraw.cli.support.runs import Run
     from babeldraw.models.encoder_decoder import EncoderDecoder
     from babeldraw.models.image_decoder import ImageDecoder
@@ -58,7 +59,7 @@ class Conditions(Protocol):
 class Texts:
     """Of a text-to-image run; `known` is None in one of before."""
 
-    run: "Run"
+    run: "Run | Exported"
     model: "EncoderDecoder"
     known: "Prompts | None"
     kind = "prompt"
@@ -137,7 +138,9 @@ class Nothing:
         return None
 
 
-def conditions_of(args: argparse.Namespace, run: "Run", model: "ImageDecoder") -> Conditions:
+def conditions_of(
+    args: argparse.Namespace, run: "Run | Exported", model: "ImageDecoder"
+) -> Conditions:
     """What reads the conditions of a command.
 
     Raises:

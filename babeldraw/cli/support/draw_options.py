@@ -1,10 +1,15 @@
 """How pictures are drawn, as `sample` and `evaluate` are told: seed, guidance, filters."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from babeldraw.cli.support import loras, machines
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
+
+if TYPE_CHECKING:
+    from babeldraw.cli.support.exported import Exported
+    from babeldraw.cli.support.runs import Run
 
 TOGETHER = 4
 TOGETHER_HELP = (
@@ -18,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
     parser.add_argument(
         "--guidance_weight",
         type=Numeric(float),
-        default=1.0,
         metavar="W",
-        help="of the prompt or class: above 1 follows it more, 0 draws without",
+        help="of the prompt or class: above 1 follows it more, 0 draws without (default: 1, or "
+        "what an exported model was given)",
     )
     parser.add_argument(
         "--temperature",
@@ -32,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
     parser.add_argument(
         "--cutoff",
         type=Numeric(ShareBelowOne),
-        default=0.0,
         metavar="C",
-        help="never draw tokens less probable than C times the best one; 0: all may be drawn",
+        help="never draw tokens less probable than C times the best one; 0: all may be drawn "
+        "(default: 0, or what an exported model was given)",
     )
     parser.add_argument(
         "--top_k", type=Numeric(Count), metavar="K", help="draw among the K most probable tokens"
@@ -55,3 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
     )
     loras.add_arguments(parser)
+
+
+def set_defaults(args: argparse.Namespace, opened: "Run | Exported") -> None:
+    """Settings that nobody gave: the model's own, or else 1 and 0, by which all may be drawn."""
+    for name, value in {"guidance_weight": 1.0, "cutoff": 0.0, **opened.defaults}.items():
+        if getattr(args, name, 0) is None:
+            setattr(args, name, value)

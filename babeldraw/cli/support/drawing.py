@@ -5,11 +5,12 @@ import dataclasses
 import functools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from babeldraw.cli.support.classifier import numbers_of, open_classifier
 from babeldraw.cli.support.conditions import Asked, conditions_of
+from babeldraw.cli.support.draw_options import set_defaults
 from babeldraw.cli.support.drawn_files import SETTINGS, file_stems, in_rows, metadata_of
 from babeldraw.cli.support.machines import pictures_at_once
 from babeldraw.cli.support.prompts import encode_prompts
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from jax.sharding import Mesh
 
+    from babeldraw.cli.support.exported import Exported
     from babeldraw.cli.support.runs import Run
+    from babeldraw.sampling.finish import Finished, Judge
     from babeldraw.sampling.pictures import Sampler
 
 
@@ -41,20 +44,24 @@ class Drawing:
           UserError: a run, the picture to start from, or the folder to write is not what it
             should be, or the run draws nothing of the kind that is asked for.
         """
-        from babeldraw.cli.support.runs import open_run
+        from babeldraw.cli.support.models import open_model
         from babeldraw.parallel.mesh import make_mesh
 
         everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
-        self._run = open_run(args.checkpoint, mesh, "sampler", args.lora)
+        self._run = open_model(args.checkpoint, mesh, "sampler", args.lora)
+        set_defaults(args, self._run)
         self._sampler = self._run.sampler()
         self._conditions = conditions_of(args, self._run, self._sampler.model)
         self._prefix, redraw = _start(args, self._run)
+        self._classifier = self._judge = self._upscale = None
         if args.rerank:
-            self._judge = open_run(args.rerank, everywhere, "reranker")
+            self._judge = open_model(args.rerank, everywhere, "reranker")
+        elif not args.classifier and self._conditions.kind == "prompt" and self._brings("reranker"):
+            self._judge = self._run
+        if self._judge is not None:
             self._rerank = self._judge.reranker()
             self._rerank.check_size(self._sampler.tokenizer.image_size)
-        self._classifier = None
         if args.classifier:
             if self._conditions.kind != "class":
                 raise UserError(
@@ -62,9 +69,10 @@ class Drawing:
                     f"{self._conditions.kind}; leave it out."
                 )
             self._classifier = open_classifier(args.classifier, everywhere)
-        self._upscale = None
         if args.upscale:
-            self._upscale = open_run(args.upscale, everywhere, "upscaler").upscaler()
+            self._upscale = open_model(args.upscale, everywhere, "upscaler").upscaler()
+        elif self._brings("upscaler"):
+            self._upscale = self._run.upscaler()
         self._sampler = dataclasses.replace(
             self._sampler, redraw=redraw, batch_size=pictures_at_once(args, mesh)
         )
@@ -76,6 +84,9 @@ class Drawing:
             raise UserError(
                 f"--output {args.output} cannot be made a folder ({error.strerror}); name another."
             ) from error
+
+    def _brings(self, part: str) -> bool:
+        return not self._args.plain and self._run.brings(part)
 
     @property
     def kind(self) -> str:
@@ -97,6 +108,7 @@ class Drawing:
 
         from babeldraw.cli.support.terminal import Progress
         from babeldraw.sampling import rejection
+        from babeldraw.sampling.finish import finish
 
         args = self._args
         terms = [term for term, _ in args.terms]
@@ -120,23 +132,11 @@ class Drawing:
             prefix=None if prefix is None else np.repeat(prefix, len(prompts), axis=0),
         )
         progress.close(total)
-        images: np.ndarray = samples.images
-        order = np.tile(np.arange(num_samples), (len(prompts), 1))
-        found = None
-        if judge is not None:
-            found = judge(images)
-            order = rejection.keep_best(found, args.num_samples)
-            images = np.take_along_axis(images, order[..., None, None, None], axis=1)
-        if self._upscale is not None:
-            enlarged = self._upscale(images.reshape(-1, *images.shape[2:]))
-            images = enlarged.reshape(*images.shape[:2], *enlarged.shape[1:])
-
+        finished = finish(samples, args.num_samples, judge, self._upscale)
         if self._writes:
-            self._write(asked, images, order, samples.scores, found, keep)
+            self._write(asked, finished, keep)
 
-    def _judge_of(
-        self, prompts: Sequence[str], asked: Sequence[Asked]
-    ) -> "Callable[[np.ndarray], np.ndarray] | None":
+    def _judge_of(self, prompts: Sequence[str], asked: Sequence[Asked]) -> "Judge | None":
         """What tells `[prompts, samples]` how well each picture is what was asked for, if anything.
 
         Raises:
@@ -144,8 +144,8 @@ class Drawing:
         """
         import numpy as np
 
-        if self._args.rerank:
-            text = encode_prompts(prompts, self._judge.vocabulary, self._rerank.model)
+        if self._judge is not None:
+            text = encode_prompts(prompts, self._judge.judge_vocabulary, self._rerank.model)
             return functools.partial(self._rerank, text)
         if self._classifier is None:
             return None
@@ -171,13 +171,9 @@ class Drawing:
     def _write(
         self,
         asked: Sequence[Asked],
-        images: "np.ndarray",
-        order: "np.ndarray",
-        scores: "np.ndarray",
-        found: "np.ndarray | None",
+        finished: "Finished",
         keep: bool,
     ) -> None:
-        """`images` stand in `order`; `scores` and `found` by the samples' own numbers."""
         from PIL import Image
 
         from babeldraw.training.watching.captioned import write_captioned
@@ -188,27 +184,30 @@ class Drawing:
         stems = file_stems(names, there if keep else ())
         replaced = 0
         for row, stem in enumerate(stems):
-            for rank, number in enumerate(order[row]):
+            for rank, number in enumerate(finished.order[row]):
                 target = output / f"{stem}-{rank:02d}.png"
                 replaced += target.name in there
-                score = float(scores[row, number])
+                score = float(finished.scores[row, number])
                 said = asked[row].metadata
                 metadata = metadata_of(self._args, self._run, said, int(number), score)
                 line = f"{target.name}  score {score:.3f}"
-                if found is not None:
-                    what = "similarity" if self._args.rerank else "probability"
-                    metadata.add_itxt(what, f"{found[row, number]:.4f}")
-                    line += f"  {what} {found[row, number]:.3f}"
+                if finished.found is not None:
+                    what = "probability" if self._judge is None else "similarity"
+                    metadata.add_itxt(what, f"{finished.found[row, number]:.4f}")
+                    line += f"  {what} {finished.found[row, number]:.3f}"
                 with target.open("wb") as file:
-                    Image.fromarray(images[row, rank]).save(file, "PNG", pnginfo=metadata)
+                    picture = Image.fromarray(finished.images[row, rank])
+                    picture.save(file, "PNG", pnginfo=metadata)
                 print(line)
         grid = f"{stems[0]}-grid.png" if keep else "grid.png"
-        write_captioned(output / grid, in_rows(images), names)
+        write_captioned(output / grid, in_rows(finished.images), names)
         over = f", where they replaced {replaced} of the same names" if replaced else ""
-        print(f"{order.size} pictures and {grid} are in {self._args.output}{over}")
+        print(f"{finished.order.size} pictures and {grid} are in {self._args.output}{over}")
 
 
-def _start(args: argparse.Namespace, opened: "Run") -> tuple["np.ndarray | None", tuple[int, ...]]:
+def _start(
+    args: argparse.Namespace, opened: "Run | Exported"
+) -> tuple["np.ndarray | None", tuple[int, ...]]:
     """Given tokens `int32[1, given]` or None, and which of them are drawn all the same."""
     if args.start is None:
         return None, ()

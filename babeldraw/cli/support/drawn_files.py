@@ -4,12 +4,13 @@ import argparse
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.PngImagePlugin import PngInfo
 
+    from babeldraw.cli.support.exported import Exported
     from babeldraw.cli.support.runs import Run
 
 SETTINGS = ("guidance_weight", "temperature", "cutoff", "top_k", "top_p")
@@ -47,7 +48,11 @@ def in_rows(images: "np.ndarray") -> "np.ndarray":
 
 
 def metadata_of(
-    args: argparse.Namespace, run: "Run", asked: Mapping[str, str], number: int, score: float
+    args: argparse.Namespace,
+    run: "Run | Exported",
+    asked: Mapping[str, str],
+    number: int,
+    score: float,
 ) -> "PngInfo":
     """What makes the picture again.
 
@@ -55,10 +60,8 @@ def metadata_of(
       asked: its prompt or class, by that name.
       number: its own among the samples of that.
     """
-    from PIL.PngImagePlugin import PngInfo
-
     settings = {name: getattr(args, name) for name in SETTINGS}
-    settings |= {"and": args.terms or None, "start": args.start}
+    settings |= {"and": args.terms or None, "start": args.start, "plain": args.plain or None}
     settings |= {
         "lora": run.loras or None,
         "rows": args.rows,
@@ -68,15 +71,33 @@ def metadata_of(
     if args.classifier:
         settings |= {"classifier": args.classifier, "keep": args.keep}
     given = {name: value for name, value in settings.items() if value is not None}
-    entries = {
+    return png_info(entries_of(given, run, asked, args.seed, number, score))
+
+
+def entries_of(
+    settings: Mapping[str, Any],
+    run: "Run | Exported",
+    asked: Mapping[str, str],
+    seed: int,
+    number: int,
+    score: float,
+) -> dict[str, str]:
+    """What a picture says of itself; see `metadata_of`."""
+    return {
         **asked,
-        "seed": str(args.seed),
+        "seed": str(seed),
         "sample": str(number),
         "model": run.model_dir,
         "step": str(run.step),
         "score": f"{score:.4f}",
-        "settings": json.dumps(given),
+        "settings": json.dumps(settings),
     }
+
+
+def png_info(entries: Mapping[str, str]) -> "PngInfo":
+    """The same as PNG files hold it."""
+    from PIL.PngImagePlugin import PngInfo
+
     metadata = PngInfo()
     for name, value in entries.items():
         metadata.add_itxt(name, value)

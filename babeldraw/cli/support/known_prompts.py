@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from babeldraw.cli.support.exported import Exported
 from babeldraw.cli.support.loras import words_of
 from babeldraw.cli.support.terminal import printable
 from babeldraw.errors import UserError
@@ -27,16 +28,17 @@ def print_examples(args: argparse.Namespace) -> None:
     Raises:
       UserError: it keeps none, and its data are gone, too, or it reads neither.
     """
-    from babeldraw.cli.support.runs import open_run
-    from babeldraw.models.image_decoder import ImageDecoder
+    from babeldraw.cli.support.models import open_model
     from babeldraw.training.keeping.prompts import NAME, collect
 
-    opened = open_run(args.checkpoint, wanted="sampler")
-    model = getattr(opened.objective, "model", None)
-    if isinstance(model, ImageDecoder) and not model.condition_shape:
+    opened = open_model(args.checkpoint, wanted="sampler")
+    model = opened.image_model
+    if model is not None and not model.condition_shape:
         _print_classes(opened, model)
         return
     known = known_to(opened)
+    if known is None and isinstance(opened, Exported):
+        raise UserError(f"{opened.model_dir} keeps no prompts; draw what you like.")
     if known is None:  # A run of before.
         known = collect(opened.train_dataset, opened.eval_dataset)
     if not known.seen:
@@ -54,7 +56,7 @@ def print_examples(args: argparse.Namespace) -> None:
     print(f'  babeldraw sample "{printable(prompt)}" --checkpoint {opened.model_dir}')
 
 
-def _print_classes(opened: "Run", model: "ImageDecoder") -> None:
+def _print_classes(opened: "Run | Exported", model: "ImageDecoder") -> None:
     from babeldraw.training.keeping import class_names
 
     if not model.num_classes:
@@ -71,7 +73,7 @@ def _print_classes(opened: "Run", model: "ImageDecoder") -> None:
     print(f'  babeldraw sample --class "{printable(name)}" --checkpoint {opened.model_dir}')
 
 
-def known_to(opened: "Run") -> "Prompts | None":
+def known_to(opened: "Run | Exported") -> "Prompts | None":
     """What the run keeps of its captions, with the words of changes that are added to its model;
     None of one of before.
 

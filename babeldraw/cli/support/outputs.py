@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 
+from babeldraw.cli.support.named import find_model
 from babeldraw.errors import UserError
 from babeldraw.files import is_remote, path
 from babeldraw.training.keeping import run_folders
@@ -68,12 +69,12 @@ def check_apart(name: str, flag: str, task: str) -> None:
 
 
 def check_run(name: str) -> None:
-    """Whether there is a run directory to read, or one inside, before what reads it is imported.
+    """Whether there is a trained model to read, or a run inside, before what reads it is imported.
 
     Raises:
       UserError: there is none.
     """
-    run_folders.require_run(name)
+    run_folders.require_run(find_model(name))
 
 
 def _probe(name: str) -> None:

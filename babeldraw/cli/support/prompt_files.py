@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from babeldraw.cli.support.conditions import Texts, class_conditions
-from babeldraw.cli.support.draw_options import TOGETHER
+from babeldraw.cli.support.draw_options import TOGETHER, set_defaults
 from babeldraw.cli.support.drawn_files import SETTINGS
 from babeldraw.cli.support.known_prompts import known_to
 from babeldraw.cli.support.machines import pictures_at_once
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jax.sharding import Mesh
 
+    from babeldraw.cli.support.exported import Exported
     from babeldraw.cli.support.runs import Run
     from babeldraw.evaluation.suites.drawing import Drawn
     from babeldraw.evaluation.suites.entries import Suite
@@ -38,7 +39,7 @@ class SuiteDrawer:
     """
 
     args: argparse.Namespace
-    run: "Run"
+    run: "Run | Exported"
     sampler: "Sampler"
     classes: Sequence[str]
 
@@ -137,9 +138,10 @@ def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:
     Raises:
       UserError: it draws neither texts nor classes.
     """
-    from babeldraw.cli.support.runs import open_run
+    from babeldraw.cli.support.models import open_model
 
-    run = open_run(args.checkpoint, mesh, "sampler", args.lora)
+    run = open_model(args.checkpoint, mesh, "sampler", args.lora)
+    set_defaults(args, run)
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings["guidance_weight"] = (args.guidance_weight,)
     together = args.together or TOGETHER

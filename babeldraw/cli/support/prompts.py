@@ -9,10 +9,10 @@ from babeldraw.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-    from seqio import SentencePieceVocabulary
 
     from babeldraw.models.coca import CoCa
     from babeldraw.models.encoder_decoder import EncoderDecoder
+    from babeldraw.pieces import Vocabulary
 
 NAMED = 5
 """Prompts that are named in warnings."""
@@ -38,7 +38,7 @@ def check_prompts(prompts: Sequence[str]) -> None:
 
 
 def encode_prompts(
-    prompts: Sequence[str], vocabulary: "SentencePieceVocabulary", model: "EncoderDecoder | CoCa"
+    prompts: Sequence[str], vocabulary: "Vocabulary", model: "EncoderDecoder | CoCa"
 ) -> "np.ndarray":
     """Text tokens `int32[prompts, text_length]`, as those that `model` was trained on.
 
@@ -47,7 +47,7 @@ def encode_prompts(
     Raises:
       UserError: an empty prompt, one that is not Unicode, or a vocabulary that is not the model's.
     """
-    from babeldraw.data.vocabulary import encode
+    from babeldraw.pieces import encode
 
     check_prompts(prompts)
     text_length = model.text_length

@@ -15,12 +15,13 @@ from babeldraw.training.keeping import run_folders
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
-    from seqio import SentencePieceVocabulary
 
     from babeldraw.cli.support.loras import Loras
     from babeldraw.data.picture_files.view import View
     from babeldraw.data.streams.pipeline import Dataset
+    from babeldraw.models.image_decoder import ImageDecoder
     from babeldraw.objectives.base import Networks, Objective
+    from babeldraw.pieces import Vocabulary
     from babeldraw.sampling.codec import Codec
     from babeldraw.sampling.features import BlockFeatures
     from babeldraw.sampling.pictures import Sampler
@@ -86,17 +87,46 @@ class Run:
         return loras.with_changes(networks, self.loras, self.objective, self.model_dir)
 
     @functools.cached_property
-    def vocabulary(self) -> "SentencePieceVocabulary":
+    def vocabulary(self) -> "Vocabulary":
         """What its texts are read with: kept in the run; in those of before, where its data are."""
-        from babeldraw.data.vocabulary import load_vocabulary
+        from babeldraw.pieces import Pieces
         from babeldraw.training.keeping.manifest import check_vocabulary
         from babeldraw.training.keeping.vocabulary import NAME
 
         kept = files.path(self.model_dir) / NAME
         if not kept.exists():
-            return self.train_dataset.vocabulary
+            of_data: Vocabulary = self.train_dataset.vocabulary
+            return of_data
         check_vocabulary(kept.parent)
-        return load_vocabulary(files.local_copy(kept))
+        return Pieces(files.local_copy(kept))
+
+    @property
+    def judge_vocabulary(self) -> "Vocabulary":
+        """Of a CoCa, its own."""
+        return self.vocabulary
+
+    @property
+    def image_model(self) -> "ImageDecoder | None":
+        """What predicts image tokens, if anything does."""
+        from babeldraw.models.image_decoder import ImageDecoder
+
+        model = getattr(self.objective, "model", None)
+        return model if isinstance(model, ImageDecoder) else None
+
+    def offers(self, wanted: str) -> bool:
+        """Whether the objective trains (or holds) what a method of `Objective` gives."""
+        from babeldraw.objectives.base import Objective
+
+        return getattr(type(self.objective), wanted) is not getattr(Objective, wanted)
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Settings of drawing that go with the model: a run has none."""
+        return {}
+
+    def brings(self, wanted: str) -> bool:
+        """Whether a reranker or an upscaler goes with what it draws: to a run they are given."""
+        return False
 
     @property
     def step(self) -> int:

@@ -12,10 +12,21 @@ SHOWN = 8
 MOST_FOLDERS = 500
 """Looked into at most, where a name is no run's."""
 
+EXPORTED, EXPORTED_FORMAT = "config.json", "babeldraw-model"
+"""The file by which an exported model is known (see `exporting.folder`), and its format."""
+
 
 def is_run(name: str) -> bool:
     """Whether a run can be read there, or one of before its settings were data."""
     return any((path(name) / file).exists() for file in ("settings.json", "config.gin"))
+
+
+def is_exported(name: str) -> bool:
+    """Whether the folder says that it is a model of `babeldraw export`."""
+    try:
+        return f'"{EXPORTED_FORMAT}"'.encode() in (path(name) / EXPORTED).read_bytes()
+    except OSError:
+        return False
 
 
 def runs_in(name: str) -> list[str]:
@@ -36,12 +47,12 @@ def runs_in(name: str) -> list[str]:
 
 
 def require_run(name: str) -> None:
-    """Whether there is a run to read, asked before what reads it is imported.
+    """Whether there is a run or an exported model to read, asked before what reads it is imported.
 
     Raises:
       UserError: there is none; names the closest that there is.
     """
-    if runs_in(name):
+    if is_exported(name) or runs_in(name):
         return
     beside = [] if is_remote(name) else runs_in(os.path.dirname(name.rstrip("/")) or ".")
     around = dict.fromkeys([*map(os.path.dirname, beside), *beside])

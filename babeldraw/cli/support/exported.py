@@ -1,0 +1,171 @@
+"""An exported model, opened: what commands ask of a run, without its data and its recipe."""
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from babeldraw import files
+from babeldraw.errors import UserError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from babeldraw.data.picture_files.view import View
+    from babeldraw.exporting.folder import Folder
+    from babeldraw.models.image_decoder import ImageDecoder
+    from babeldraw.pieces import Pieces
+    from babeldraw.sampling.codec import Codec
+    from babeldraw.sampling.pictures import Sampler
+    from babeldraw.sampling.rerank import Reranker
+    from babeldraw.sampling.upscale import Upscaler
+
+PARTS = {
+    "sampler": ("transformer", "tokenizer"),
+    "codec": ("tokenizer",),
+    "reranker": ("coca",),
+    "upscaler": ("super_resolution",),
+}
+"""Networks that each needs."""
+
+DOES = {
+    "sampler": "draws",
+    "codec": "turns pictures into tokens",
+    "reranker": "compares pictures with texts",
+    "upscaler": "enlarges pictures",
+    "features": "is probed",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What a folder of `babeldraw export` holds, as `runs.Run` gives it of a run.
+
+    Attributes:
+      mesh: where the networks lie, whole on each of its devices; None: on one.
+    """
+
+    model_dir: str
+    folder: "Folder"
+    mesh: "Mesh | None" = None
+
+    @property
+    def step(self) -> int:
+        """Of the run that it was exported from."""
+        return int(self.folder.config["source"].get("step", 0))
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Settings of drawing that go with the model."""
+        return dict(self.folder.config["drawing"])
+
+    def brings(self, wanted: str) -> bool:
+        """Whether it has what "sampler", "codec", "reranker" or "upscaler" needs."""
+        return wanted in PARTS and set(PARTS[wanted]) <= set(self.folder.networks)
+
+    @property
+    def image_model(self) -> "ImageDecoder | None":
+        """What predicts image tokens, if anything does."""
+        return self.folder.module("transformer") if self.brings("sampler") else None
+
+    @functools.cached_property
+    def view(self) -> "View":
+        """How the pictures came that it was trained on."""
+        from babeldraw.data.picture_files.view import View
+
+        try:
+            return View(**self.folder.config["view"])
+        except TypeError as error:
+            raise UserError(
+                f"{self.model_dir}/config.json has a view that is none ({error}): bring it back "
+                "from a copy."
+            ) from error
+
+    @functools.cached_property
+    def vocabulary(self) -> "Pieces":
+        """Of the Transformer, or of CoCa alone."""
+        return self._vocabulary("transformer" if self.brings("sampler") else "coca")
+
+    @functools.cached_property
+    def judge_vocabulary(self) -> "Pieces":
+        """Of CoCa."""
+        return self._vocabulary("coca")
+
+    def _vocabulary(self, network: str) -> "Pieces":
+        from babeldraw.pieces import Pieces
+
+        return Pieces(files.local_copy(self.folder.vocabulary_file(network)))
+
+    def sampler(self, **settings: Any) -> "Sampler":
+        """See `Objective.sampler`."""
+        from babeldraw.sampling.pictures import Sampler
+
+        model, params, tokenizer, tokenizer_params = self._need("sampler")
+        return Sampler(model, params, tokenizer, tokenizer_params, **settings)
+
+    def codec(self, batch_size: int = 16) -> "Codec":
+        """See `Objective.codec`."""
+        from babeldraw.sampling.codec import Codec
+
+        return Codec(*self._need("codec"), batch_size)
+
+    def reranker(self, batch_size: int = 16) -> "Reranker":
+        """See `Objective.reranker`."""
+        from babeldraw.sampling.rerank import Reranker
+
+        return Reranker(*self._need("reranker"), batch_size)
+
+    def upscaler(self) -> "Upscaler":
+        """See `Objective.upscaler`."""
+        from babeldraw.sampling.upscale import Upscaler
+
+        return Upscaler(*self._need("upscaler"))
+
+    def features(self, batch_size: int = 16) -> NoReturn:
+        """Raises a `UserError`: blocks are probed in runs."""
+        self.refuse("features")
+
+    @property
+    def train_dataset(self) -> NoReturn:
+        """Raises a `UserError`: data stay where they are."""
+        raise UserError(f"{self.model_dir} was exported without its data; give the run directory.")
+
+    def refuse(self, wanted: str) -> NoReturn:
+        """Raises a `UserError`: the networks of `wanted` are not here."""
+        inside = ", ".join(self.folder.networks)
+        raise UserError(
+            f"{self.model_dir} is an exported model of {inside}, and it takes another one that "
+            f"{DOES[wanted]}; give the directory of that."
+        )
+
+    def _need(self, wanted: str) -> tuple[Any, ...]:
+        if not self.brings(wanted):
+            self.refuse(wanted)
+        return tuple(
+            part
+            for name in PARTS[wanted]
+            for part in (self.folder.module(name), self._placed(name))
+        )
+
+    def _placed(self, name: str) -> Any:
+        params = self.folder.params(name)
+        if self.mesh is None:
+            return params
+        import jax
+
+        from babeldraw.parallel.rules import replicated
+
+        return jax.device_put(params, replicated(self.mesh))
+
+
+def open_exported(model_dir: str, mesh: "Mesh | None" = None, wanted: str = "") -> Exported:
+    """Opens a folder of `babeldraw export`.
+
+    Raises:
+      UserError: see `exporting.folder.read`; or it has not what is wanted.
+    """
+    from babeldraw.exporting.folder import read
+
+    opened = Exported(model_dir, read(files.path(model_dir)), mesh)
+    if wanted and not opened.brings(wanted):
+        opened.refuse(wanted)
+    return opened

@@ -1,0 +1,1 @@
+"""A trained model as one folder, to be taken elsewhere: written, described and read again."""
