@@ -39,7 +39,8 @@ def read(path: epath.Path, sha256: str) -> dict[str, Shaped[np.ndarray, "..."]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: bring it back from a copy.") from error
     try:
-        found = {name: _array(described) for name, described in safetensors.deserialize(data)}
+        described = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        found = {name: _array(each) for name, each in described}
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({reason}): bring it back from a copy.") from error

@@ -30,7 +30,7 @@ def draw(tokens: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
         ids = [*tokens[: length - 1], config["text_ids"]["end"]]
         condition[: len(ids)] = ids
     else:
-        condition = np.int32(tokens[0] if tokens else -1)
+        condition = np.asarray(tokens[0] if tokens else -1, np.int32)
     prompt_id = np.uint32(zlib.crc32(np.asarray(condition).tobytes()))
     pictures, codes, scores = program.call(weights, condition, prompt_id, np.int32(seed))
     return np.asarray(pictures), np.asarray(codes), np.asarray(scores)
