@@ -49,6 +49,11 @@ class Exported:
     mesh: "Mesh | None" = None
 
     @property
+    def loras(self) -> "Loras":
+        """None: they are added to runs."""
+        return ()
+
+    @property
     def step(self) -> int:
         """Of the run that it was exported from."""
         return int(self.folder.config["source"].get("step", 0))
