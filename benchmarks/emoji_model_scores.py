@@ -11,9 +11,9 @@ from jaxtyping import Float, Int, UInt8
 from babeldraw.cli.support.runs import Run, open_run
 from babeldraw.data.sets import emoji_sheets
 from babeldraw.data.sets.emoji_grid import Cell
-from babeldraw.data.vocabulary import encode
 from babeldraw.evaluation.retrieval import Gallery, nearest
 from babeldraw.evaluation.scores.base import mean_result
+from babeldraw.pieces import encode
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.watching.captioned import write_captioned
 

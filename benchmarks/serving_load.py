@@ -168,7 +168,7 @@ def _expected(run: str, prompts: int) -> tuple[list[tuple[str, int]], list[np.nd
 
     from babeldraw.cli.support.known_prompts import known_to
     from babeldraw.cli.support.runs import open_run
-    from babeldraw.data.vocabulary import encode
+    from babeldraw.pieces import encode
 
     opened = open_run(run, None, "sampler")
     sampler = dataclasses.replace(opened.sampler(), cutoff=0.1, batch_size=16)

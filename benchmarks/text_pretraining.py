@@ -60,9 +60,10 @@ class Data:
 def load(directory: Path) -> Data:
     """Reads pictures and words; makes the vocabulary where there is none."""
     from babeldraw.cli.support.runs import open_run
-    from babeldraw.data import vocabulary
+    from babeldraw.data.vocabulary import load_vocabulary, train_vocabulary
     from babeldraw.data.streams.pipeline import Dataset
     from babeldraw.evaluation.retrieval import Gallery
+    from babeldraw.pieces import encode as encode_prompts
 
     lengths = {"text": 16, "image": 32}
     train, heldout = (
@@ -78,11 +79,11 @@ def load(directory: Path) -> Data:
     file = directory / "vocabulary.model"
     if not file.exists():
         every = [line for kind in lines.values() for line in kind]
-        vocabulary.train_vocabulary(every, file, VOCABULARY)
-    pieces = vocabulary.load_vocabulary(file)
+        train_vocabulary(every, file, VOCABULARY)
+    vocabulary = load_vocabulary(file)
 
     def encode(texts: list[str]) -> np.ndarray:
-        return vocabulary.encode(texts, pieces, LENGTH)
+        return encode_prompts(texts, vocabulary, LENGTH)
 
     codec = open_run(str(directory / "tokenizer")).codec(48)
     prompts = make_prompts(words, train, 96)

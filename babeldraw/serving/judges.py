@@ -7,8 +7,8 @@ from jaxtyping import Float, UInt8
 
 from babeldraw.cli.support.runs import Run
 from babeldraw.data.picture_files.view import View
-from babeldraw.data.vocabulary import encode
 from babeldraw.evaluation.probe import Classifier
+from babeldraw.pieces import encode
 from babeldraw.sampling.rerank import Reranker
 from babeldraw.sizes import Size, height_and_width
 

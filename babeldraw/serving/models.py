@@ -13,8 +13,8 @@ from babeldraw.cli.support.conditions import class_conditions
 from babeldraw.cli.support.known_prompts import known_to
 from babeldraw.cli.support.prompts import shown
 from babeldraw.cli.support.runs import Run, open_run
-from babeldraw.data.vocabulary import encode
 from babeldraw.errors import UserError
+from babeldraw.pieces import encode
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pieces import PieceSampler, Wanted
 from babeldraw.serving.requests import MOST_TERMS

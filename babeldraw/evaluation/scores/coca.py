@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from babeldraw.data.picture_files.framing import frame
 from babeldraw.data.picture_files.view import PLAIN, View
-from babeldraw.data.vocabulary import encode
+from babeldraw.pieces import encode
 from babeldraw.sampling.rerank import Reranker
 from babeldraw.sizes import Size, height_and_width
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from babeldraw.data.picture_files.view import View
-from babeldraw.data.vocabulary import encode
 from babeldraw.errors import UserError
 from babeldraw.evaluation.scores.base import Pictures, Score
 from babeldraw.evaluation.scores.nearest import MOST, Nearest, fits
@@ -15,6 +14,7 @@ from babeldraw.evaluation.suites.drawing import jobs_of
 from babeldraw.evaluation.suites.known import open_suite
 from babeldraw.evaluation.suites.scoring import Shown, references_of, score_all
 from babeldraw.objectives.base import Networks, NotOffered, Objective
+from babeldraw.pieces import encode
 from babeldraw.ranges import Count, Weight, Whole
 from babeldraw.sampling.groups import Rows, draw_rows
 from babeldraw.sampling.pictures import Sampler
