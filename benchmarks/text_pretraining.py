@@ -60,8 +60,8 @@ class Data:
 def load(directory: Path) -> Data:
     """Reads pictures and words; makes the vocabulary where there is none."""
     from babeldraw.cli.support.runs import open_run
-    from babeldraw.data.vocabulary import load_vocabulary, train_vocabulary
     from babeldraw.data.streams.pipeline import Dataset
+    from babeldraw.data.vocabulary import load_vocabulary, train_vocabulary
     from babeldraw.evaluation.retrieval import Gallery
     from babeldraw.pieces import encode as encode_prompts
 
