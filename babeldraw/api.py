@@ -60,8 +60,7 @@ class Drawn:
         self.image.save(path, "PNG", pnginfo=png_info(self.metadata))
 
     def _repr_png_(self) -> bytes:
-        data: bytes = self.image._repr_png_()  # type: ignore[attr-defined]  # for notebooks
-        return data
+        return self.image._repr_png_() or b""  # for notebooks
 
 
 class Model:
@@ -84,7 +83,7 @@ class Model:
     def draw(self, prompt: str | None, *, n: int = 1, **settings: Any) -> list[Drawn]: ...
     @overload
     def draw(self, prompt: Sequence[str], *, n: int = 1, **settings: Any) -> list[list[Drawn]]: ...
-    def draw(
+    def draw(  # type: ignore[misc]  # what **settings are is said once
         self,
         prompt: str | Sequence[str] | None,
         *,

@@ -200,7 +200,8 @@ def read(path: epath.Path) -> Folder:
             f"({babeldraw.__version__}) reads those up to {FORMAT}: install a newer one."
         )
     networks = config.get("networks")
-    whole = isinstance(networks, dict) and networks and set(networks) <= set(NETWORKS)
+    networks = networks if isinstance(networks, dict) else {}
+    whole = bool(networks) and set(networks) <= set(NETWORKS)
     parts = ("source", "view", "drawing")
     whole = whole and all(isinstance(config.get(part), dict) for part in parts)
     whole = whole and all(isinstance(entry, dict) for entry in networks.values())

@@ -84,7 +84,7 @@ def write(
 
 def export_sampler(
     networks: Mapping[str, Network],
-    drawing: Mapping[str, float],
+    drawing: Mapping[str, Any],
     num_samples: int,
     names: list[str],
 ) -> export.Exported:

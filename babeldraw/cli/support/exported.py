@@ -10,6 +10,7 @@ from babeldraw.errors import UserError
 if TYPE_CHECKING:
     from jax.sharding import Mesh
 
+    from babeldraw.cli.support.loras import Loras
     from babeldraw.data.picture_files.view import View
     from babeldraw.exporting.folder import Folder
     from babeldraw.models.image_decoder import ImageDecoder
@@ -111,13 +112,15 @@ class Exported:
         """See `Objective.codec`."""
         from babeldraw.sampling.codec import Codec
 
-        return Codec(*self._need("codec"), batch_size)
+        model, params = self._need("codec")
+        return Codec(model, params, batch_size)
 
     def reranker(self, batch_size: int = 16) -> "Reranker":
         """See `Objective.reranker`."""
         from babeldraw.sampling.rerank import Reranker
 
-        return Reranker(*self._need("reranker"), batch_size)
+        model, params = self._need("reranker")
+        return Reranker(model, params, batch_size)
 
     def upscaler(self) -> "Upscaler":
         """See `Objective.upscaler`."""

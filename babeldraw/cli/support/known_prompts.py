@@ -37,9 +37,9 @@ def print_examples(args: argparse.Namespace) -> None:
         _print_classes(opened, model)
         return
     known = known_to(opened)
-    if known is None and isinstance(opened, Exported):
-        raise UserError(f"{opened.model_dir} keeps no prompts; draw what you like.")
     if known is None:  # A run of before.
+        if isinstance(opened, Exported):
+            raise UserError(f"{opened.model_dir} keeps no prompts; draw what you like.")
         known = collect(opened.train_dataset, opened.eval_dataset)
     if not known.seen:
         raise UserError(f"{opened.model_dir} was trained on data that tell no captions.")

@@ -72,7 +72,7 @@ def encode_prompts(
 
 
 def count_cut(
-    prompts: Sequence[str], vocabulary: "SentencePieceVocabulary", model: "EncoderDecoder | CoCa"
+    prompts: Sequence[str], vocabulary: "Vocabulary", model: "EncoderDecoder | CoCa"
 ) -> int:
     """How many prompts are longer than the model reads."""
     return sum(len(vocabulary.encode(prompt)) > model.text_length - 1 for prompt in prompts)
