@@ -8,7 +8,10 @@ import pytest
 
 from babeldraw.cli.support import scorers, suites
 from babeldraw.errors import UserError
+from babeldraw.evaluation.checks.world import shown, world
 from babeldraw.evaluation.scores.base import Pictures
+from babeldraw.evaluation.suites.entries import Entry, make_suite
+from babeldraw.evaluation.suites.scoring import Shown, score_all
 from benchmarks import made_clip
 from tests.cli import runs
 
@@ -27,11 +30,11 @@ def clip(tmp_path_factory):
     return str(root / "open_clip")
 
 
-def opened(*line, classes=None):
+def opened(*line, classes=None, entries=()):
     parser = argparse.ArgumentParser()
     suites.add_arguments(parser)
     drawer = types.SimpleNamespace(classes=classes)
-    suite = types.SimpleNamespace(entries=(), others=())
+    suite = types.SimpleNamespace(entries=entries, others=())
     args = parser.parse_args(["--suite=emoji", *line])
     return scorers.open_scores(args, suite, (None, ()), None, drawer)
 
@@ -70,3 +73,16 @@ def test_what_does_not_go_together_is_refused(coca, clip):
             opened(*line, classes=["cook"])
     with pytest.raises(UserError, match="not a folder"):
         opened("--clip", "/nowhere")
+
+
+def test_entries_of_one_text_are_judged_each_by_its_own_checks():
+    known = world("quickstart")
+    dark = next(row for row, cell in enumerate(known.cells) if shown(cell).get("tone") == "dark")
+    asked = [{"tone": "dark"}, {"tone": "light"}]
+    concept = {"concept": shown(known.cells[dark])["concept"]}
+    suite = make_suite("two", [Entry(f"{i}", "one", checks=concept | asked[i]) for i in (0, 1)])
+    scores = opened(entries=suite.entries)
+    pictures = Pictures(known.images[[dark, dark]])
+    found = score_all(scores, Shown(suite, pictures, [0, 1]), None)["emoji checks"]
+    assert found["tone"].per_picture.tolist() == [1, 0] and found["concept"].value == 1
+    assert found["tone"].interval == pytest.approx((0.0546, 0.9454), abs=1e-3)  # of one prompt

@@ -73,7 +73,7 @@ def open_scores(
     from babeldraw.evaluation.scores.nearest import MOST, Nearest, fits
 
     scores: list[Score] = []
-    checks = {each.prompt: each.checks for each in suite.entries}
+    checks = {each.id: each.checks for each in suite.entries}
     if any(checks.values()):
         scores.append(EmojiChecks(checks))
     pictures, entries = own

@@ -5,7 +5,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, overload
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -137,6 +137,16 @@ class Score(Protocol):
         Raises:
           UserError: it needs what is not given, such as references.
         """
+
+
+@runtime_checkable
+class OfEntries(Protocol):
+    """A score that asks more of a picture than its text says: by its entry in a suite."""
+
+    def of_entries(
+        self, pictures: Pictures, names: Sequence[str], texts: Sequence[str]
+    ) -> dict[str, ScoreResult]:
+        """As `Score.of`; `names` are the entries' ids."""
 
 
 def mean_result(

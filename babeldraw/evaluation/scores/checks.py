@@ -24,7 +24,8 @@ class EmojiChecks:
     """Shares of pictures that show the concept, style, gender and tone of their prompts, and all.
 
     Attributes:
-      checks: of each prompt what its pictures have to show; a prompt without is not scored.
+      checks: of each entry what its pictures have to show; one without is not scored. By its
+        name: the id in a suite, the text where there is none.
     """
 
     checks: Mapping[str, Checks]
@@ -74,16 +75,26 @@ class EmojiChecks:
     def of(
         self, pictures: Pictures, texts: Sequence[str], references: Pictures | None
     ) -> dict[str, ScoreResult]:
+        """Where each text is an entry's name; see `of_entries`."""
+        return self.of_entries(pictures, texts, texts)
+
+    def of_entries(
+        self, pictures: Pictures, names: Sequence[str], texts: Sequence[str]
+    ) -> dict[str, ScoreResult]:
         """Of each attribute that is asked, and of `all` of them, the share that is right.
 
         Intervals are Wilson's, of as many draws as there are prompts: pictures of one prompt are
         no independent ones. A gender whose picture is another gender's, too, is not scored, and
         has NaN in the place of a number.
 
+        Args:
+          names: of each picture's entry, by which `checks` knows it.
+          texts: what each picture was drawn from, which several entries may have in common.
+
         Raises:
-          UserError: none of the texts has checks, or pictures are not square.
+          UserError: none of the entries has checks, or pictures are not square.
         """
-        asked = [self.checks.get(text, {}) for text in texts]
+        asked = [self.checks.get(name, {}) for name in names]
         parts: list[np.ndarray] = []
         begin = 0
         for batch in pictures.batches(_BATCH):

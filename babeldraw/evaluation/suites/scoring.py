@@ -13,6 +13,7 @@ from babeldraw.data.picture_files.view import View
 from babeldraw.errors import UserError
 from babeldraw.evaluation.scores.base import (
     SUFFIXES,
+    OfEntries,
     Picture,
     Pictures,
     Score,
@@ -39,6 +40,11 @@ class Shown:
     def texts(self) -> list[str]:
         """What each picture was drawn from."""
         return [self.suite.entries[index].prompt for index in self.entries]
+
+    @property
+    def ids(self) -> list[str]:
+        """Of each picture's entry."""
+        return [self.suite.entries[index].id for index in self.entries]
 
 
 class Files(Sequence[Picture]):
@@ -119,7 +125,14 @@ def score_all(scores: Sequence[Score], shown: Shown, references: Pictures | None
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"the score {twice!r} is asked for twice; leave one of them out.")
-    return {score.name: score.of(shown.pictures, shown.texts, references) for score in scores}
+    return {score.name: _numbers(score, shown, references) for score in scores}
+
+
+def _numbers(score: Score, shown: Shown, references: Pictures | None) -> dict[str, ScoreResult]:
+    """Two entries of one text may ask for different things: what can tell them apart, does."""
+    if isinstance(score, OfEntries):
+        return score.of_entries(shown.pictures, shown.ids, shown.texts)
+    return score.of(shown.pictures, shown.texts, references)
 
 
 def by_prompt(values: Float[np.ndarray, " n"], shown: Shown) -> Float[np.ndarray, " entries"]:
