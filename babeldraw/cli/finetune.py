@@ -90,11 +90,13 @@ def run(args: argparse.Namespace) -> int:
     """Trains, or goes on where it was stopped; writes the changes, and says how to draw."""
     outputs.check_run(args.source)
     _check_word(args.word)
+    output = Path(args.output or _default_output(args))
+    outputs.check_local(str(output), "--output")
+    outputs.check_apart(str(output), "--output", args.data)
     config = machines.load_machine_file(args.config)
     machines.set_environment(config)
     opened = _open(args.source)
-    output = Path(args.output or _default_output(args))
-    _check_output(output, args, opened)
+    _check_is_new(output, opened)
     _read_with_its_vocabulary(opened)
 
     recipe = output / RECIPE
@@ -134,9 +136,11 @@ def _open(source: str) -> "Run":
 
 
 def _check_word(word: str | None) -> None:
+    if word is None:
+        return
     from babeldraw.training.keeping.prompts import words_of
 
-    if word is not None and not list(words_of(word)):
+    if not list(words_of(word)):
         raise UserError(f"--word {word!r} has no letter in it: give a word, such as 'my cat'.")
 
 
@@ -147,9 +151,7 @@ def _default_output(args: argparse.Namespace) -> str:
     return f"runs/{name}-{'finetuned' if args.lora is None else 'lora'}"
 
 
-def _check_output(output: Path, args: argparse.Namespace, opened: "Run") -> None:
-    outputs.check_apart(str(output), "--output", args.data)
-    outputs.check_local(str(output), "--output")
+def _check_is_new(output: Path, opened: "Run") -> None:
     if path(output) == path(opened.model_dir):
         raise UserError(f"--output {output} is the run that goes on: name another folder.")
     if (output / "settings.json").exists() and not (output / RECIPE).exists():

@@ -13,6 +13,7 @@ among `NETWORKS`; the names of its arrays are those of its parameters, joined by
 import dataclasses
 import functools
 import json
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -206,7 +207,7 @@ def read(path: epath.Path) -> Folder:
     whole = whole and all(isinstance(config.get(part), dict) for part in parts)
     whole = whole and all(isinstance(entry, dict) for entry in networks.values())
     files_inside = whole and all(
-        str(entry.get(kind, "")) == epath.Path(str(entry.get(kind, ""))).name
+        str(entry.get(kind, "")) == pathlib.PurePath(str(entry.get(kind, ""))).name
         for entry in networks.values()
         for kind in ("file", "vocabulary")
     )

@@ -236,7 +236,7 @@ def test_vgg16_takes_the_place_of_squeezenet(tmp_path):
         unneeded = ["TOKENIZER_CHECKPOINT = 'unused'"] if run == "super_resolution" else []
         perceptual = objective(files, f"VGG16_FILE = {str(missing)!r}", *unneeded).perceptual
         assert perceptual.network == VGG16() and perceptual.weight == 0.1
-        with pytest.raises(UserError, match=r"vgg16\.safetensors is no readable"):
+        with pytest.raises(UserError, match=r"vgg16\.safetensors cannot be read"):
             perceptual.params()
 
 

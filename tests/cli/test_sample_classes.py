@@ -102,7 +102,7 @@ def test_what_a_run_does_not_know_is_one_sentence(run, unconditional, texts, cap
         (unconditional, ("--class", "cook"), "was trained on pictures alone"),
         (unconditional, ("a cook",), "was trained on pictures alone"),
         (unconditional, ("--interactive",), "was trained on pictures alone"),
-        (run, ("a cook", "--class", "cook"), "three ways to say what to draw"),
+        (run, ("a cook", "--class", "cook"), "are ways to say what to draw"),
         (run, ("--unconditional", "--guidance_weight=2"), "--guidance_weight goes by what is"),
         (run, ("--unconditional", "--interactive"), "--interactive goes by what is"),
         (run, ("--unconditional", "--and", "cook", 1), "--and goes by what is"),

@@ -29,6 +29,8 @@ REQUIRED = {
     "plan": ["--gin_file=gin/runs/coca_small.gin", "--config=configs/v5e_16.py"],
     "sample": ["a cook", "--checkpoint=DIR/run"],
     "serve": ["--model=DIR/run"],
+    "finetune": ["--from=DIR/run", "--data=folder:DIR"],
+    "export": ["--checkpoint=DIR/run", "--output=DIR/exported"],
     "caption": ["--checkpoint=DIR/run", "--images=DIR"],
     "tokenize": ["--checkpoint=DIR/run", "--images=DIR", "--output=DIR/tokens.npz"],
     "tokenize-dataset": ["--checkpoint=DIR/run", "--task=emoji_32", "--output=DIR/tokens"],

@@ -16,13 +16,19 @@ from tests.cli import runs
 SIZES = {
     "coca": ("models/coca_base", "tasks/coco"),
     "coca_small": (),
+    "coco_finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "emoji_model_coca": (),
     "emoji_model_super_resolution": (),
     "emoji_model_text_to_image": (),
     "emoji_model_tokenizer": (),
     "emoji_tokenizer_64": (),
+    "finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
+    "guidance_finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
     "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/imagenet"),
+    "larger_text_to_image": ("models/3b", "tokenizers/small_small", "tasks/coco"),
+    "larger_tokenizer": ("tokenizers/small_small", "tasks/coco"),
+    "lora": ("models/3b", "tokenizers/small_small", "tasks/coco"),
     "quickstart_image_tokens": (),
     "quickstart_text_to_image": (),
     "quickstart_tokenizer": (),
@@ -38,7 +44,7 @@ SIZES = {
 }
 """What each recipe needs beside it."""
 
-ELSEWHERE = ("MODEL_DIR", "TOKENIZER_CHECKPOINT", "VGG16_FILE")
+ELSEWHERE = ("INIT_FROM", "LORA_BASE", "MODEL_DIR", "TOKENIZER_CHECKPOINT", "VGG16_FILE")
 
 
 def test_every_recipe_is_here():
