@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -129,7 +130,7 @@ def train(
         stack.enter_context(placing(mesh, machine.rules))
 
         # 2. What the state looks like, and whether this run has been here before. What cannot
-        # be trained is refused here, before anything is written.
+        # be trained is refused in 2 to 4, before anything is written.
         if not begin_anew:
             refuse_to_begin_anew(model_dir)
         variables = describe_state(objective, mesh, machine.rules)
@@ -151,7 +152,6 @@ def train(
             constants = objective.constants()
             check_constants(objective, constants)
             state = first_state(objective, seed, target, start_from)
-            save_constants(model_dir, constants)
         else:
             state = restored
             constants = load_constants(model_dir)
@@ -164,7 +164,26 @@ def train(
             return state
         for dataset in filter(None, (train_dataset, eval_dataset)):
             objective.check_dataset(dataset, constants)
+        held = objective.held(constants)
+        held = put_host_arrays(held, objective.constant_shardings(held, mesh, machine.rules))
+
+        # 4. Batches, from the step that comes next. Data that cannot be read is refused here.
+        host_batches = train_dataset.batches(
+            process_index=layout.share.index,
+            process_count=layout.share.count,
+            start_step=start,
+        )
+        batches = stack.enter_context(Prefetch(checked(objective, layout, host_batches)))
+        with failing.together():
+            looked = Looked.at(
+                objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
+            )
+            feed = itertools.chain([batch_of(start + 1, train_steps, batches)], batches)
+
+        # 5. What the run goes on from: from here on the directory is this run's.
         before = restored is not None
+        if not before:
+            save_constants(model_dir, constants)
         asked = init_from.asked() if init_from else None
         began_from = start_from.record if start_from else asked
         keep_manifest(
@@ -179,18 +198,8 @@ def train(
             tell_start(directory, start_from, constants)
             checkpoints.save(0, state)  # From now on the other run may change, or be gone.
             start_from = None  # Frees the host's memory.
-        held = objective.held(constants)
-        held = put_host_arrays(held, objective.constant_shardings(held, mesh, machine.rules))
 
-        # 4. Batches, from the step that comes next.
-        host_batches = train_dataset.batches(
-            process_index=layout.share.index,
-            process_count=layout.share.count,
-            start_step=start,
-        )
-        batches = stack.enter_context(Prefetch(checked(objective, layout, host_batches)))
-
-        # 5. The step, compiled once.
+        # 6. The step, compiled once.
         began = time.perf_counter()
         train_step, names = compile_step(objective, seed, target, held, layout, mesh)
         processes.meet()
@@ -199,7 +208,7 @@ def train(
             f"compiled the step in {time.perf_counter() - began:.1f} s"
         )
 
-        # 6. What is written, and when.
+        # 7. What is written, and when.
         write_run_files(directory, config_text, machine, variables, mesh, start)
         keep_start(directory, start, seed, mesh)
         write, show = open_metrics(directory, start, train_steps, on_metrics, wandb_project)
@@ -221,9 +230,6 @@ def train(
                 flops.model(train_dataset.batch_size) / peak if flops and peak else None,
             )
         ]
-        looked = Looked.at(
-            objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
-        )
         looks = score_suite(suite, looked, write) + make_looks(
             looked,
             directory,
@@ -240,7 +246,7 @@ def train(
         profiler = stack.enter_context(Profiler(profile_steps, directory / "profile"))
         watchdog = stack.enter_context(Watchdog(stuck_seconds))
 
-        # 7. The steps. A failure is told to other processes before anything is closed.
+        # 8. The steps. A failure is told to other processes before anything is closed.
         stack.enter_context(failing.together())
         stop.started()
         done = start
@@ -251,7 +257,7 @@ def train(
                 watchdog.beat()
                 profiler.before(step)
                 with stop.interrupting():
-                    batch = batch_of(step, train_steps, batches)
+                    batch = batch_of(step, train_steps, feed)
                 state, metrics = train_step(state, held, batch)
                 done = step
                 window.add(step, metrics)

@@ -298,3 +298,4 @@ def test_a_mistake_is_one_sentence(binding, says, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("babeldraw: error: ")
     assert says in error
+    assert not (tmp_path / "run").exists()

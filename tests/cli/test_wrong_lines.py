@@ -39,7 +39,9 @@ def test_it_is_one_sentence(line, folder, monkeypatch, capsys):
 
     monkeypatch.setattr("babeldraw.training.loop.make_mesh", no_mesh)
     arguments = [word.replace("DIR", str(folder)) for word in line.arguments]
+    before = {*folder.rglob("*")}, {*os.listdir()}
     assert cli.main(arguments) == 2
+    assert ({*folder.rglob("*")}, {*os.listdir()}) == before
     said = capsys.readouterr().err
     assert said.startswith("babeldraw: error: ") and said.count("\n") == 1, said
     assert line.named.replace("DIR", str(folder)) in said

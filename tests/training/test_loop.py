@@ -155,8 +155,8 @@ def test_the_recipe_of_the_steps_before_is_kept(run, tmp_path, capsys):
 def test_the_recipe_may_change_twice_from_one_checkpoint(run, tmp_path):
     run(2, config_text="B = 1\n")
     for number in (2, 3):  # Stopped before there was another checkpoint.
-        with pytest.raises(UserError, match="ended before step 3"):
-            run(4, config_text=f"B = {number}\n", train_dataset=ToyDataset(length=2))
+        with pytest.raises(UserError, match="ended before step 4"):
+            run(4, config_text=f"B = {number}\n", train_dataset=ToyDataset(length=3))
     kept = {path.name: path.read_text() for path in (tmp_path / "run").glob("config*")}
     assert kept == {
         "config.gin": "B = 3\n",

@@ -23,6 +23,9 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT,
 def claim(model_dir: str) -> Iterator[None]:
     """Makes the directory where it is missing, and holds it until the context is left.
 
+    A directory in which nothing has been written by then, such as one of a run that was refused,
+    is taken away again, with the folders above it that were missing.
+
     Process 0 locks a file in it (`fcntl.lockf`). The lock is the operating system's: it is gone
     when the process is, however that ends. An object store (gs://) has no such lock, and gets an
     object with an owner (remote_claim.py).
@@ -41,10 +44,14 @@ def _lock(model_dir: str, stack: contextlib.ExitStack) -> None:
         return
     directory = pathlib.Path(model_dir)
     with writing_to(model_dir):
+        missing = [each for each in (directory, *directory.parents) if not each.exists()]
         directory.mkdir(parents=True, exist_ok=True)
+        bare = not any(directory.iterdir())
         file = stack.enter_context((directory / LOCK).open("a+"))
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.exists(directory / LOCK):  # Just taken away by a run that was refused.
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             return  # A file system without locks.
@@ -58,6 +65,24 @@ def _lock(model_dir: str, stack: contextlib.ExitStack) -> None:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
+    if bare:
+        stack.callback(_take_away, directory, missing)
+
+
+def _take_away(directory: pathlib.Path, made: list[pathlib.Path]) -> None:
+    """If nothing but the lock and empty folders is there: takes away those, and what was made.
+
+    Args:
+      made: folders that were missing, the innermost first.
+    """
+    found = sorted(directory.rglob("*"), reverse=True)  # What is in a folder comes before it.
+    if any(not each.is_dir() and each != directory / LOCK for each in found):
+        return
+    with contextlib.suppress(OSError):  # Something has come in by now, and stays.
+        for each in found:
+            each.rmdir() if each.is_dir() else each.unlink()
+        for folder in made:
+            folder.rmdir()
 
 
 @contextlib.contextmanager

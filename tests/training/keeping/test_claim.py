@@ -44,6 +44,23 @@ def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path):
         pass
 
 
+def test_a_run_that_is_refused_leaves_nothing(tmp_path):
+    """Not of what it made itself; what was there, or has been written since, stays."""
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "own.txt").touch()
+    for folder in ("new/runs/a", "bare", "kept", "begun"):
+        with pytest.raises(UserError, match="refused"), claim(str(tmp_path / folder)):
+            (tmp_path / folder / "checkpoints").mkdir()
+            if folder == "begun":
+                (tmp_path / folder / "settings.json").touch()
+            raise UserError("refused")
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    kept = {f"kept/{name}" for name in ("own.txt", "lock", "checkpoints")}
+    begun = {f"begun/{name}" for name in ("settings.json", "lock", "checkpoints")}
+    assert left == {"bare", "kept", *kept, "begun", *begun}
+
+
 @pytest.mark.parametrize("place", ["/proc/run", "/dev/null/run"])
 def test_a_place_where_nothing_can_be_made(place):
     with pytest.raises(UserError, match=f"{place} cannot be read or written"), claim(place):
