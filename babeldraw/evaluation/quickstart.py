@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from babeldraw.evaluation import quickstart_checks
 from babeldraw.evaluation.retrieval import Gallery, Pictures, top1
 from babeldraw.objectives import losses
 from babeldraw.sampling.codec import Codec
@@ -62,6 +63,7 @@ class Tokenized:
     Attributes:
       token_counts: of each code on the training split.
       tokens, heldout_tokens: of each picture.
+      heldout_rebuilt: what is left of each held-out picture.
       reconstructions: some held-out pictures, each with what is left of it.
     """
 
@@ -70,6 +72,7 @@ class Tokenized:
     token_counts: np.ndarray
     tokens: np.ndarray
     heldout_tokens: np.ndarray
+    heldout_rebuilt: np.ndarray
     reconstructions: np.ndarray
     parameters: int
 
@@ -94,10 +97,15 @@ class Spoken:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Everything that the report shows; `spoken` is missing where no texts were learned."""
+    """Everything that the report shows; `spoken` is missing where no texts were learned.
+
+    Attributes:
+      checks: of emoji; see quickstart_checks.py.
+    """
 
     tokenized: Tokenized
     spoken: Spoken | None
+    checks: quickstart_checks.Shares = dataclasses.field(default_factory=dict)
 
 
 def evaluate(
@@ -144,7 +152,15 @@ def evaluate(
         heldout=_draw(sampler, heldout, asked, len(train["image"]) + asked, gallery, texts, seed),
         parameters=count(sampler.params),
     )
-    return Results(tokenized, spoken)
+    rebuilt = tokenized.heldout_rebuilt
+    checks = quickstart_checks.shares(
+        {
+            "seen": (spoken.seen.samples, spoken.seen.columns["caption"].tolist()),
+            "heldout": (spoken.heldout.samples, spoken.heldout.columns["caption"].tolist()),
+            quickstart_checks.CEILING: (rebuilt, heldout["caption"][: len(rebuilt)].tolist()),
+        }
+    )
+    return Results(tokenized, spoken, checks)
 
 
 def through_tokenizer(
@@ -159,6 +175,7 @@ def through_tokenizer(
         token_counts=np.bincount(tokens.ravel(), minlength=codec.model.codebook_size),
         tokens=tokens,
         heldout_tokens=heldout_tokens,
+        heldout_rebuilt=heldout_decoded,
         reconstructions=np.stack([heldout[shown], heldout_decoded[shown]], axis=1),
         parameters=count(codec.params),
     )
@@ -242,6 +259,8 @@ def summary(results: Results, seconds: Mapping[str, float]) -> dict[str, Any]:
     if known.any():
         of_seen_words = _mean(spoken.heldout.concept_top1[known])
         found["retrieval"]["heldout_top1_of_seen_words"] = of_seen_words
+    if results.checks:
+        found["checks"] = dict(results.checks)
     found["parameters"]["text_to_image"] = spoken.parameters
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from babeldraw.evaluation import quickstart_checks
 from babeldraw.evaluation.quickstart import CUTOFF, Drawn, Results, Spoken, Tokenized
 from babeldraw.evaluation.reporting import document, reading, sections
 from babeldraw.evaluation.reporting.document import Section, join, listing, paragraph
@@ -84,6 +85,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             f"{right['heldout_prompts_word_for_word_in_training']} of the held-out pictures have a "
             "caption that a picture of training has, too, word for word."
         )
+    if "checks" in summary:
+        said += quickstart_checks.sentences(summary["checks"])
     return said
 
 

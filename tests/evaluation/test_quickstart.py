@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from babeldraw.evaluation import quickstart, quickstart_page
+from babeldraw.evaluation.checks.world import world
 from babeldraw.evaluation.quickstart import evaluate, summary
 
 CODES, SIDE, TEXT = 16, 16, 4
@@ -133,6 +134,23 @@ def test_styles_are_told_apart_where_there_are_any(splits):
     found = scored(train, heldout, Sampler(heldout, train, instead={1: 2}))
     assert found.spoken.heldout.concept_top1.tolist() == [1, 1, 1]
     assert found.spoken.heldout.cell_top1.tolist() == [1, 0, 1]
+
+
+def test_emoji_are_checked_for_what_their_captions_say():
+    people = [(cell, i) for i, cell in enumerate(world("quickstart").cells) if cell.gender]
+    pairs = []
+    for mark, some in enumerate((people[:12], people[30:36])):
+        images = world("quickstart").images[[index for _, index in some]]
+        images[:, 0, 0, 0], images[:, 0, 0, 1] = 240 + np.arange(len(some)), 240 + mark  # for Codec
+        pairs.append({**split([cell.caption for cell, _ in some], 0), "image": images})
+    train, heldout = pairs
+    # Of the second prompt of either split the fifth held-out picture is drawn.
+    results = scored(train, heldout, Sampler(heldout, train, instead={1: 4}))
+    found = summary(results, SECONDS)
+    assert found["checks"]["heldout_rebuilt"]["all"] == 1.0
+    assert found["checks"]["seen"]["all"] == pytest.approx(11 / 12, abs=1e-3)
+    assert found["checks"]["heldout"]["all"] == pytest.approx(5 / 6, abs=1e-3)
+    assert "Of held-out prompts 83% have all right" in quickstart_page.sentences(found)[-2]
 
 
 def test_without_texts_the_tokenizer_alone_is_scored(splits):
