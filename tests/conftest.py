@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -39,3 +40,26 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if hasattr(config, "compiled"):
         config.compiled.cleanup()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def environment_is_left_as_it_was():
+    """Commands that tests run in their own process set variables, as those of users may; what one
+    file leaves behind would change what the next one sees, in some order of the files alone.
+    """
+
+    def ours():
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("BABELDRAW_", "JAX_", "LIBTPU_", "XLA_"))
+        }
+
+    before = ours()
+    yield
+    after = ours()
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    for name in changed:
+        os.environ.pop(name, None)
+    os.environ.update({name: before[name] for name in changed if name in before})
+    assert not changed, f"this file's tests leave other values behind: {sorted(changed)}"

@@ -52,19 +52,25 @@ def files_of(folder):
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.fixture(autouse=True)
+def own_vocabulary_variable(monkeypatch):
+    """The command sets it for its process."""
+    monkeypatch.setenv(VOCABULARY_VARIABLE, "")
+
+
 def finetune(base, pictures, output, *more):
     words = ["--from", base, "--data", f"folder:{pictures}", "--output", str(output)]
-    return main(["finetune", *words, "--gin.BATCH_SIZE=8", "--gin.EVAL_EVERY=0", *more])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(VOCABULARY_VARIABLE, "")
+        return main(["finetune", *words, "--gin.BATCH_SIZE=8", "--gin.EVAL_EVERY=0", *more])
 
 
 @pytest.fixture(scope="module")
 def finished(base, pictures, tmp_path_factory):
     """The output of a LoRA of two steps, and what the base was before and after."""
     output, before = tmp_path_factory.mktemp("out") / "lora", files_of(base)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv(VOCABULARY_VARIABLE, "")
-        words = ["--word", WORD, "--lora", "2", "--steps", "2", "--prior", "none"]
-        assert finetune(base, pictures, output, *words) == 0
+    words = ["--word", WORD, "--lora", "2", "--steps", "2", "--prior", "none"]
+    assert finetune(base, pictures, output, *words) == 0
     return output, before, files_of(base)
 
 
