@@ -8,7 +8,8 @@ the quickstart's 12 occupations of 2 genders in 6 tones. The pictures to learn f
 triples the quickstart's training has as well, or a number of them; asked for are those that
 are held out in every style, with 4 samples each. A sample is right when the nearest of all real
 pictures, of all four styles, is the one that its prompt describes (evaluation/retrieval.py).
-What the frozen tokenizer, which never saw the style, keeps of the real ones is scored the same way;
+What the run's tokenizer keeps of the real ones is scored the same way: it never saw the style,
+but for the row whose decoder goes on first;
 *guided* is with a guidance weight of 2.
 Forgotten is what the old styles lose on held-out prompts (4 samples) and on 192 seen ones.
 
@@ -49,6 +50,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "all of it": Kind(()),
+    "all of it, with its decoder": Kind(("--decoder",)),
     "LoRA": Kind(("--lora", "8")),
     "all of it, from nothing": Kind(("--gin.INIT_FROM=''",)),
     "all of it, no prior": Kind(("--prior", "none")),

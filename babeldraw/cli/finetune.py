@@ -1,6 +1,7 @@
 """`babeldraw finetune`: own pictures, and a new word for them, by a trained text-to-image run."""
 
 import argparse
+import dataclasses
 import os
 import re
 import shlex
@@ -22,6 +23,8 @@ SUMMARY = "Teach a trained text-to-image run your pictures and a word for them; 
 
 LORA_FILE = "lora.safetensors"
 """In the output."""
+
+DECODER_RECIPE = "decoder.gin"
 
 DEFAULT_RANK = 8
 
@@ -65,6 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=Numeric(Count), metavar="N", help="default: those of the recipe, 600"
     )
     parser.add_argument(
+        "--decoder",
+        type=Numeric(Count),
+        nargs="?",
+        const=finetuning.DECODER_STEPS,
+        metavar="STEPS",
+        help="before that, let the tokenizer's decoder learn your pictures, for so many steps "
+        f"({finetuning.DECODER_STEPS} where none is given): for pictures that it gives back badly",
+    )
+    parser.add_argument(
         "--output", metavar="DIR", help="the new run (default: runs/WORD-finetuned or -lora)"
     )
     parser.add_argument(
@@ -90,6 +102,11 @@ def run(args: argparse.Namespace) -> int:
     """Trains, or goes on where it was stopped; writes the changes, and says how to draw."""
     outputs.check_run(args.source)
     _check_word(args.word)
+    if args.lora is not None and args.decoder is not None:
+        raise UserError(
+            "--decoder changes the tokenizer, of which the file of --lora has nothing: leave out "
+            "one of them."
+        )
     output = Path(args.output or _default_output(args))
     outputs.check_local(str(output), "--output")
     outputs.check_apart(str(output), "--output", args.data)
@@ -103,8 +120,14 @@ def run(args: argparse.Namespace) -> int:
     if not recipe.exists():
         command = _command(args)
         mixed = finetuning.mix(args, opened, output)
-        text = finetuning.recipe_of(args, opened, output, mixed, command)
+        keeps = finetuning.what_the_tokenizer_keeps(opened, mixed, args.decoder is not None)
+        mixed = dataclasses.replace(mixed, sentences=[*mixed.sentences, keeps])
         mark_output(path(output), ours=True)
+        if args.decoder is not None:
+            text = finetuning.decoder_recipe_of(args, opened, output, mixed)
+            with written_whole(output / DECODER_RECIPE) as file:
+                file.write(text.encode())
+        text = finetuning.recipe_of(args, opened, output, mixed, command)
         with written_whole(recipe) as file:
             file.write(text.encode())
     elif f"# Written by `{_command(args)}`." not in recipe.read_text().splitlines():
@@ -114,6 +137,8 @@ def run(args: argparse.Namespace) -> int:
         )
     for sentence in _sentences(recipe):
         print(sentence, flush=True)
+    if args.decoder is not None:
+        train_recipe([str(output / DECODER_RECIPE)], [], config)
     train_recipe([str(recipe)], args.gin_bindings, config)
     if args.lora is not None:
         _write_changes(output, opened)
@@ -167,7 +192,7 @@ def _read_with_its_vocabulary(opened: "Run") -> None:
 
 def _command(args: argparse.Namespace) -> str:
     words = ["babeldraw", "finetune", "--from", args.source, "--data", args.data]
-    for name in ("word", "lora", "prior", "steps", "output", "seed"):
+    for name in ("word", "lora", "prior", "steps", "decoder", "output", "seed"):
         value = getattr(args, name)
         if value is not None and (name, value) != ("seed", 0):
             words += [f"--{name}", str(value)]

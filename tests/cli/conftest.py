@@ -7,6 +7,8 @@ from pathlib import Path
 import gin
 import pytest
 
+from tests.quick import compiled_quickly  # noqa: F401
+
 LOOP = """
 import dataclasses
 

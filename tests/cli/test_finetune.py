@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -17,7 +18,8 @@ from babeldraw.cli.support.finetuning import add_word
 from babeldraw.cli.support.runs import open_run
 from babeldraw.data.sources.names import VOCABULARY_VARIABLE
 from babeldraw.models import lora
-from babeldraw.training.keeping.checkpoints import load_params
+from babeldraw.training.keeping.checkpoint_files import by_name
+from babeldraw.training.keeping.checkpoints import load_constants, load_params
 from babeldraw.weights import lora_files
 from tests.cli import runs
 
@@ -89,6 +91,8 @@ def test_every_picture_is_trained_on_with_the_word(finished):
     assert open_run(str(output)).train_dataset.fingerprint()["pictures"] == 6
     recipe = (output / "recipe.gin").read_text().splitlines()
     assert {"LEARNING_RATE = 0.0033", "BATCH_SIZE = 8", "LORA_RANK = 2"} <= {*recipe}
+    keeps = next(line for line in recipe if line.startswith("# the tokenizer gives"))
+    assert re.fullmatch(r"# .* your pictures back at \d+\.\d dB, .*: --decoder .*", keeps), keeps
 
 
 def test_the_file_says_of_which_model_it_is(finished, base):
@@ -200,6 +204,7 @@ def test_what_cannot_be_finetuned_is_refused_and_nothing_is_written(
         ((*start, "--from", tokenizer, *data, "--word", "a"), "is a Tokenizer run"),
         ((*start, "--from", finished[0], *data, "--word", "a"), "is a LowRank run"),
         ((*start, "--from", base, *data), "give --word"),
+        ((*start, "--from", base, *data, "--lora", "--decoder"), "leave out one of them"),
         ((*start, "--from", base, *data, "--word", "!"), "has no letter in it"),
         ((*start, "--from", base, "--data", "folder:/nowhere", "--word", "a"), "There is no"),
         (
@@ -239,10 +244,18 @@ def test_all_of_a_model_with_pictures_that_it_draws_of_what_it_knew(base, pictur
     )
     assert (
         finetune(
-            base, pictures, tmp_path / "out", "--word", WORD, "--steps", "2", "--prior", "drawn"
+            *(base, pictures, tmp_path / "out", "--word", WORD, "--steps", "2"),
+            *("--prior", "drawn", "--decoder", "2"),
         )
         == 0
     )
+    before, after = (load_constants(run)["tokenizer"] for run in (base, str(tmp_path / "out")))
+    same = {
+        name
+        for name, array in by_name(before).items()
+        if np.array_equal(array, by_name(after)[name])
+    }
+    assert same == {name for name in by_name(before) if not name.startswith("decoder/")}
     captions = {f.read_text() for f in (tmp_path / "out" / "prior" / "train").glob("*.txt")}
     assert captions == {"a cook\n", "a red apple\n"}
     task = open_run(str(tmp_path / "out")).train_dataset.mixture_or_task_name

@@ -177,6 +177,7 @@ PARTS = {  # of recipes that leave their sizes or data open
     "coco_finetune": ("models/350m", "tokenizers/small_small", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "finetune": ("models/tiny", "tokenizers/tiny", "tasks/folder"),
+    "finetune_decoder": ("tokenizers/tiny", "tasks/folder"),
     "guidance_finetune": ("models/350m", "tokenizers/small_small", "tasks/coco"),
     "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/coco"),
     "larger_text_to_image": ("models/tiny", "tokenizers/tiny", "tasks/emoji_quickstart"),
@@ -202,7 +203,7 @@ def test_warm_up_schedule_and_average_are_macros_of_every_recipe(run):
     frozen = ("decoder", "resolution", "to_image", "_tokens", "finetune", "lora")
     after = ["TOKENIZER_CHECKPOINT = 'unused'"] if any(stage in run for stage in frozen) else []
     others = {"lora": "LORA_BASE", "decoder_finetune": ""}
-    if name := others.get(run, "INIT_FROM" if run.endswith("finetune") or "larger" in run else ""):
+    if name := others.get(run, "INIT_FROM" if "finetune" in run or "larger" in run else ""):
         after.append(f"{name} = 'unused'")
     built = objective(files, *after, *set_here, end)
     schedule = built.optimizer.learning_rate

@@ -34,6 +34,20 @@ MOST_AT_ONCE = 64
 OF_ITS_RATE, OF_ITS_RATE_LORA = 2 / 3, 10 / 3
 """Learning rates, as parts of the highest one that the run was trained at: by the quickstart's."""
 
+DECODER = "decoder"
+"""The run inside the output in which the tokenizer's decoder learns."""
+
+DECODER_STEPS = 400
+
+DECODER_RATE = 2e-3 * 128
+"""Learning rate times width: that of the quickstart's decoder, less where it is wider."""
+
+LOOKED_AT = 48
+"""Pictures that are sent through the tokenizer to say how well it keeps them."""
+
+WORSE, FAIR = 3.0, 20.0
+"""dB by which own pictures come back worse, or that they come back at, before it is said."""
+
 _SETTINGS = ("class", "execution")
 
 
@@ -44,12 +58,14 @@ class Mixed:
     Attributes:
       task: the mixture.
       own: the task of the new pictures.
+      before: the task that the run was trained on, if it is part of the mixture.
       evaluated: the task and the split by which forgetting is watched; None: nothing.
       sentences: what was found, and what stands in for what.
     """
 
     task: str
     own: str
+    before: str | None
     evaluated: tuple[str, str] | None
     sentences: Sequence[str]
 
@@ -71,12 +87,13 @@ def mix(args: argparse.Namespace, run: "Run", output: Path) -> Mixed:
         )
     prompts = _prompts(run) if kind == "drawn" else []
     own, sentences = _own(args, run, output / "own")  # Before this, nothing is written.
+    known = before.mixture_or_task_name if kind == "data" else None
     evaluated = None
     if reason is None and run.eval_dataset is not None:
         evaluated = (run.eval_dataset.mixture_or_task_name, run.eval_dataset.split)
     if kind == "none":
         sentences.append("no pictures of before among them: expect it to forget")
-        return Mixed(own, own, evaluated, sentences)
+        return Mixed(own, own, known, evaluated, sentences)
     prior = before.mixture_or_task_name
     if kind == "drawn":
         why = f" ({reason})" if args.prior is None else ""
@@ -88,7 +105,7 @@ def mix(args: argparse.Namespace, run: "Run", output: Path) -> Mixed:
         )
     else:
         sentences.append(f"half of each batch: what it was trained on before, {prior}")
-    return Mixed(_mixture(own, prior), own, evaluated, sentences)
+    return Mixed(_mixture(own, prior), own, known, evaluated, sentences)
 
 
 def _mixture(own: str, prior: str) -> str:
@@ -212,26 +229,13 @@ def recipe_of(
     args: argparse.Namespace, run: "Run", output: Path, mixed: Mixed, command: str
 ) -> str:
     """recipe.gin: gin/runs/finetune.gin or lora.gin, the model as the run has it, the mixture."""
-    from babeldraw.data import tasks
-
     objective, settings = run.objective, run.settings["objective"]
     model, tokenizer = settings["model"], settings["tokenizer"]
-    dataset = run.train_dataset
     of_run: dict[str, Any] = {
         "MODEL_DIR": str(output),
-        "TOKENIZER_CHECKPOINT": run.model_dir,
-        "MIXTURE_OR_TASK_NAME": mixed.task,
-        "TASK_FEATURE_LENGTHS": {"text": model["text_length"], "image": _size(tokenizer)},
-        "FIT": dataset.fit,
-        "BACKGROUND": dataset.background,
-        # What comes ready-made is never cropped, and nor is what joins it.
-        "ZOOM": 1.0 if tasks.is_ready_made(dataset.mixture_or_task_name) else dataset.zoom,
-        "FLIP": dataset.flip,
-        "BATCH_SIZE": min(dataset.batch_size, MOST_AT_ONCE),
+        "TOKENIZER_CHECKPOINT": str(output / DECODER) if args.decoder else run.model_dir,
+        **of_pictures(run, mixed),
         "SEED": args.seed,
-        "IMAGE_SIZE": _size(tokenizer),
-        "PATCH_SIZE": tokenizer["patch_size"],
-        "CODEBOOK_SIZE": tokenizer["codebook_size"],
         "TEXT_LENGTH": model["text_length"],
         "TEXT_VOCAB_SIZE": model["text_vocab_size"],
         "DROPOUT_RATE": model["dropout_rate"],
@@ -266,17 +270,100 @@ def recipe_of(
         "",
         *_bindings("encoder_decoder.EncoderDecoder", model),
         *_bindings("vit_vqgan.ViTVQGAN", tokenizer),
+        *_evaluated(run, mixed),
     ]
-    if mixed.evaluated is None:
-        lines.append("loop.train.eval_dataset = None")
-    else:
-        task, split = mixed.evaluated
-        lines += [
-            f"eval/pipeline.Dataset.mixture_or_task_name = {task!r}",
-            f"eval/pipeline.Dataset.zoom = {dataset.zoom!r}",
-            f"EVAL_SPLIT = {split!r}",
-        ]
     return "\n".join([*lines, *map(with_quotes, args.gin_bindings)]) + "\n"
+
+
+def decoder_recipe_of(args: argparse.Namespace, run: "Run", output: Path, mixed: Mixed) -> str:
+    """decoder.gin: gin/runs/finetune_decoder.gin, the tokenizer as the run has it, the mixture."""
+    tokenizer = run.settings["objective"]["tokenizer"]
+    of_run: dict[str, Any] = {
+        "MODEL_DIR": str(output / DECODER),
+        "TOKENIZER_CHECKPOINT": run.model_dir,
+        "INIT_FROM": run.model_dir,
+        **of_pictures(run, mixed),
+        "SEED": args.seed,
+        "TRAIN_STEPS": args.decoder,
+        "WARMUP_STEPS": min(20, args.decoder // 10),
+        "LEARNING_RATE": float(f"{DECODER_RATE / tokenizer['decoder_width']:.2g}"),
+    }
+    lines = [
+        "from __gin__ import dynamic_registration",
+        "from babeldraw.data.streams import pipeline",
+        "from babeldraw.models import vit_vqgan",
+        "from babeldraw.training import loop",
+        "include 'gin/runs/finetune_decoder.gin'",
+        "",
+        *(f"{name} = {value!r}" for name, value in of_run.items()),
+        "",
+        *_bindings("vit_vqgan.ViTVQGAN", tokenizer),
+        *_evaluated(run, mixed),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def of_pictures(run: "Run", mixed: Mixed) -> dict[str, Any]:
+    """What a recipe says of pictures: from where, how large, how many at once."""
+    from babeldraw.data import tasks
+
+    dataset, settings = run.train_dataset, run.settings["objective"]
+    tokenizer = settings["tokenizer"]
+    size = _size(tokenizer)
+    return {
+        "MIXTURE_OR_TASK_NAME": mixed.task,
+        "TASK_FEATURE_LENGTHS": {"text": settings["model"]["text_length"], "image": size},
+        "FIT": dataset.fit,
+        "BACKGROUND": dataset.background,
+        # What comes ready-made is never cropped, and nor is what joins it.
+        "ZOOM": 1.0 if tasks.is_ready_made(dataset.mixture_or_task_name) else dataset.zoom,
+        "FLIP": dataset.flip,
+        "BATCH_SIZE": min(dataset.batch_size, MOST_AT_ONCE),
+        "IMAGE_SIZE": size,
+        "PATCH_SIZE": tokenizer["patch_size"],
+        "CODEBOOK_SIZE": tokenizer["codebook_size"],
+    }
+
+
+def _evaluated(run: "Run", mixed: Mixed) -> list[str]:
+    if mixed.evaluated is None:
+        return ["loop.train.eval_dataset = None"]
+    task, split = mixed.evaluated
+    return [
+        f"eval/pipeline.Dataset.mixture_or_task_name = {task!r}",
+        f"eval/pipeline.Dataset.zoom = {run.train_dataset.zoom!r}",
+        f"EVAL_SPLIT = {split!r}",
+    ]
+
+
+def what_the_tokenizer_keeps(run: "Run", mixed: Mixed, decoder: bool) -> str:
+    """A sentence: how well own pictures go through the tokenizer, beside those of before.
+
+    Args:
+      decoder: whether its decoder is about to learn them.
+    """
+    from babeldraw.evaluation.quickstart import psnr
+
+    codec = run.codec()
+    found = []
+    for task in (mixed.own, mixed.before):
+        if task is not None:
+            some = dataclasses.replace(
+                run.train_dataset,
+                mixture_or_task_name=task,
+                task_feature_lengths=of_pictures(run, mixed)["TASK_FEATURE_LENGTHS"],
+                batch_size=LOOKED_AT,
+            )
+            images = next(iter(some.batches()))["image"]
+            found.append(psnr(images, codec.decode(codec.encode(images))))
+    said = f"the tokenizer gives your pictures back at {found[0]:.1f} dB"
+    if len(found) > 1:
+        said += f", and at {found[1]:.1f} dB those that it was trained on"
+    if decoder:
+        return f"{said}; its decoder learns yours first, and the tokens stay as they are"
+    if found[0] < (found[1] - WORSE if len(found) > 1 else FAIR):
+        said += ", so that what is drawn is smeared: --decoder teaches its decoder yours"
+    return said
 
 
 def _size(tokenizer: Mapping[str, Any]) -> Any:

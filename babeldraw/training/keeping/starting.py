@@ -28,6 +28,9 @@ from babeldraw.training.state import TrainState, init_state, variable_name
 
 NAME = "init_from.txt"
 
+DECODER = "tokenizer/decoder/"
+"""Of frozen networks what no token depends on."""
+
 
 def first_state(
     objective: Objective, seed: int, target: TrainState, start: Start | None
@@ -104,7 +107,9 @@ def _tell(directory: epath.Path, start: Start, constants: Constants) -> None:
         more = ", ..." if count > SHOWN else ""
         said = "" if kind == "taken" else f": {', '.join(names[:SHOWN])}{more}"
         lines.append(f"  {kind} {count}{said}")
-    if others:
+    if others and all(name.startswith(DECODER) for name in others):
+        lines.append("  beside another decoder of the tokenizer, for the same tokens")
+    elif others:
         lines.append(
             f"  beware: frozen networks are others than that run's ({len(others)} arrays, such as "
             f"{others[0]}), so that tokens may mean something else"

@@ -24,6 +24,7 @@ SIZES = {
     "emoji_model_tokenizer": (),
     "emoji_tokenizer_64": (),
     "finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
+    "finetune_decoder": ("tokenizers/small_small", "tasks/coco"),
     "guidance_finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
     "image_tokens": ("models/vim_base", "tokenizers/small_small", "tasks/imagenet"),
     "larger_text_to_image": ("models/3b", "tokenizers/small_small", "tasks/coco"),

@@ -8,12 +8,14 @@ import jax
 import numpy as np
 import optax
 import pytest
+from etils import epath
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.average import averaged, followers, with_average
-from babeldraw.training.keeping import parameters
+from babeldraw.training.keeping import parameters, starting
 from babeldraw.training.keeping.checkpoints import load_optimizer_state, load_params
-from babeldraw.training.keeping.init_from import InitFrom
+from babeldraw.training.keeping.init_from import InitFrom, Row, Start
+from babeldraw.training.keeping.manifest import hash_constants
 from babeldraw.training.keeping.starting import NAME
 from babeldraw.training.loop import train
 from babeldraw.training.machine import Machine
@@ -275,3 +277,20 @@ def test_a_folder_with_one_run_of_this_objective_inside(other, tmp_path):
     shutil.copytree(other, tmp_path / "runs" / "two")
     with pytest.raises(UserError, match="holds 2 runs; name one of those inside in INIT_FROM"):
         start(tmp_path / "again", 1, init_from=init_from)
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ("decoder", "beside another decoder of the tokenizer, for the same tokens"),
+        ("codebook", "beware: frozen networks are others than that run's (1 arrays"),
+    ],
+)
+def test_it_is_said_whether_tokens_mean_the_same(tmp_path, other, says):
+    ours = {"tokenizer": {name: {"kernel": np.ones(2)} for name in ("decoder", "codebook")}}
+    theirs = hash_constants(ours)
+    ours["tokenizer"][other]["kernel"] = np.zeros(2)
+    rows = (Row("taken", "text_to_image/kernel", (2,)),)
+    start = Start({}, {}, rows, {"run": "there", "step": 1}, theirs)
+    starting.tell_start(epath.Path(tmp_path), start, ours)
+    assert says in (tmp_path / "init_from.txt").read_text()
