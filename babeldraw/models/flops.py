@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.image_decoder import ImageDecoder
+from babeldraw.models.text_encoder import TextEncoder
+from babeldraw.models.text_pretraining import TextPretraining
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.execution import Execution, Remat
 
@@ -93,18 +95,16 @@ class Flops:
 
 def text_to_image_flops(model: EncoderDecoder, tokenizer: ViTVQGAN) -> Flops:
     """Of one example of stage 2, whose tokens the frozen tokenizer makes."""
-    text, layer = model.text_length, _layer(model)
-    encoder = Stack(
-        model.encoder_layers,
-        products=model.encoder_layers * text * (4 * layer.project + layer.mlp),
-        attention=model.encoder_layers * text**2 * layer.pair,
-        dense_attention=model.encoder_layers * text**2 * layer.pair,
-        attention_outputs=model.encoder_layers * text * layer.project,
-        mlp_outputs=model.encoder_layers * text * layer.mlp // 2,
-        pipelined=True,
-    )
-    decoder, rest = _decoder(model, text)
+    decoder, rest = _decoder(model, model.text_length)
+    encoder = _text_encoder(model, pipelined=True)
     return Flops({"encoder": encoder, "decoder": decoder}, rest, _encode(tokenizer))
+
+
+def masked_text_flops(model: TextPretraining) -> Flops:
+    """Of one text whose hidden tokens are guessed, among all of the vocabulary at each position."""
+    head = 2 * model.d_model * (model.d_model + model.text_vocab_size)
+    encoder = _text_encoder(model, pipelined=False)
+    return Flops({"encoder": encoder}, rest=model.text_length * head, frozen=0)
 
 
 def image_tokens_flops(model: ImageDecoder, tokenizer: ViTVQGAN) -> Flops:
@@ -121,9 +121,23 @@ class _Layer(NamedTuple):
     pair: int  # the score of a query and a key, and the share of its value
 
 
-def _layer(model: ImageDecoder) -> _Layer:
+def _layer(model: ImageDecoder | TextEncoder) -> _Layer:
     width, inner = model.d_model, model.num_heads * model.head_dim
     return _Layer(2 * width * inner, 2 * 2 * width * model.mlp_dim, 2 * 2 * inner)
+
+
+def _text_encoder(model: TextEncoder, pipelined: bool) -> Stack:
+    """The stack that reads a text."""
+    layers, text, layer = model.encoder_layers, model.text_length, _layer(model)
+    return Stack(
+        layers,
+        products=layers * text * (4 * layer.project + layer.mlp),
+        attention=layers * text**2 * layer.pair,
+        dense_attention=layers * text**2 * layer.pair,
+        attention_outputs=layers * text * layer.project,
+        mlp_outputs=layers * text * layer.mlp // 2,
+        pipelined=pipelined,
+    )
 
 
 def _decoder(model: ImageDecoder, text: int = 0) -> tuple[Stack, int]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
+from babeldraw.models.flops import Flops, masked_text_flops
 from babeldraw.models.picture_encoder import PictureEncoder, TokenPictureEncoder
 from babeldraw.models.text_pretraining import TextPretraining
 from babeldraw.objectives.average import averaged, followers, with_average
@@ -129,6 +130,9 @@ class TextEncoding(Objective):
     def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
         for entry in ("text_tokens", "masked_tokens")[: 1 + self.texts_apart]:
             check_tokens(batch[entry], self.model.text_vocab_size)
+
+    def flops(self) -> Flops | None:
+        return None if self.contrastive_weight else masked_text_flops(self.model)
 
     def init(self, key: Key[Array, ""]) -> dict[str, Params]:
         text = jnp.zeros((1, self.model.text_length), jnp.int32)

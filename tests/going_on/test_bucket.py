@@ -167,6 +167,12 @@ def test_both_stages_samples_figures_and_tokens_in_a_bucket(bucket, tmp_path, tm
         f"{runs}/tokenizer/evaluation/report.json",
     )
     assert json.loads(report[report.index("{") :])["step"] == 2
+    words = ["--checkpoint", f"{runs}/text_to_image", "--suite", "emoji", "--limit", "4"]
+    babeldraw(bucket, "evaluate", *words, cwd=tmp_path)
+    suite = "quick/text_to_image/suites/emoji"
+    drawn = {name.removeprefix(f"{suite}/") for name in bucket.names(f"{suite}/")}
+    assert {"report.html", "report.json", "prompts.jsonl"} <= drawn
+    assert sum(name.endswith(".png") and "pictures/" in name for name in drawn) == 4, drawn
     pictures = tmp_path_factory.mktemp("pictures")
     for number in range(3):
         Image.new("RGB", (32, 32), (80 * number, 0, 0)).save(pictures / f"{number}.png")

@@ -7,8 +7,10 @@ import jax
 import pytest
 
 from babeldraw.models.flops import tokenizer_flops
+from babeldraw.models.text_pretraining import TextPretraining
 from babeldraw.models.vit_vqgan import Output
 from babeldraw.objectives.decoder_finetune import DecoderFinetune
+from babeldraw.objectives.text_encoder import TextEncoding
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.rules import unbox
 from babeldraw.parallel.schedule import Pipeline
@@ -67,6 +69,15 @@ def test_stage_2_with_dense_attention(make):
     objective = make()
     executed = objective.flops().executed(BATCH, Execution())
     assert executed == pytest.approx(counted_by_xla(objective), rel=0.03)
+
+
+def test_masked_texts():
+    model = TextPretraining(
+        text_vocab_size=512, encoder_layers=2, dtype="float32",
+        **{name: size for name, size in WIDE.items() if name != "codebook_size"},
+    )  # fmt: skip
+    objective = TextEncoding(model=model, optimizer=tiny_runs.ADAM, execution=WRITTEN_OUT)
+    assert objective.flops().model(BATCH) == pytest.approx(counted_by_xla(objective), rel=0.03)
 
 
 @pytest.mark.parametrize("output", get_args(Output))
