@@ -22,7 +22,7 @@ from babeldraw.parallel import failing, processes
 # run(args) -> int.
 SUBCOMMANDS = (
     *("quickstart", "finetune", "train"),
-    *("sample", "serve", "caption", "tokenize", "tokenize-dataset", "export"),
+    *("sample", "serve", "caption", "tokenize", "tokenize-dataset", "export", "convert", "t5x"),
     *("evaluate", "rate", "probe", "report", "plan", "data", "vocab", "doctor"),
 )
 

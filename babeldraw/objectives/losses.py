@@ -57,9 +57,15 @@ def token_cross_entropy(
     logits: Float[Array, "batch n codebook"], tokens: Int[Array, "batch n"]
 ) -> Float[Array, ""]:
     """Mean next-token negative log-likelihood in nats a token."""
+    return -jnp.mean(token_log_probabilities(logits, tokens))
+
+
+def token_log_probabilities(
+    logits: Float[Array, "batch n codebook"], tokens: Int[Array, "batch n"]
+) -> Float[Array, "batch n"]:
+    """Of each token that is there, in nats."""
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
-    picked = jnp.take_along_axis(log_probabilities, tokens[..., None], axis=-1)
-    return -jnp.mean(picked)
+    return jnp.take_along_axis(log_probabilities, tokens[..., None], axis=-1)[..., 0]
 
 
 def z_loss(logits: Float[Array, "batch n codebook"]) -> Float[Array, ""]:

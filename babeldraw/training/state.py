@@ -6,7 +6,7 @@ evaluation of `objective.init`, which boxes them.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,10 +17,10 @@ from jaxtyping import Array, Int, Key
 
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.rules import (
+    Axes,
     Rules,
     is_box,
     logical_axes,
-    replicated,
     unbox,
     variable_sharding,
 )
@@ -115,6 +115,9 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
     device.
     """
     params = {tuple(v.name.split("/")[1:]): v for v in describe_params(objective, mesh, rules)}
+    owners: dict[str, dict[str, tuple[tuple[int, ...], Axes]]] = {}
+    for (player, *rest), v in params.items():
+        owners.setdefault(player, {})["/".join(rest)] = v.shape, v.axes
     variables = []
     shapes = jax.eval_shape(lambda: init_state(objective, 0))
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
@@ -122,21 +125,42 @@ def describe_state(objective: Objective, mesh: Mesh, rules: Rules) -> list[Varia
         if parts[0] == "params":
             variables.append(params[parts[1:]])
             continue
-        name, sharding = "/".join(parts), replicated(mesh)
-        axes: tuple[str | None, ...] = ()
+        name = "/".join(parts)
         # optimizer_state/PLAYER/.../PATH OF THE PARAMETER IN ITS PLAYER'S TREE
-        owners = [(*parts[1:2], *parts[start:]) for start in range(2, len(parts))]
-        owner = next((params[path] for path in owners if path in params), None)
-        if owner is not None and len(owner.shape) == len(leaf.shape):
-            sizes = list(zip(owner.shape, leaf.shape, strict=True))
-            if all(size in (of, 1) for of, size in sizes):
-                axes = tuple(
-                    axis if size == of else None
-                    for axis, (of, size) in zip(owner.axes, sizes, strict=False)
-                )
-                sharding = variable_sharding(name, leaf.shape, axes, mesh, rules)
+        player = parts[1] if len(parts) > 1 else ""
+        axes = owned_axes("/".join(parts[2:]), leaf.shape, owners.get(player, {}))
+        sharding = variable_sharding(name, leaf.shape, axes, mesh, rules)
         variables.append(Variable(name, leaf.shape, leaf.dtype, axes, sharding))
     return variables
+
+
+def owned_axes(
+    name: str,
+    shape: tuple[int, ...],
+    params: Mapping[str, tuple[tuple[int, ...], Axes]],
+) -> Axes:
+    """The axes of an optimizer's array: those of the parameter whose it is, where it has them too.
+
+    Args:
+      name: of the array in the optimizer's state, which ends in the parameter's.
+      shape: of the array.
+      params: name -> shape and axes of each parameter.
+
+    Returns:
+      None in the place of an axis that is reduced to 1; `()` of an array that is no parameter's, or
+      of another rank.
+    """
+    parts = name.split("/")
+    owners = ("/".join(parts[start:]) for start in range(len(parts)))
+    owned = next((params[owner] for owner in owners if owner in params), None)
+    if owned is None or len(owned[0]) != len(shape):
+        return ()
+    sizes = list(zip(owned[0], shape, strict=True))
+    if not all(size in (of, 1) for of, size in sizes):
+        return ()
+    return tuple(
+        axis if size == of else None for axis, (of, size) in zip(owned[1], sizes, strict=False)
+    )
 
 
 def abstract_state(objective: Objective, variables: list[Variable]) -> TrainState:

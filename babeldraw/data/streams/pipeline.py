@@ -268,6 +268,15 @@ class Dataset:
             class_feature=self.class_feature,
         )
 
+    def seqio_task(self) -> tuple[seqio.Task | seqio.Mixture, dict[str, Size]]:
+        """The task or mixture itself, with lengths of its features: for programs that stream it.
+
+        Raises:
+          UserError: unknown task or split, or sizes or settings that do not fit it.
+        """
+        provider = self._provider()
+        return provider, self._streamed_lengths(provider)
+
     def _provider(self) -> Any:
         """Looks up the name and checks the feature lengths."""
         lengths_lib.check(self.task_feature_lengths, self._reads_texts)

@@ -1,0 +1,66 @@
+"""Names of axes as T5X reads them, and our table of places for its mesh."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax.linen import partitioning
+from jax.sharding import PartitionSpec
+
+from babeldraw.parallel.rules import Rules, is_box, logical_axes, training_rules
+from babeldraw.training.state import owned_axes, variable_name
+
+MESH_AXES = ("data", "model")
+"""Of `PjitPartitioner`; with several slices it puts `replica` before them by itself."""
+
+
+def axis_rules(fsdp: bool = False) -> Rules:
+    """The table of `parallel.rules` for a mesh without stages: that is `logical_axis_rules`.
+
+    Args:
+      fsdp: see `parallel.rules.training_rules`; T5X calls it two-dimensional parameters.
+    """
+    return tuple((name, _on_mesh(where)) for name, where in training_rules(fsdp))
+
+
+def _on_mesh(where: str | Sequence[str] | None) -> str | None:
+    names = (where,) if isinstance(where, str) else tuple(where or ())
+    left = [name for name in names if name in MESH_AXES]
+    assert len(left) <= 1, where  # Of several only `batch` is split, over data and stages.
+    return left[0] if left else None
+
+
+def params_axes(boxes: Any) -> dict[str, Any]:
+    """The collection `params_axes` that T5X asks of a model, with a leaf `NAME_axes` a parameter.
+
+    Args:
+      boxes: the parameters in the boxes that hold the names of their axes; may be abstract.
+    """
+    if is_box(boxes):
+        return partitioning.AxisMetadata(names=PartitionSpec(*logical_axes(boxes)))
+    return {
+        f"{name}_axes" if is_box(inside) else name: params_axes(inside)
+        for name, inside in boxes.items()
+    }
+
+
+def state_axes(boxes: Any, state: Any) -> Any:
+    """The axes of each array of an optimizer's state, as `training.state` has them.
+
+    Args:
+      boxes: see `params_axes`.
+      state: the state, or its abstract form.
+
+    Returns:
+      A tree of `PartitionSpec`s; None for an array that is whole on every device.
+    """
+    owners = {
+        variable_name(path): (tuple(box.value.shape), logical_axes(box))
+        for path, box in jax.tree_util.tree_leaves_with_path(boxes, is_leaf=is_box)
+    }
+
+    def axes(path: tuple[Any, ...], leaf: Any) -> PartitionSpec | None:
+        found = owned_axes(variable_name(path), leaf.shape, owners)
+        return PartitionSpec(*found) if found else None
+
+    return jax.tree_util.tree_map_with_path(axes, state)

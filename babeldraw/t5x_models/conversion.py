@@ -1,0 +1,218 @@
+"""Checkpoints from a folder of T5X's to a run directory, and back; T5X itself is not needed.
+
+    MODEL_DIR/checkpoint_STEP/state        MODEL_DIR/checkpoints/STEP
+      target/NAME                            params/text_to_image/NAME
+      state/param_states/NAME                optimizer_state/text_to_image/NAME
+      state/step                             (the folder's name)
+
+Arrays stay what they are, bit for bit.
+"""
+
+import contextlib
+import dataclasses
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from babeldraw import files
+from babeldraw.errors import UserError
+from babeldraw.objectives.base import Objective
+from babeldraw.parallel.mesh import one_device
+from babeldraw.parallel.rules import TRAINING_RULES
+from babeldraw.t5x_models import description
+from babeldraw.training.keeping import checkpoint_files, checkpoints
+from babeldraw.training.keeping.claim import writing_to
+from babeldraw.training.keeping.model_info import model_info
+from babeldraw.training.keeping.saving import Checkpoints
+from babeldraw.training.state import Variable, abstract_state, describe_state
+
+PREFIX = "checkpoint_"
+"""Of the folders of T5X's checkpoints."""
+DATASET = "dataset/train_ds-000-of-001"
+"""Where T5X keeps how far one process has read the data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """What was taken over.
+
+    Attributes:
+      parameters, state: how many arrays of the model, and of its optimizer.
+    """
+
+    step: int
+    parameters: int
+    state: int
+
+
+def described_run(model_dir: str) -> str:
+    """The folder by which a MODEL_DIR of T5X's can be read as a run.
+
+    Raises:
+      UserError: there is none.
+    """
+    directory = files.path(model_dir) / description.NAME
+    if not directory.is_dir():
+        raise UserError(
+            f"{model_dir} has no folder {description.NAME}/, which T5X's trainer writes under "
+            "gin/t5x/pretrain.gin: give the MODEL_DIR of such a run."
+        )
+    return str(directory)
+
+
+def t5x_steps(model_dir: str) -> list[int]:
+    """The steps of a folder's checkpoints, sorted."""
+    names = files.names_in(files.path(model_dir)) or []
+    found = (re.fullmatch(rf"{PREFIX}(\d+)", name) for name in names)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def from_t5x(model_dir: str, step: int | None, output: str, objective: Objective) -> Converted:
+    """Writes a run directory of one checkpoint.
+
+    Args:
+      model_dir: of T5X's trainer.
+      step: of the checkpoint; None: the latest.
+      output: the run directory, new or empty.
+      objective: what `described_run` says was trained.
+
+    Raises:
+      UserError: there is no such checkpoint, it is damaged, or of another model.
+    """
+    source, directory = files.path(described_run(model_dir)), files.path(output)
+    steps = t5x_steps(model_dir)
+    if not steps or step not in (None, *steps):
+        known = f"it has {', '.join(map(str, steps))}" if steps else "it has none"
+        wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
+        raise UserError(f"{model_dir} has no {wanted}: {known}.")
+    step = steps[-1] if step is None else step
+    folder = files.path(model_dir) / f"{PREFIX}{step}"
+    tree, seed = _read(folder), description.read_seed(source)
+    player = objective.players()[0].name
+    found = {
+        f"params/{player}/{name}": array for name, array in _flat(tree.get("target")).items()
+    } | {
+        f"optimizer_state/{player}/{name}": array
+        for name, array in _flat(tree.get("state", {}).get("param_states")).items()
+    }
+    mesh = one_device()
+    variables = describe_state(objective, mesh, TRAINING_RULES)
+    _check(found, variables, folder)
+    target = abstract_state(objective, variables)
+    leaves = [
+        np.int32(step) if v.name == "step" else checkpoint_files.place(found[v.name], v)
+        for v in variables
+    ]
+    state = jax.tree.unflatten(jax.tree.structure(target), leaves)
+    with writing_to(output):
+        description.copy_description(source, directory)
+        files.mark_output(directory, ours=True)
+        (directory / "model-info.txt").write_text(model_info(variables, mesh))
+    written = Checkpoints(output, keep=1, seed=seed, variables=variables)
+    with contextlib.closing(written):
+        written.save(step, state)
+        written.wait()
+    return _count(step, found)
+
+
+def to_t5x(model_dir: str, step: int | None, output: str, objective: Objective) -> Converted:
+    """Writes a folder that T5X's programs begin or go on from.
+
+    Args:
+      model_dir: a run directory.
+      step: of the checkpoint; None: the latest.
+      output: T5X's MODEL_DIR, new or empty.
+      objective: of the run.
+
+    Raises:
+      UserError: there is no such checkpoint, it is damaged, or of what T5X does not train.
+    """
+    players = [player.name for player in objective.players()]
+    if players != ["text_to_image"]:
+        raise UserError(
+            f"{model_dir} trains {', '.join(players)}, and T5X takes a text-to-image model alone, "
+            "without a moving average: give a run of gin/runs/text_to_image.gin, EMA_DECAY 0."
+        )
+    (player,) = players
+    step = checkpoints.latest_step(model_dir) if step is None else step
+    params = checkpoint_files.by_name(checkpoints.load_params(model_dir, step)[player])
+    optimizer_state = {
+        name.removeprefix(f"optimizer_state/{player}/"): array
+        for name, array in checkpoints.load_optimizer_state(model_dir, step).items()
+    }
+    with checkpoints.reading(model_dir, step) as (_, run):
+        seed: int = run["seed"]
+    tree = {
+        "target": unflatten_dict(params, sep="/"),
+        "state": {
+            "step": np.asarray(step, np.int32),
+            "param_states": unflatten_dict(optimizer_state, sep="/"),
+        },
+    }
+    directory = files.path(output)
+    with writing_to(output):
+        directory.mkdir(parents=True, exist_ok=True)
+        files.mark_output(directory, ours=True)
+        described = directory / description.NAME
+        description.copy_description(files.path(model_dir), described)
+        description.write_seed(described, seed)
+        _write(directory, step, tree)
+    return Converted(step, len(params), len(optimizer_state))
+
+
+def _read(folder: epath.Path) -> dict[str, Any]:
+    try:
+        with checkpoint_files.reading(folder):
+            tree: dict[str, Any] = checkpoint_files.read_tree(folder / "state")
+            return tree
+    except checkpoint_files.Damaged as error:
+        raise UserError(
+            f"{folder} is damaged, or not what T5X writes with Orbax ({error}): bring it back from "
+            "a copy, or give another --step."
+        ) from error
+
+
+def _write(directory: epath.Path, step: int, tree: dict[str, Any]) -> None:
+    options = ocp.CheckpointManagerOptions(step_prefix=PREFIX.rstrip("_"), max_to_keep=None)
+    with ocp.CheckpointManager(directory, options=options) as manager:
+        manager.save(step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(tree)))
+        manager.wait_until_finished()
+    data = directory / f"{PREFIX}{step}" / DATASET
+    data.parent.mkdir(exist_ok=True)
+    data.write_text(f'{{"step": {step}}}')
+
+
+def _flat(tree: Any) -> dict[str, np.ndarray]:
+    return flatten_dict(tree, sep="/") if isinstance(tree, dict) else {}
+
+
+def _check(found: dict[str, np.ndarray], variables: list[Variable], folder: epath.Path) -> None:
+    """Whether a checkpoint has the arrays of the model, by name, shape and type.
+
+    Raises:
+      UserError: it is of another model.
+    """
+    wanted = {v.name: _said(v) for v in variables if v.name != "step"}
+    there = {name: _said(array) for name, array in found.items()}
+    for name in [*wanted, *there]:
+        if wanted.get(name) != there.get(name):
+            raise UserError(
+                f"{folder} is of another model than its folder {description.NAME}/ says: its "
+                f"{name} is {there.get(name, 'missing')}, and the model's is "
+                f"{wanted.get(name, 'missing')}; bring both from one run."
+            )
+
+
+def _said(array: Any) -> str:
+    return f"{jnp.dtype(array.dtype).name}{list(array.shape)}"
+
+
+def _count(step: int, found: dict[str, np.ndarray]) -> Converted:
+    parameters = sum(name.startswith("params/") for name in found)
+    return Converted(step, parameters, len(found) - parameters)
