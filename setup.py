@@ -96,10 +96,9 @@ setup(
             "uvicorn>=0.54",
         ],
         "wandb": ["wandb>=0.19"],
-        # Not on PyPI under a usable release, hence pinned to a commit.
-        "t5x": [
-            "t5x @ git+https://github.com/google-research/t5x@cc342d419ec3e3e9c4bf1df33c82330cafdc1e16"
-        ],
+        # What T5X imports beyond the above. T5X, airio and jestimator are on no index: one clones
+        # them (docs/t5x.md), of the commits in babeldraw/t5x_models/found.py.
+        "t5x": ["cached_property>=2", "fiddle>=0.3", "grain>=0.2.18", "tensorboard>=2.19"],
         # The PyTorch twin of one train step, for benchmarks/ only.
         "bench": ["torch==2.13.0"],
         # Other evaluators, for benchmarks/scores_vs_peers.py and record_scores.py only: 6 GB, and a

@@ -23,7 +23,16 @@ BEGIN, END = "<!-- rooms:begin -->", "<!-- rooms:end -->"
 HOUSE = "babeldraw"
 FLOORS = (
     *("benchmarks", "launch", "cli", "serving", "api.py", "cli/support", "exporting", "planning"),
-    *("evaluation", "training", "objectives", "sampling", "weights", "models", "optimizers"),
+    *(
+        "t5x_models",
+        "evaluation",
+        "training",
+        "objectives",
+        "sampling",
+        "weights",
+        "models",
+        "optimizers",
+    ),
     *("data", "parallel", "files.py", "__init__.py", "moved.py", "quiet.py", "lettering.py"),
     *("pieces.py", "sizes.py", "ranges.py", "errors.py"),
 )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from babeldraw.errors import UserError
-from babeldraw.training.keeping.steps import whole_steps
+from babeldraw.training.keeping.steps import t5x_steps, whole_steps
 from launch.exit_codes import INTERRUPTED, SAVED
 
 MAX_RESTARTS = 50
@@ -100,12 +100,12 @@ def describe_exit(code: int, who: str = "the job") -> str:
 
 
 def latest_checkpoint(model_dir: str) -> int | None:
-    """The step of the latest whole checkpoint of a run directory, None where there is none.
+    """The step of the latest whole checkpoint, ours or T5X's, in a folder; None: there is none.
 
     Raises:
       UserError: the directory cannot be listed, such as a bucket that this machine may not read.
     """
-    return max(whole_steps(model_dir), default=None)
+    return max([*whole_steps(model_dir), *t5x_steps(model_dir)], default=None)
 
 
 def run_command(command: Sequence[str]) -> Outcome:

@@ -58,7 +58,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
             Command((*clusters, "get-credentials", args.cluster, *location)),
         ],
         "install": [
-            Command(("bash", "launch/pack.sh", tpu_vm.ARCHIVE)),
+            Command(job.pack(tpu_vm.ARCHIVE)),
             Command(("bash", "launch/image.sh", tpu_vm.ARCHIVE, args.image, job.extra)),
         ],
         # What a JobSet runs cannot be changed: an earlier one of this name makes room.

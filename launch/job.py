@@ -10,9 +10,13 @@ from typing import Any
 from babeldraw.cli import main as cli
 from babeldraw.cli.support import machines, paths
 from babeldraw.errors import UserError
+from babeldraw.t5x_models import found
 
 PATIENCE = {"BABELDRAW_JOIN_SECONDS": "300"}
 """For the processes of a cluster: hundreds of them do not all start within the default 50 s."""
+
+PACKED = "build/t5x"
+"""Where launch/pack.sh puts T5X's clones, in the checkout that is sent."""
 
 _LONGEST = 40  # Kubernetes puts "-workers-0-255-xxxxx" behind it, in a name of at most 63
 
@@ -30,6 +34,7 @@ class Job:
       family: of the TPU, such as "v5e"; "" for another machine.
       topology: such as "4x4"; "" for another machine.
       environment: name -> value, for every process.
+      t5x: the folder of T5X's clones on this machine; "" where it does not train.
     """
 
     name: str
@@ -40,13 +45,21 @@ class Job:
     family: str
     topology: str
     environment: dict[str, str]
+    t5x: str = ""
 
     @property
     def extra(self) -> str:
-        """Which of setup.py's extras the workers need; "" for none."""
+        """Which of setup.py's extras the workers need, with commas between; "" for none."""
+        names = ["t5x"] if self.t5x else []
         if self.family:
-            return "tpu"
-        return "cuda" if self.accelerator.startswith("nvidia") else ""
+            names.append("tpu")
+        elif self.accelerator.startswith("nvidia"):
+            names.append("cuda")
+        return ",".join(names)
+
+    def pack(self, archive: str) -> tuple[str, ...]:
+        """The command line that packs what is sent to the workers."""
+        return ("bash", "launch/pack.sh", archive, *([self.t5x] if self.t5x else []))
 
 
 def make_job(args: argparse.Namespace) -> Job:
@@ -59,7 +72,7 @@ def make_job(args: argparse.Namespace) -> Job:
     config: Any = machines.load_machine_file(args.config)
     launch = config.get("launch", {})
     _check_job(args)
-    arguments = [args.job]
+    arguments = ["t5x", "train"] if args.trainer == "t5x" else [args.job]
     for option, names in (("gin_file", args.gin_file), ("config", [args.config])):
         for name in names:
             path = paths.find_file(name, paths.search_folders(), option)
@@ -79,6 +92,11 @@ def make_job(args: argparse.Namespace) -> Job:
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError(f"--env={pair} is not of the form NAME=VALUE")
         environment[name] = value
+    clones = ""
+    if args.trainer == "t5x":
+        clones = str(found.clones(environment.get(found.VARIABLE)))
+        sent = args.on in ("tpu_vm", "gke")
+        environment[found.VARIABLE] = PACKED if sent else clones
     family, _, topology = str(config.get("topology", "")).partition(":")
     return Job(
         name=resource_name(args.name or re.split("[/:]", args.model_dir.rstrip("/"))[-1]),
@@ -89,10 +107,13 @@ def make_job(args: argparse.Namespace) -> Job:
         family=family,
         topology=topology,
         environment=environment,
+        t5x=clones,
     )
 
 
 def _check_job(args: argparse.Namespace) -> None:
+    if args.trainer == "t5x" and args.job != "train":
+        raise UserError(f"--trainer t5x trains, and --job is {args.job}: leave one of them out")
     if args.job == "train":
         if not args.gin_file:
             raise UserError("a training needs its recipe: give --gin_file")

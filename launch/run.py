@@ -25,6 +25,7 @@ from launch.job import Job, make_job, repository_root
 TARGETS = {"local": local, "tpu_vm": tpu_vm, "gke": gke, "slurm": slurm}
 STEPS = ("create", "install", "start", "logs", "status", "stop", "delete")
 RUN = STEPS[:4]
+TRAINERS = ("babeldraw", "t5x")
 JOBS = ("train", "sample", "evaluate", "tokenize-dataset")
 
 
@@ -40,6 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print every command, run none")
     parser.add_argument("--config", default="configs/cpu.py", metavar="FILE", help="machine file")
     parser.add_argument("--job", choices=JOBS, default="train", help="default: train")
+    parser.add_argument(
+        "--trainer", choices=TRAINERS, default=TRAINERS[0], help="default: %(default)s; docs/t5x.md"
+    )
     gin_config.add_arguments(parser, required=False)
     parser.add_argument("--model_dir", required=True, metavar="DIR", help="the run directory")
     parser.add_argument(

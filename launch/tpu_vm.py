@@ -68,7 +68,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
             Command(state, until="ACTIVE", never=("FAILED", "SUSPENDING", "SUSPENDED")),
         ],
         "install": [
-            Command(("bash", "launch/pack.sh", ARCHIVE)),
+            Command(job.pack(ARCHIVE)),
             Command((*machine, "scp", ARCHIVE, f"{job.name}:", *where, "--worker=all")),
             Command((*machine, "ssh", job.name, *where, "--worker=all", f"--command={unpack}")),
             on("all", "install", job.extra),

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     checks: dict[str, Callable[[], Check]] = {
         "versions": versions,
         "pinned set": pinned_set,
+        "t5x": t5x,
         "devices": devices,
         "memory": memory,
         "disk": lambda: disk(args.model_dir),
@@ -116,6 +117,25 @@ def pinned_set() -> Check:
     if other:
         return Check(other, "run launch/setup.sh, or install with --constraint constraints.txt")
     return Check(f"all of {len(pins)} packages as tested, as far as installed")
+
+
+def t5x() -> Check:
+    """Whether T5X can be used, and of which commit it is; one does without it, too."""
+    from babeldraw.t5x_models import found
+
+    try:
+        found.put_on_path()
+    except UserError as error:
+        cause, _, fix = str(error).partition(": ")
+        return Check(cause, fix if os.environ.get(found.VARIABLE) else "")
+    commit, tested = found.commit(), found.REPOSITORIES["t5x"]
+    other = f", tested {tested[:7]}" if commit != tested else ""
+    value = f"in {found.folder()}, commit {commit[:7] or 'unknown'}{other}"
+    try:
+        found.require()
+    except UserError as error:
+        return Check(value, str(error))
+    return Check(value)
 
 
 def devices() -> Check:

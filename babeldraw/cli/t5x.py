@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from babeldraw.cli.support.gin_values import with_quotes
     from babeldraw.t5x_models import found
 
-    found.put_on_path()
     if args.model_dir is not None:
         outputs.check_folder(args.model_dir, "--model_dir")
+    found.put_on_path()
     gin_config.find_files(args.gin_file, args.gin_search_paths)
     machines.join(args)
     from babeldraw.parallel import failing

@@ -36,15 +36,17 @@ def params_axes(boxes: Any) -> dict[str, Any]:
     Args:
       boxes: the parameters in the boxes that hold the names of their axes; may be abstract.
     """
-    if is_box(boxes):
-        return partitioning.AxisMetadata(names=PartitionSpec(*logical_axes(boxes)))
-    return {
-        f"{name}_axes" if is_box(inside) else name: params_axes(inside)
-        for name, inside in boxes.items()
-    }
+    axes: dict[str, Any] = {}
+    for name, inside in boxes.items():
+        if is_box(inside):
+            spec = PartitionSpec(*logical_axes(inside))
+            axes[f"{name}_axes"] = partitioning.AxisMetadata(names=spec)
+        else:
+            axes[name] = params_axes(inside)
+    return axes
 
 
-def state_axes(boxes: Any, state: Any) -> Any:
+def state_axes(boxes: Any, state: Any) -> dict[str, PartitionSpec | None]:
     """The axes of each array of an optimizer's state, as `training.state` has them.
 
     Args:
@@ -52,15 +54,15 @@ def state_axes(boxes: Any, state: Any) -> Any:
       state: the state, or its abstract form.
 
     Returns:
-      A tree of `PartitionSpec`s; None for an array that is whole on every device.
+      By the names of the arrays; None for one that is whole on every device.
     """
     owners = {
         variable_name(path): (tuple(box.value.shape), logical_axes(box))
         for path, box in jax.tree_util.tree_leaves_with_path(boxes, is_leaf=is_box)
     }
-
-    def axes(path: tuple[Any, ...], leaf: Any) -> PartitionSpec | None:
-        found = owned_axes(variable_name(path), leaf.shape, owners)
-        return PartitionSpec(*found) if found else None
-
-    return jax.tree_util.tree_map_with_path(axes, state)
+    axes: dict[str, PartitionSpec | None] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        name = variable_name(path)
+        found = owned_axes(name, leaf.shape, owners)
+        axes[name] = PartitionSpec(*found) if found else None
+    return axes

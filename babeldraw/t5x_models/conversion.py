@@ -10,7 +10,6 @@ Arrays stay what they are, bit for bit.
 
 import contextlib
 import dataclasses
-import re
 from typing import Any
 
 import jax
@@ -30,10 +29,9 @@ from babeldraw.training.keeping import checkpoint_files, checkpoints
 from babeldraw.training.keeping.claim import writing_to
 from babeldraw.training.keeping.model_info import model_info
 from babeldraw.training.keeping.saving import Checkpoints
+from babeldraw.training.keeping.steps import T5X_PREFIX, t5x_steps
 from babeldraw.training.state import Variable, abstract_state, describe_state
 
-PREFIX = "checkpoint_"
-"""Of the folders of T5X's checkpoints."""
 DATASET = "dataset/train_ds-000-of-001"
 """Where T5X keeps how far one process has read the data."""
 
@@ -66,13 +64,6 @@ def described_run(model_dir: str) -> str:
     return str(directory)
 
 
-def t5x_steps(model_dir: str) -> list[int]:
-    """The steps of a folder's checkpoints, sorted."""
-    names = files.names_in(files.path(model_dir)) or []
-    found = (re.fullmatch(rf"{PREFIX}(\d+)", name) for name in names)
-    return sorted(int(match[1]) for match in found if match)
-
-
 def from_t5x(model_dir: str, step: int | None, output: str, objective: Objective) -> Converted:
     """Writes a run directory of one checkpoint.
 
@@ -92,7 +83,7 @@ def from_t5x(model_dir: str, step: int | None, output: str, objective: Objective
         wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
         raise UserError(f"{model_dir} has no {wanted}: {known}.")
     step = steps[-1] if step is None else step
-    folder = files.path(model_dir) / f"{PREFIX}{step}"
+    folder = files.path(model_dir) / f"{T5X_PREFIX}{step}"
     tree, seed = _read(folder), description.read_seed(source)
     player = objective.players()[0].name
     found = {
@@ -105,11 +96,12 @@ def from_t5x(model_dir: str, step: int | None, output: str, objective: Objective
     variables = describe_state(objective, mesh, TRAINING_RULES)
     _check(found, variables, folder)
     target = abstract_state(objective, variables)
-    leaves = [
-        np.int32(step) if v.name == "step" else checkpoint_files.place(found[v.name], v)
-        for v in variables
+    arrays = found | {"step": np.asarray(step, np.int32)}
+    placed = [
+        checkpoint_files.place(arrays[v.name], leaf)
+        for v, leaf in zip(variables, jax.tree.leaves(target), strict=True)
     ]
-    state = jax.tree.unflatten(jax.tree.structure(target), leaves)
+    state = jax.tree.unflatten(jax.tree.structure(target), placed)
     with writing_to(output):
         description.copy_description(source, directory)
         files.mark_output(directory, ours=True)
@@ -179,11 +171,11 @@ def _read(folder: epath.Path) -> dict[str, Any]:
 
 
 def _write(directory: epath.Path, step: int, tree: dict[str, Any]) -> None:
-    options = ocp.CheckpointManagerOptions(step_prefix=PREFIX.rstrip("_"), max_to_keep=None)
+    options = ocp.CheckpointManagerOptions(step_prefix=T5X_PREFIX.rstrip("_"), max_to_keep=None)
     with ocp.CheckpointManager(directory, options=options) as manager:
         manager.save(step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(tree)))
         manager.wait_until_finished()
-    data = directory / f"{PREFIX}{step}" / DATASET
+    data = directory / f"{T5X_PREFIX}{step}" / DATASET
     data.parent.mkdir(exist_ok=True)
     data.write_text(f'{{"step": {step}}}')
 

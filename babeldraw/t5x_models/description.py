@@ -19,9 +19,9 @@ from babeldraw.training.keeping.checkpoints import load_constants, save_constant
 from babeldraw.training.keeping.manifest import NAME as MANIFEST
 from babeldraw.training.keeping.manifest import hash_constants, keep_manifest, read_manifest
 from babeldraw.training.keeping.settings import NAME as SETTINGS
-from babeldraw.training.keeping.settings import keep_settings
+from babeldraw.training.keeping.settings import T5X, keep_settings
 
-NAME = "babeldraw"
+NAME = T5X
 """The folder, in T5X's MODEL_DIR."""
 SEED = "t5x.json"
 """The file of the seed."""

@@ -39,21 +39,41 @@ def put_on_path() -> None:
     Raises:
       UserError: there is no T5X, neither there nor installed.
     """
-    folder = os.environ.get(VARIABLE)
-    if folder:
-        clones = [pathlib.Path(folder).expanduser().absolute() / name for name in REPOSITORIES]
-        for clone in clones:
-            if not (clone / clone.name).is_dir():
-                raise UserError(
-                    f"{VARIABLE} is {folder}, and there is no clone of {clone.name} in "
-                    f"{clone}: clone it there (docs/t5x.md)."
-                )
-        sys.path[:0] = [str(clone) for clone in clones if str(clone) not in sys.path]
-    elif importlib.util.find_spec("t5x") is None:
+    if not os.environ.get(VARIABLE) and importlib.util.find_spec("t5x") is not None:
+        return
+    around = clones(os.environ.get(VARIABLE))
+    paths = [str(around / name) for name in REPOSITORIES]
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+
+
+def clones(named: str | None = None) -> pathlib.Path:
+    """The folder with the three clones.
+
+    Args:
+      named: the folder; None: what `BABELDRAW_T5X_DIR` says.
+
+    Raises:
+      UserError: none is named, or a clone is missing.
+    """
+    named = named or os.environ.get(VARIABLE)
+    if not named:
         raise UserError(
             f"T5X is not here: clone it with airio and jestimator, and set {VARIABLE} to the "
             "folder of the three (docs/t5x.md)."
         )
+    around = pathlib.Path(named).expanduser().absolute()
+    for name in REPOSITORIES:
+        if not (around / name / name).is_dir():
+            raise UserError(
+                f"{VARIABLE} is {named}, and there is no clone of {name} in {around / name}: "
+                "clone it there (docs/t5x.md)."
+            )
+    return around
+
+
+def folder() -> pathlib.Path:
+    """Where T5X is, after `put_on_path`."""
+    return _package().parent
 
 
 def program(name: str) -> pathlib.Path:
@@ -110,6 +130,6 @@ def _named(name: str) -> object:
 
 def _other(missing: str) -> UserError:
     return UserError(
-        f"T5X in {_package().parent} has no {missing}, which is used here: check out its commit "
+        f"T5X in {folder()} has no {missing}, which is used here: check out its commit "
         f"{REPOSITORIES['t5x'][:7]} (docs/t5x.md)."
     )

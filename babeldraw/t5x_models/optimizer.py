@@ -14,7 +14,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from t5x import optimizers
 
 from babeldraw.errors import UserError
-from babeldraw.objectives.base import Objective, Params
+from babeldraw.objectives.base import Params
+from babeldraw.objectives.token_prediction import TokenPrediction
 from babeldraw.optimizers.skipping import update_or_skip
 from babeldraw.parallel.rules import unbox
 from babeldraw.t5x_models.axes import state_axes
@@ -25,23 +26,24 @@ class PlayerOptimizer(optimizers.OptimizerDef):
     """The optimizer of an objective's one player.
 
     Its state is kept as nested dicts of arrays, named as in a Babeldraw checkpoint's
-    `optimizer_state/PLAYER`. The learning rate is the optimizer's own schedule: what T5X hands it is
-    for T5X's log alone.
+    `optimizer_state/PLAYER`. The learning rate is the optimizer's own schedule: what T5X hands it
+    is for T5X's log alone.
 
     Raises:
       UserError: the objective has several players, or its optimizer looks out for spikes.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: TokenPrediction) -> None:
         super().__init__(hyper_params=_NoHyperParams())
         players = objective.players()
         if len(players) > 1:
             names = ", ".join(player.name for player in players)
             raise UserError(
-                f"T5X trains one set of parameters, and this recipe has {names}: set EMA_DECAY to 0."
+                f"T5X trains one set of parameters, and this recipe has {names}: set EMA_DECAY to "
+                "0."
             )
         (player,) = players
-        if objective_spikes(objective):
+        if objective.optimizer.spike_factor:
             raise UserError(
                 "T5X does not tell the optimizer the loss, by which spikes are known: set "
                 "SPIKE_FACTOR to 0."
@@ -77,16 +79,13 @@ class PlayerOptimizer(optimizers.OptimizerDef):
         self, optimizer: optimizers.Optimizer, param_logical_axes: Any
     ) -> optimizers.Optimizer:
         """The optimizer with a `PartitionSpec`, or None, in the place of each array."""
-        names = jax.tree.structure(self._abstract)
-        specs = names.flatten_up_to(state_axes(self._boxes, self._abstract))
-        state = optimizers.OptimizerState(step=None, param_states=self._as_names(specs))
+        axes = unflatten_dict(state_axes(self._boxes, self._abstract), sep="/")
+        state = optimizers.OptimizerState(step=None, param_states=axes)
         return optimizer.replace(state=state, target=param_logical_axes)
 
     def _named(self, state: Any) -> dict[str, Any]:
-        return self._as_names(jax.tree.leaves(state))
-
-    def _as_names(self, leaves: list[Any]) -> dict[str, Any]:
-        named: dict[str, Any] = unflatten_dict(dict(zip(self._names, leaves, strict=True)), sep="/")
+        leaves = dict(zip(self._names, jax.tree.leaves(state), strict=True))
+        named: dict[str, Any] = unflatten_dict(leaves, sep="/")
         return named
 
     def _unnamed(self, named: Any) -> Any:
@@ -101,8 +100,3 @@ class _NoHyperParams:
 
     def replace(self, **ignored: Any) -> "_NoHyperParams":
         return self
-
-
-def objective_spikes(objective: Any) -> bool:
-    """Whether its optimizer leaves out spikes."""
-    return bool(objective.optimizer.spike_factor)

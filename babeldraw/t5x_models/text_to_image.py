@@ -65,7 +65,7 @@ class TextToImageModel(models.BaseModel):
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self.parts = 1
         self.FEATURE_CONVERTER_CLS: Callable[..., Any] = converter_of(objective.tokens_beforehand)
-        self._drawing = {
+        self._drawing: dict[str, Any] = {
             "guidance_weight": guidance_weight,
             "temperature": temperature,
             "cutoff": cutoff,
@@ -142,17 +142,18 @@ class TextToImageModel(models.BaseModel):
         """The log-probability of each picture's tokens given its text, in nats a picture."""
         del return_intermediates  # There are none.
         tokens = self.objective.image_tokens(self.constants, batch)
-        logits = self.objective.network.apply(
+        logits: jax.Array = self.objective.network.apply(
             {"params": unfreeze(params)}, batch["text_tokens"], tokens
         )
-        return losses.token_log_probabilities(logits, tokens).sum(axis=1)
+        return jnp.sum(losses.token_log_probabilities(logits, tokens), axis=1)
 
 
 def as_key(rng: jax.Array) -> Key[Array, ""]:
     """A typed key, of which T5X hands on the bare numbers."""
     if jnp.issubdtype(rng.dtype, jax.dtypes.prng_key):
         return rng
-    return jax.random.wrap_key_data(rng)
+    key: Key[Array, ""] = jax.random.wrap_key_data(rng)
+    return key
 
 
 def _mean(value: Float[Array, ""]) -> clu.metrics.Metric:

@@ -10,7 +10,7 @@ from babeldraw.cli import doctor
 from babeldraw.cli import main as cli
 
 KEYS = {
-    *("healthy", "versions", "pinned_set", "devices", "memory", "disk"),
+    *("healthy", "versions", "pinned_set", "t5x", "devices", "memory", "disk"),
     *("model_dir", "data_dir", "compiled_step"),
 }
 
@@ -18,6 +18,7 @@ KEYS = {
 @pytest.fixture
 def line(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "pinned_set", lambda: doctor.Check("as tested"))
+    monkeypatch.delenv("BABELDRAW_T5X_DIR", raising=False)
     monkeypatch.setattr(doctor, "MIN_DISK_GIB", 0.0)
     monkeypatch.setattr(doctor, "MIN_MEMORY_GIB", 0.0)
     return ["doctor", f"--model_dir={tmp_path}/a/b", f"--data_dir={tmp_path}/data"]
@@ -26,7 +27,7 @@ def line(tmp_path, monkeypatch):
 def test_a_healthy_machine(line, tmp_path, capsys):
     assert cli.main(line) == 0
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 8 and all(text.startswith("ok ") for text in said)
+    assert len(said) == 9 and all(text.startswith("ok ") for text in said)
     assert not list(tmp_path.iterdir())  # nothing is left behind
 
 
@@ -46,6 +47,29 @@ def test_a_directory_that_cannot_be_written(line, tmp_path, capsys):
     assert report["healthy"] is False
     assert report["data_dir"]["fix"] == "change its permissions, or give another --data_dir"
     assert report["model_dir"]["fix"] == ""
+
+
+def test_t5x_may_be_missing_and_may_not_be_broken(line, tmp_path, monkeypatch, capsys):
+    cli.main(line)
+    assert "ok    t5x            T5X is not here" in capsys.readouterr().out
+    monkeypatch.setenv("BABELDRAW_T5X_DIR", str(tmp_path))
+    assert cli.main(line) == 1
+    said = capsys.readouterr().out
+    assert f"no clone of t5x in {tmp_path}/t5x" in said and "-> clone it there" in said
+
+
+def test_t5x_is_named_by_its_commit(tmp_path, monkeypatch):
+    from babeldraw.t5x_models import found
+
+    for name, value in {
+        "put_on_path": None,
+        "require": None,
+        "folder": tmp_path,
+        "commit": "0123456789",
+    }.items():
+        monkeypatch.setattr(found, name, lambda value=value: value)
+    check = doctor.t5x()
+    assert check.value == f"in {tmp_path}, commit 0123456, tested cc342d4" and not check.fix
 
 
 def test_a_full_disk_and_a_check_that_breaks(line, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from babeldraw.cli.support import paths
+from babeldraw.t5x_models.found import REPOSITORIES
 
 ROOT = paths.repository_root()
 EXTRAS = {"dev", "plan", "tpu", "cuda", "eval", "serve", "wandb", "t5x"}
@@ -49,9 +50,13 @@ def test_constraints_pin_what_set_up_installs_and_satisfy_its_bounds():
             assert requirement.specifier.contains(version), requirement
 
 
-def test_t5x_is_pinned_to_a_commit():
-    (t5x,) = [r for r in _requirements() if r.name == "t5x"]
-    assert re.search(r"@[0-9a-f]{40}$", t5x.url)
+def test_what_t5x_needs_is_pinned():
+    """Its own sources to commits, what it imports to versions."""
+    assert all(re.fullmatch("[0-9a-f]{40}", commit) for commit in REPOSITORIES.values())
+    (extra,) = re.findall(r'"t5x": \[(.+?)\]', (ROOT / "setup.py").read_text(), re.DOTALL)
+    pins = _pins()
+    for requirement in map(Requirement, re.findall(r'"(.+?)"', extra)):
+        assert requirement.specifier.contains(pins[_canonical(requirement.name)]), requirement
 
 
 def test_set_up_without_a_recent_python_says_so(tmp_path):

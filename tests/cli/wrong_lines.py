@@ -31,6 +31,8 @@ REQUIRED = {
     "serve": ["--model=DIR/run"],
     "finetune": ["--from=DIR/run", "--data=folder:DIR"],
     "export": ["--checkpoint=DIR/run", "--output=DIR/exported"],
+    "convert": ["--from=DIR/run", "--to=DIR/converted"],
+    "t5x": ["train", "--gin_file=gin/t5x/pretrain.gin", "--model_dir=DIR/run"],
     "caption": ["--checkpoint=DIR/run", "--images=DIR"],
     "tokenize": ["--checkpoint=DIR/run", "--images=DIR", "--output=DIR/tokens.npz"],
     "tokenize-dataset": ["--checkpoint=DIR/run", "--task=emoji_32", "--output=DIR/tokens"],

@@ -27,6 +27,9 @@ NAME = "settings.json"
 
 FORMAT = 1
 
+T5X = "babeldraw"
+"""Where settings.json stands in a MODEL_DIR of T5X's; see t5x_models/description.py."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Function:
@@ -65,6 +68,11 @@ def read_settings(directory: epath.Path) -> dict[str, Any]:
     """
     path = directory / NAME
     if not path.exists():
+        if (directory / T5X / NAME).exists():
+            raise UserError(
+                f"{directory} is a folder of T5X's: make a run directory of it by `babeldraw "
+                f"convert --from={directory} --to=DIR`."
+            )
         recipe = directory / "config.gin"
         if not recipe.exists():
             raise UserError(

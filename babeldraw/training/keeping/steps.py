@@ -2,6 +2,9 @@
 
 from babeldraw import files
 
+T5X_PREFIX = "checkpoint_"
+"""Of the folders of T5X's checkpoints, in its MODEL_DIR."""
+
 _COMMITTED = "commit_success.txt"
 
 
@@ -14,8 +17,23 @@ def whole_steps(model_dir: str) -> list[int]:
     Raises:
       UserError: the directory cannot be listed.
     """
-    directory = files.path(model_dir) / "checkpoints"
-    steps = [int(name) for name in files.names_in(directory) or [] if name.isdigit()]
+    return _whole(model_dir, "checkpoints", "")
+
+
+def t5x_steps(model_dir: str) -> list[int]:
+    """The same of a MODEL_DIR of T5X's, which writes them with Orbax, too.
+
+    Raises:
+      UserError: the directory cannot be listed.
+    """
+    return _whole(model_dir, "", T5X_PREFIX)
+
+
+def _whole(model_dir: str, folder: str, prefix: str) -> list[int]:
+    directory = files.path(model_dir) / folder
+    names = [name for name in files.names_in(directory) or [] if name.startswith(prefix)]
+    numbers = [name.removeprefix(prefix) for name in names]
+    steps = [int(number) for number in numbers if number.isdigit()]
     if str(directory).startswith("gs://"):
-        steps = [step for step in steps if (directory / str(step) / _COMMITTED).exists()]
+        steps = [step for step in steps if (directory / f"{prefix}{step}" / _COMMITTED).exists()]
     return sorted(steps)
