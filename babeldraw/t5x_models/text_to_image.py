@@ -22,6 +22,7 @@ from babeldraw.sampling.codec import decode_pictures
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.t5x_models.axes import params_axes
 from babeldraw.t5x_models.optimizer import PlayerOptimizer
+from babeldraw.training.frozen import check_constants
 
 SEED = 0
 """Of pictures where T5X brings no key."""
@@ -74,6 +75,7 @@ class TextToImageModel(models.BaseModel):
         }
         super().__init__(optimizer_def=PlayerOptimizer(objective))
         self.constants: Constants = objective.constants()
+        check_constants(objective, self.constants)
         for dataset in (train_dataset, eval_dataset):
             objective.check_dataset(dataset, self.constants)
 

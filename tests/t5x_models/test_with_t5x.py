@@ -29,7 +29,7 @@ SIZES = [
 SETTINGS = [
     *("--gin.TRAIN_STEPS=20", "--gin.BATCH_SIZE=8", "--gin.EVAL_EVERY=20", "--gin.LOG_EVERY=1"),
     *("--gin.WARMUP_STEPS=5", "--gin.DECAY_START=10", "--gin.DECAY_END=20"),
-    "--gin.LEARNING_RATE=1e-4",  # At 1e-3 what is rounded otherwise has grown to 9e-5 nats by the end.
+    "--gin.LEARNING_RATE=1e-4",  # At 1e-3 what is rounded otherwise has grown to 9e-5 nats.
     # Whatever draws noise in a step is on.
     *("--gin.DROPOUT_RATE=0.1", "--gin.PROMPT_DROPOUT_RATE=0.2", "--gin.TOKEN_NOISE_RATE=0.1"),
 ]
@@ -250,6 +250,9 @@ class _Given:
 
     def constants(self):
         return jax.tree.map(jax.numpy.asarray, self._constants)
+
+    def abstract_constants(self):
+        return self._constants
 
     def check_dataset(self, dataset, constants):
         return None  # The run's pictures are of another size than its task's.
