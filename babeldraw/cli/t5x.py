@@ -1,6 +1,7 @@
 """`babeldraw t5x`: T5X's own programs, found, checked, and started on a machine."""
 
 import argparse
+import importlib
 import os
 import runpy
 import sys
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     machines.join(args)
     from babeldraw.parallel import failing
 
+    importlib.import_module("babeldraw.data")  # Starts TensorFlow quietly, and without a GPU.
     found.require()
     bindings = [with_quotes(binding) for binding in args.gin_bindings]
     if args.model_dir is not None:

@@ -13,24 +13,23 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import one_device
 from babeldraw.parallel.rules import TRAINING_RULES
-from babeldraw.t5x_models import description
+from babeldraw.t5x_models import checking, description
 from babeldraw.training.keeping import checkpoint_files, checkpoints
 from babeldraw.training.keeping.claim import writing_to
 from babeldraw.training.keeping.model_info import model_info
 from babeldraw.training.keeping.saving import Checkpoints
 from babeldraw.training.keeping.steps import T5X_PREFIX, t5x_steps
-from babeldraw.training.state import Variable, abstract_state, describe_state
+from babeldraw.training.state import abstract_state, describe_state
 
 DATASET = "dataset/train_ds-000-of-001"
 """Where T5X keeps how far one process has read the data."""
@@ -85,16 +84,15 @@ def from_t5x(model_dir: str, step: int | None, output: str, objective: Objective
     step = steps[-1] if step is None else step
     folder = files.path(model_dir) / f"{T5X_PREFIX}{step}"
     tree, seed = _read(folder), description.read_seed(source)
-    player = objective.players()[0].name
-    found = {
-        f"params/{player}/{name}": array for name, array in _flat(tree.get("target")).items()
-    } | {
-        f"optimizer_state/{player}/{name}": array
-        for name, array in _flat(tree.get("state", {}).get("param_states")).items()
-    }
+    found = checking.by_our_names(tree, objective)
     mesh = one_device()
     variables = describe_state(objective, mesh, TRAINING_RULES)
-    _check(found, variables, folder)
+    checking.compare(
+        found,
+        variables,
+        f"{folder} is of another model than its folder {description.NAME}/ says",
+        "bring both from one run",
+    )
     target = abstract_state(objective, variables)
     arrays = found | {"step": np.asarray(step, np.int32)}
     placed = [
@@ -178,31 +176,6 @@ def _write(directory: epath.Path, step: int, tree: dict[str, Any]) -> None:
     data = directory / f"{T5X_PREFIX}{step}" / DATASET
     data.parent.mkdir(exist_ok=True)
     data.write_text(f'{{"step": {step}}}')
-
-
-def _flat(tree: Any) -> dict[str, np.ndarray]:
-    return flatten_dict(tree, sep="/") if isinstance(tree, dict) else {}
-
-
-def _check(found: dict[str, np.ndarray], variables: list[Variable], folder: epath.Path) -> None:
-    """Whether a checkpoint has the arrays of the model, by name, shape and type.
-
-    Raises:
-      UserError: it is of another model.
-    """
-    wanted = {v.name: _said(v) for v in variables if v.name != "step"}
-    there = {name: _said(array) for name, array in found.items()}
-    for name in [*wanted, *there]:
-        if wanted.get(name) != there.get(name):
-            raise UserError(
-                f"{folder} is of another model than its folder {description.NAME}/ says: its "
-                f"{name} is {there.get(name, 'missing')}, and the model's is "
-                f"{wanted.get(name, 'missing')}; bring both from one run."
-            )
-
-
-def _said(array: Any) -> str:
-    return f"{jnp.dtype(array.dtype).name}{list(array.shape)}"
 
 
 def _count(step: int, found: dict[str, np.ndarray]) -> Converted:
