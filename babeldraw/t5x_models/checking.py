@@ -1,6 +1,7 @@
 """Whether a checkpoint of T5X's is of the model at hand: looked at before T5X reads it."""
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,15 @@ from babeldraw.training.keeping.steps import T5X_PREFIX, t5x_steps
 from babeldraw.training.state import Variable, describe_state
 
 
+def absolute(folder: str) -> str:
+    """The folder as Orbax takes it, wherever it is."""
+    return folder if files.is_remote(folder) else os.path.abspath(os.path.expanduser(folder))
+
+
 def checked_start(
     objective: Objective, model_dir: str, path: str | Sequence[str] = ()
 ) -> str | Sequence[str]:
-    """`path`, for T5X to begin with, once that, or what it goes on from, has been looked at.
+    """`path`, absolute, for T5X to begin with, once that, or what it goes on from, has been looked at.
 
     Args:
       objective: of the recipe.
@@ -33,6 +39,8 @@ def checked_start(
     Raises:
       UserError: one that T5X would begin with is of another model, or with another tokenizer.
     """
+    if isinstance(path, str):
+        path = absolute(path)
     steps = t5x_steps(model_dir)
     if steps:
         _check_folder(files.path(model_dir) / f"{T5X_PREFIX}{steps[-1]}", objective, "")
@@ -42,11 +50,12 @@ def checked_start(
 
 
 def checked_parameters(objective: Objective, path: str) -> str:
-    """`path`, whose parameters alone T5X will read.
+    """`path`, absolute, whose parameters alone T5X will read.
 
     Raises:
       UserError: see `checked_start`.
     """
+    path = absolute(path)
     _check_folder(files.path(path), objective, "params/")
     return path
 

@@ -9,7 +9,7 @@ import pytest
 
 from babeldraw.cli.main import main
 from babeldraw.errors import UserError
-from babeldraw.t5x_models.checking import checked_parameters, checked_start
+from babeldraw.t5x_models.checking import absolute, checked_parameters, checked_start
 from babeldraw.training.keeping.checkpoints import load_constants
 from tests.t5x_models import made
 
@@ -34,12 +34,15 @@ def kept(tmp_path_factory):
     return str(folder / "theirs"), dataclasses.replace(objective, tokenizer_params=given)
 
 
-def test_what_fits_is_handed_on(kept):
+def test_what_fits_is_handed_on(kept, monkeypatch):
     theirs, objective = kept
     path = f"{theirs}/checkpoint_{made.STEP}"
     assert checked_parameters(objective, path) == path
     assert checked_start(objective, theirs) == ()
     assert checked_start(objective, "/nowhere", path) == path
+    monkeypatch.chdir(theirs)  # Orbax takes no relative path.
+    assert checked_parameters(objective, f"checkpoint_{made.STEP}") == path
+    assert absolute("theirs") == f"{theirs}/theirs" and absolute("gs://b/a") == "gs://b/a"
 
 
 def test_another_model_is_refused(kept):
