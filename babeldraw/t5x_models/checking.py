@@ -23,13 +23,13 @@ from babeldraw.training.state import Variable, describe_state
 
 def absolute(folder: str) -> str:
     """The folder as Orbax takes it, wherever it is."""
-    return folder if files.is_remote(folder) else os.path.abspath(os.path.expanduser(folder))
+    return os.fspath(files.path(folder))
 
 
 def checked_start(
     objective: Objective, model_dir: str, path: str | Sequence[str] = ()
 ) -> str | Sequence[str]:
-    """`path`, absolute, for T5X to begin with, once that, or what it goes on from, has been looked at.
+    """`path`, absolute, for T5X to begin with, once that or what it goes on from is looked at.
 
     Args:
       objective: of the recipe.
