@@ -3,6 +3,8 @@
 T5X has to be there (docs/t5x.md): elsewhere these are skipped by name.
 """
 
+import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -217,6 +219,7 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, t5x_folder):
     from babeldraw.t5x_models.text_to_image import TextToImageModel
 
     run, objective = made.write_run(tmp_path)
+    objective = dataclasses.replace(objective, model=objective.model.clone(dropout_rate=0.0))
     model = _model(TextToImageModel, run, objective)
     params = model.get_initial_variables(jax.random.PRNGKey(0), {})
     state = train_state.FlaxOptimTrainState.create(model.optimizer_def, params)
@@ -232,8 +235,11 @@ def test_a_batch_in_parts_is_the_same_step(tmp_path, t5x_folder):
             trainer.accumulate_grads_microbatched(model, state, batch, jax.random.PRNGKey(0), parts)
         )
     (whole, one, _), (summed, several, _) = found_of
-    assert one["loss"].compute() == pytest.approx(several["loss"].compute(), abs=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), whole, summed)
+    losses = [float(metrics["loss"].compute()) for metrics in (one, several)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    whole, summed = jax.device_get((whole, summed))
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, summed, whole)
 
 
 def _model(make, run, objective):
