@@ -1,7 +1,6 @@
 """Whether a checkpoint of T5X's is of the model at hand: looked at before T5X reads it."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from babeldraw.training.state import Variable, describe_state
 
 def absolute(folder: str) -> str:
     """The folder as Orbax takes it, wherever it is."""
-    return os.fspath(files.path(folder))
+    return str(files.path(folder))
 
 
 def checked_start(

@@ -24,6 +24,7 @@ from babeldraw.objectives.base import Objective
 from babeldraw.parallel.mesh import one_device
 from babeldraw.parallel.rules import TRAINING_RULES
 from babeldraw.t5x_models import checking, description
+from babeldraw.t5x_models.batches import SAVED
 from babeldraw.training.keeping import checkpoint_files, checkpoints
 from babeldraw.training.keeping.claim import writing_to
 from babeldraw.training.keeping.model_info import model_info
@@ -32,7 +33,7 @@ from babeldraw.training.keeping.steps import T5X_PREFIX, t5x_steps
 from babeldraw.training.state import abstract_state, describe_state
 
 DATASET = "dataset/train_ds-000-of-001"
-"""Where T5X keeps how far one process has read the data."""
+"""Where T5X looks for what one process has saved of its data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _write(directory: epath.Path, step: int, tree: dict[str, Any]) -> None:
         manager.wait_until_finished()
     data = directory / f"{T5X_PREFIX}{step}" / DATASET
     data.parent.mkdir(exist_ok=True)
-    data.write_text(f'{{"step": {step}}}')
+    data.write_text(SAVED)
 
 
 def _count(step: int, found: dict[str, np.ndarray]) -> Converted:
