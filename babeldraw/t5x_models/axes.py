@@ -46,23 +46,25 @@ def params_axes(boxes: Any) -> dict[str, Any]:
     return axes
 
 
-def state_axes(boxes: Any, state: Any) -> dict[str, PartitionSpec | None]:
+def state_axes(boxes: Any, state: Any) -> dict[str, PartitionSpec]:
     """The axes of each array of an optimizer's state, as `training.state` has them.
+
+    What is whole on every device has none. (With None in its place T5X would restore it in the
+    parameters' dtype, and so make a float of a count.)
 
     Args:
       boxes: see `params_axes`.
       state: the state, or its abstract form.
 
     Returns:
-      By the names of the arrays; None for one that is whole on every device.
+      By the names of the arrays.
     """
     owners = {
         variable_name(path): (tuple(box.value.shape), logical_axes(box))
         for path, box in jax.tree_util.tree_leaves_with_path(boxes, is_leaf=is_box)
     }
-    axes: dict[str, PartitionSpec | None] = {}
+    axes: dict[str, PartitionSpec] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         name = variable_name(path)
-        found = owned_axes(name, leaf.shape, owners)
-        axes[name] = PartitionSpec(*found) if found else None
+        axes[name] = PartitionSpec(*owned_axes(name, leaf.shape, owners))
     return axes

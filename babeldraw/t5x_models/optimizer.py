@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import PartitionSpec
 from t5x import optimizers
 
 from babeldraw.errors import UserError
@@ -78,9 +79,9 @@ class PlayerOptimizer(optimizers.OptimizerDef):
     def derive_logical_axes(
         self, optimizer: optimizers.Optimizer, param_logical_axes: Any
     ) -> optimizers.Optimizer:
-        """The optimizer with a `PartitionSpec`, or None, in the place of each array."""
+        """The optimizer with a `PartitionSpec` in the place of each array."""
         axes = unflatten_dict(state_axes(self._boxes, self._abstract), sep="/")
-        state = optimizers.OptimizerState(step=None, param_states=axes)
+        state = optimizers.OptimizerState(step=PartitionSpec(), param_states=axes)
         return optimizer.replace(state=state, target=param_logical_axes)
 
     def _named(self, state: Any) -> dict[str, Any]:

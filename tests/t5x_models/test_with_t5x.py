@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -128,6 +129,17 @@ def test_t5x_goes_on_from_our_checkpoint(folder, recipe, ours):
     babeldraw(*pretrain, f"--model_dir={folder}/resumed")
     later = {step: loss for step, loss in our_losses(ours).items() if step > 10}
     assert_same(losses_of_t5x(f"{folder}/resumed"), later)
+    # What T5X has restored and saved again is still ours: counts are whole numbers.
+    assert main(["convert", f"--from={folder}/resumed", f"--to={folder}/again"]) == 0
+
+
+def test_t5x_goes_on_from_its_own_first_checkpoint(folder, recipe, theirs):
+    """Bit for bit, though it has looked at a batch before it saved that."""
+    for name in ("checkpoint_0", "babeldraw"):
+        shutil.copytree(f"{theirs}/{name}", f"{folder}/killed/{name}")
+    pretrain = ["t5x", "train", "--gin_file=gin/t5x/pretrain.gin", *recipe, *SETTINGS, *THEIRS]
+    babeldraw(*pretrain, f"--model_dir={folder}/killed")
+    assert losses_of_t5x(f"{folder}/killed") == losses_of_t5x(theirs)
 
 
 def test_the_last_parameters_are_taken_over_bit_for_bit(folder, theirs):
