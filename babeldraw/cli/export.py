@@ -2,7 +2,7 @@
 
 import argparse
 
-from babeldraw.cli.support import outputs
+from babeldraw.cli.support import decoders, outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, ShareBelowOne
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upscale", metavar="DIR", help="this super-resolution run goes with it, and enlarges"
     )
+    decoders.add_arguments(parser)
     parser.add_argument(
         "--guidance_weight",
         type=Numeric(float),
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes OUTPUT; prints what is in it."""
-    for name in filter(None, (args.checkpoint, args.rerank, args.upscale)):
+    for name in filter(None, (args.checkpoint, args.rerank, args.upscale, args.decoder)):
         outputs.check_run(name)
     outputs.check_folder(args.output, "--output")
     from babeldraw import files
@@ -94,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         )
     several = len(run_folders.runs_in(args.checkpoint)) > 1
     main = open_run(args.checkpoint, wanted="sampler" if several else "")
+    if args.decoder:
+        main = decoders.with_decoder(main, args.decoder)
     networks = dict(exports.networks_of(main))
     if args.rerank:
         judge = open_run(args.rerank, wanted="reranker")

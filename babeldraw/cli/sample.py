@@ -174,7 +174,7 @@ def _check(args: argparse.Namespace) -> None:
             "--classifier judges what is drawn of a class; give --class NAME, or leave it out."
         )
     args.keep = args.keep or KEEP
-    for name in filter(None, (args.checkpoint, args.rerank, args.upscale)):
+    for name in filter(None, (args.checkpoint, args.rerank, args.upscale, args.decoder)):
         outputs.check_run(name)
     args.seed_given = args.seed is not None
     args.seed = args.seed or 0

@@ -12,6 +12,7 @@ from etils import epath
 
 from babeldraw.cli.support.gin_config import parse_gin
 from babeldraw.models.super_resolution import SuperResolver
+from babeldraw.models.token_identity import READS_PICTURES
 from babeldraw.parallel.rules import unbox
 from babeldraw.training.keeping import class_names
 from babeldraw.training.keeping.checkpoints import save_constants
@@ -218,6 +219,15 @@ def write_tokenizer(folder):
     """Weights of noise; returns the run directory, as a str."""
     params = tiny.random_params(tiny.tokenizer(), seed=2)
     return _write(folder / "tokenizer", RECIPE, {"tokenizer": params})
+
+
+def write_decoder(folder, seed=2):
+    """A tokenizer with encoder and codebook of this seed, and a decoder twice as wide."""
+    wide = tiny.random_params(tiny.tokenizer(decoder_width=32), seed=5)
+    reads = tiny.random_params(tiny.tokenizer(), seed=seed)
+    params = {**wide, **{name: reads[name] for name in READS_PICTURES}}
+    recipe = RECIPE.replace("decoder_width = 16", "decoder_width = 32")
+    return _write(folder / "decoder", recipe, {"tokenizer": params})
 
 
 def write_super_resolution(folder):

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from babeldraw.cli.support import loras, machines
+from babeldraw.cli.support import decoders, loras, machines
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.ranges import Count, Seed, ShareAboveZero, ShareBelowOne, Weight
 
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
     )
     loras.add_arguments(parser)
+    decoders.add_arguments(parser)
 
 
 def set_defaults(args: argparse.Namespace, opened: "Run | Exported") -> None:

@@ -64,6 +64,7 @@ def metadata_of(
     settings |= {"and": args.terms or None, "start": args.start, "plain": args.plain or None}
     settings |= {
         "lora": run.loras or None,
+        "decoder": args.decoder,
         "rows": args.rows,
         "redraw": args.redraw,
         "upscale": args.upscale,

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def open_model(
-    name: str, mesh: "Mesh | None" = None, wanted: str = "", added: "Loras" = ()
+    name: str,
+    mesh: "Mesh | None" = None,
+    wanted: str = "",
+    added: "Loras" = (),
+    decoder: str | None = None,
 ) -> "Run | Exported":
     """Opens a run directory or an exported model; runs nothing of what stands in it.
 
@@ -24,6 +28,7 @@ def open_model(
       mesh: where the networks are to lie; None: on one device.
       wanted: what it is to offer, such as "sampler"; see `open_run`.
       added: low-rank changes, of a run alone; see `Run`.
+      decoder: of a run alone; see decoders.py.
 
     Raises:
       UserError: see `find_model`, `open_run` and `open_exported`.
@@ -32,12 +37,18 @@ def open_model(
     if run_folders.is_exported(name):
         from babeldraw.cli.support.exported import open_exported
 
-        if added:
-            raise UserError(
-                f"{name} is an exported model, and --lora changes the run that it was trained on; "
-                "give that run, or leave --lora out."
-            )
+        for given, option in ((added, "--lora"), (decoder, "--decoder")):
+            if given:
+                raise UserError(
+                    f"{name} is an exported model, and {option} changes the run that it was "
+                    f"trained on; give that run, or leave {option} out."
+                )
         return open_exported(name, mesh, wanted)
     from babeldraw.cli.support.runs import open_run
 
-    return open_run(name, mesh, wanted, added)
+    opened = open_run(name, mesh, wanted, added)
+    if decoder is None:
+        return opened
+    from babeldraw.cli.support.decoders import with_decoder
+
+    return with_decoder(opened, decoder)

@@ -140,7 +140,7 @@ def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:
     """
     from babeldraw.cli.support.models import open_model
 
-    run = open_model(args.checkpoint, mesh, "sampler", args.lora)
+    run = open_model(args.checkpoint, mesh, "sampler", args.lora, args.decoder)
     set_defaults(args, run)
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings["guidance_weight"] = (args.guidance_weight,)
