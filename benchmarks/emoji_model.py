@@ -6,9 +6,10 @@
     python -m benchmarks.emoji_model scores [--seeds 3] [--guidance 1] [--cutoff 0.1]
 
 `train` runs, one after the other, the commands that it prints: it builds the pictures, trains the
-tokenizer, makes the tokens, trains text to image, super-resolution and the captioner, all below
---output. Stopped at any moment, it goes on there when given again. What each command took, in
-seconds of the clock and of processors, is kept in OUTPUT/costs.jsonl, and summed up at the end.
+tokenizer, makes the tokens, trains a larger decoder for them, text to image, super-resolution and
+the captioner, all below --output. Stopped at any moment, it goes on there when given again. What
+each command took, in seconds of the clock and of processors, is kept in OUTPUT/costs.jsonl, and
+summed up at the end.
 
 `same` trains the first steps of the tokenizer twice, and prints the hash of all arrays of both.
 
@@ -17,6 +18,7 @@ processor hours: unlike the clock, these hardly depend on what else the machine 
 
 `scores` draws seen prompts and held-out ones, and says how often the nearest of all real pictures
 (`evaluation.retrieval`) is the one asked for; it writes OUTPUT/scores.json and OUTPUT/samples.png.
+Pictures are made by OUTPUT/decoder where that has been trained.
 """
 
 import argparse
@@ -57,6 +59,7 @@ def commands(output: Path) -> dict[str, list[str]]:
             "--task=emoji_words_64",
             f"--output={tokens}",
         ],
+        "decoder": train("decoder", frozen),
         "text_to_image": train(
             "text_to_image",
             frozen,
@@ -199,7 +202,9 @@ def scores(args: argparse.Namespace) -> None:
     output = Path(args.output)
     settings = {"guidance_weight": args.guidance, "temperature": 1.0, "cutoff": args.cutoff}
     found: dict[str, Any] = {"settings": settings, "seeds": args.seeds, "splits": {}}
-    model = emoji_model_scores.Model.open(output / "text_to_image", settings)
+    decoder = output / "decoder" if (output / "decoder" / "settings.json").exists() else None
+    found["decoder"] = decoder and decoder.name
+    model = emoji_model_scores.Model.open(output / "text_to_image", settings, decoder)
     cells = emoji_model_scores.Cells.read(model.size)
     found["steps"], drawn = model.step, []
     print("| prompts | n | concept | style | both |")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from babeldraw.cli.support.decoders import with_decoder
 from babeldraw.cli.support.runs import Run, open_run
 from babeldraw.data.sets import emoji_sheets
 from babeldraw.data.sets.emoji_grid import Cell
@@ -55,9 +56,11 @@ class Model:
     sampler: Sampler
 
     @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any]) -> "Model":
-        """The latest checkpoint of a run."""
+    def open(cls, folder: Path, settings: dict[str, Any], decoder: Path | None = None) -> "Model":
+        """The latest checkpoint of a run, with the decoder of another one if it is given."""
         run = open_run(str(folder))
+        if decoder is not None:
+            run = with_decoder(run, str(decoder))
         return cls(run, run.sampler(batch_size=48, **settings))
 
     @property

@@ -19,6 +19,7 @@ SIZES = {
     "coco_finetune": ("models/3b", "tokenizers/small_small", "tasks/coco"),
     "decoder_finetune": ("tokenizers/small_large", "tasks/coco"),
     "emoji_model_coca": (),
+    "emoji_model_decoder": (),
     "emoji_model_super_resolution": (),
     "emoji_model_text_to_image": (),
     "emoji_model_tokenizer": (),
