@@ -1,4 +1,6 @@
+import importlib.util
 import os
+import sys
 
 import pytest
 
@@ -7,20 +9,18 @@ from babeldraw.t5x_models import found
 from tests.quick import compiled_quickly  # noqa: F401
 
 
-@pytest.fixture
-def t5x_folder():
-    """Of the three clones; a test that needs T5X is skipped by name where it is not there."""
-    folder = os.environ.get(found.VARIABLE)
-    if not folder:
-        pytest.skip(f"T5X is not here: {found.VARIABLE} is not set (docs/t5x.md)")
-    return folder
+@pytest.fixture(scope="session")
+def real_t5x():
+    """A test that needs T5X is skipped by name where it is neither named nor installed."""
+    if not os.environ.get(found.VARIABLE) and importlib.util.find_spec("t5x") is None:
+        pytest.skip(f"T5X is not here: set {found.VARIABLE} (docs/t5x.md)")
+    found.put_on_path()
+    found.require()
 
 
 @pytest.fixture
 def fake_t5x(tmp_path, monkeypatch):
     """Clones with empty packages, on the path; whatever is imported of them is forgotten after."""
-    import sys
-
     for name in found.REPOSITORIES:
         (tmp_path / name / name).mkdir(parents=True)
         (tmp_path / name / name / "__init__.py").touch()
