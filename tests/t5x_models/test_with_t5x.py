@@ -104,12 +104,11 @@ def test_20_steps_have_our_losses(theirs, ours):
     assert_same(losses_of_t5x(theirs), our_losses(ours))
 
 
-@pytest.mark.parametrize("partitions", [1, 2])
-def test_on_8_devices_too(folder, recipe, ours, partitions):
+@pytest.mark.parametrize("mesh", ["NUM_PARTITIONS=1", "NUM_PARTITIONS=2", "FSDP=True"])
+def test_on_8_devices_too(folder, recipe, ours, mesh):
     pretrain = ["t5x", "train", "--gin_file=gin/t5x/pretrain.gin", *recipe, *SETTINGS, *THEIRS]
-    mesh = f"--gin.NUM_PARTITIONS={partitions}"
-    babeldraw(*pretrain, mesh, f"--model_dir={folder}/mesh{partitions}", devices=8)
-    assert_same(losses_of_t5x(f"{folder}/mesh{partitions}"), our_losses(ours))
+    babeldraw(*pretrain, f"--gin.{mesh}", f"--model_dir={folder}/{mesh}", devices=8)
+    assert_same(losses_of_t5x(f"{folder}/{mesh}"), our_losses(ours))
 
 
 def test_t5x_goes_on_from_our_checkpoint(folder, recipe, ours):
