@@ -23,6 +23,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["babeldraw", "babeldraw.*"]),
     package_data={
+        "babeldraw": ["py.typed", "*.pyi"],
         "babeldraw.data": ["assets/**"],
         "babeldraw.weights": ["assets/**"],
         "babeldraw.serving": ["page/**", "words.txt"],

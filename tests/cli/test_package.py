@@ -3,7 +3,10 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
+import sys
+import zipfile
 
 import pytest
 from packaging.requirements import Requirement
@@ -57,6 +60,27 @@ def test_what_t5x_needs_is_pinned():
     pins = _pins()
     for requirement in map(Requirement, re.findall(r'"(.+?)"', extra)):
         assert requirement.specifier.contains(pins[_canonical(requirement.name)]), requirement
+
+
+def test_a_wheel_holds_what_is_no_module(tmp_path):
+    """The page, the assets and the mark of types: what a checkout has beside its modules."""
+    source = tmp_path / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "babeldraw"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    wanted = {name for name in filter(None, listed) if not name.endswith(".py")}
+    for name in (*filter(None, listed), "setup.py", "README.md", "LICENSE", "NOTICE"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in wanted:
+            (source / name).touch()  # tens of megabytes, of which the names are asked
+        else:
+            shutil.copy(ROOT / name, source / name)
+    command = [sys.executable, "setup.py", "--quiet", "bdist_wheel", "--dist-dir", str(tmp_path)]
+    subprocess.run(command, cwd=source, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {"babeldraw/py.typed", "babeldraw/serving/page/index.html"} <= wanted
+    assert wanted <= held, sorted(wanted - held)[:5]
 
 
 def test_set_up_without_a_recent_python_says_so(tmp_path):
