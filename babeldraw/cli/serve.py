@@ -2,7 +2,7 @@
 
 import argparse
 
-from babeldraw.cli.support import machines
+from babeldraw.cli.support import machines, named
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, Whole
@@ -19,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         action="append",
-        required=True,
+        default=[],
         metavar="[NAME=]DIR",
-        help="a run that draws, and what requests call it, by default as its folder; repeatable, "
-        "the first is that of requests that name none",
+        help="a run or an exported model that draws, and what requests call it, by default as its "
+        "folder; repeatable, the first is that of requests that name none (default: the emoji "
+        "model that comes with Babeldraw)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="another needs --api-key-file"
@@ -36,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keys that open the server, one a line; without it whoever reaches it may ask",
     )
     parser.add_argument(
-        "--rerank", metavar="DIR", help="a CoCa run for reranking, captions and scores"
+        "--rerank",
+        metavar="DIR",
+        help="a CoCa for reranking, captions and scores: a run or an exported model (default: what "
+        "exported models bring)",
     )
     parser.add_argument(
         "--classifier", metavar="DIR", help="an output of `babeldraw probe` for classes"
@@ -109,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         pictures.append(moderation.entry_point(args.judge_pictures, "--judge_pictures"))
     with listen(args.host, args.port) as listening:
         served = build(
-            args.model,
+            args.model or [named.EMOJI],
             batch_size=args.batch_size,
             queue=args.queue,
             seconds=args.seconds,

@@ -1,5 +1,6 @@
 """The routes that draw: OpenAI's `images/generations` and `images/edits`."""
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from babeldraw.sampling.pieces import Wanted
 from babeldraw.sampling.regions import positions_of_box
 from babeldraw.serving import pictures, watching
 from babeldraw.serving.engine import Drawn, Job
+from babeldraw.serving.judges import Judge
 from babeldraw.serving.models import Drawer, padded
 from babeldraw.serving.refusals import Refusal
 from babeldraw.serving.requests import Drawing, Edit, Generation
@@ -104,6 +106,8 @@ async def _draw(
       start: tokens of a picture, and which of them stay.
     """
     _check(served, drawer, asked)
+    unsaid = set(drawer.run.defaults) - asked.model_fields_set
+    asked = asked.model_copy(update={name: drawer.run.defaults[name] for name in unsaid})
     terms = asked.terms if isinstance(asked, Generation) else []
     texts = [asked.prompt, *(term.text for term in terms)]
     await served.moderation.check_texts(texts)
@@ -125,9 +129,10 @@ async def _draw(
         Job(drawer.name, drawer.pieces, wanted._replace(number=number), until)
         for number in range(asked.n)
     ]
-    width, height = drawer.size[::-1]
+    plain = asked.size == _named(drawer.size)
+    upscaler = None if plain else drawer.upscaler
     common = {
-        "size": f"{width}x{height}",
+        "size": _named(drawer.size if plain else drawer.enlarged),
         "quality": "auto",
         "background": "opaque",
         "output_format": "png",
@@ -135,9 +140,13 @@ async def _draw(
         "warnings": warnings,
     }
 
-    def finished(number: int, drawn: Drawn) -> dict[str, Any]:
+    async def finished(number: int, drawn: Drawn) -> dict[str, Any]:
+        image = drawn.image
+        if upscaler is not None:
+            larger = served.engine.call(lambda: upscaler(image[None])[0])
+            image = await asyncio.wrap_future(larger)
         said = _said(drawer, asked, number, drawn.score)
-        picture = {"b64_json": pictures.to_png(drawn.image, said), "revised_prompt": None}
+        picture = {"b64_json": pictures.to_png(image, said), "revised_prompt": None}
         return picture | {"seed": asked.seed, "number": number, "score": round(drawn.score, 4)}
 
     if asked.stream:
@@ -146,17 +155,21 @@ async def _draw(
     served.engine.submit(jobs)
     drawn = await watching.result(request, [job.future for job in jobs], served.seconds)
     await served.moderation.check_pictures([one.image for one in drawn])
-    data = [finished(number, one) for number, one in enumerate(drawn)]
-    if asked.rerank and served.judge is not None:
-        data = await _ranked(request, served, asked.prompt, drawn, data)
+    data = [await finished(number, one) for number, one in enumerate(drawn)]
+    judge = served.judge_of(drawer)
+    if asked.rerank and judge is not None:
+        data = await _ranked(request, served, judge, asked.prompt, drawn, data)
     return JSONResponse({"created": int(time.time()), "data": data} | common)
 
 
 async def _ranked(
-    request: Request, served: Served, prompt: str, drawn: list[Drawn], data: list[dict[str, Any]]
+    request: Request,
+    served: Served,
+    judge: Judge,
+    prompt: str,
+    drawn: list[Drawn],
+    data: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    judge = served.judge
-    assert judge is not None
     images = np.stack([one.image for one in drawn])
     call = served.engine.call(lambda: judge.similarity(prompt, images))
     (found,) = await watching.result(request, [call], served.seconds)
@@ -165,11 +178,12 @@ async def _ranked(
 
 
 def _check(served: Served, drawer: Drawer, asked: Drawing) -> None:
-    height, width = drawer.size
-    if asked.size not in ("auto", f"{width}x{height}"):
+    sizes = list(dict.fromkeys(map(_named, (drawer.size, drawer.enlarged))))
+    if asked.size not in ("auto", *sizes):
         raise Refusal(
             400,
-            f"{drawer.name} draws pictures of {width}x{height}; ask for that size, or for auto.",
+            f"{drawer.name} draws pictures of {' or '.join(sizes)}; ask for that size, or for "
+            "auto.",
             code="invalid_size",
             param="size",
         )
@@ -177,11 +191,17 @@ def _check(served: Served, drawer: Drawer, asked: Drawing) -> None:
         raise Refusal(400, "partial_images are sent in a stream; set stream.", param="stream")
     if not asked.rerank:
         return
-    if served.judge is None:
+    judge = served.judge_of(drawer)
+    if judge is None:
         raise Refusal(404, "this server has no CoCa to rerank with.", param="rerank")
     if asked.stream:
         raise Refusal(400, "what is reranked comes as a whole; leave stream out.", param="rerank")
-    served.judge.check_size(drawer.size)
+    judge.check_size(drawer.size)
+
+
+def _named(size: tuple[int, int]) -> str:
+    """WIDTHxHEIGHT of a height and a width."""
+    return f"{size[1]}x{size[0]}"
 
 
 def _staying(
@@ -226,6 +246,7 @@ def _said(drawer: Drawer, asked: Drawing, number: int, score: float) -> dict[str
     """What the file says of itself, as those of `babeldraw sample`."""
     left_out = {"prompt", "model", "user", "n", "stream", "partial_images", "seed"}
     settings = asked.model_dump(exclude=left_out, exclude_defaults=True)
+    settings |= {name: getattr(asked, name) for name in drawer.run.defaults}
     return {
         "prompt": asked.prompt,
         "seed": str(asked.seed),

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from babeldraw.cli.support.exported import Exported
 from babeldraw.cli.support.runs import Run
 from babeldraw.data.picture_files.view import View
 from babeldraw.evaluation.probe import Classifier
@@ -19,7 +20,7 @@ Images = UInt8[np.ndarray, "n height width 3"]
 class Judge:
     """A CoCa: how well pictures fit texts, and what it calls them."""
 
-    run: Run
+    run: Run | Exported
     reranker: Reranker
 
     @property
@@ -40,16 +41,15 @@ class Judge:
 
     def similarity(self, prompt: str, images: Images) -> Float[np.ndarray, "n"]:
         """Cosine of each picture and the prompt."""
-        text = encode([prompt], self.run.vocabulary, self.reranker.model.text_length)
+        text = encode([prompt], self.run.judge_vocabulary, self.reranker.model.text_length)
         found: np.ndarray = self.reranker(text, images[None])[0]
         return found
 
     def caption(self, images: Images) -> list[str]:
         """A text for each."""
         rows = self.reranker.caption(images)
-        return [
-            str(self.run.vocabulary.decode([int(token) for token in row if token])) for row in rows
-        ]
+        decode = self.run.judge_vocabulary.decode
+        return [str(decode([int(token) for token in row if token])) for row in rows]
 
 
 @dataclasses.dataclass(frozen=True)

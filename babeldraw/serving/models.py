@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from babeldraw.cli.support.conditions import class_conditions
+from babeldraw.cli.support.exported import Exported
 from babeldraw.cli.support.known_prompts import known_to
+from babeldraw.cli.support.models import open_model
 from babeldraw.cli.support.prompts import shown
-from babeldraw.cli.support.runs import Run, open_run
+from babeldraw.cli.support.runs import Run
 from babeldraw.errors import UserError
 from babeldraw.pieces import encode
 from babeldraw.sampling.codec import Codec
@@ -23,6 +25,7 @@ from babeldraw.sizes import height_and_width
 if TYPE_CHECKING:
     from babeldraw.data.picture_files.view import View
     from babeldraw.sampling.pictures import Sampler
+    from babeldraw.sampling.upscale import Upscaler
 
 EXAMPLES = 12
 
@@ -32,7 +35,7 @@ class Drawer:
     """A model that draws, with its tokenizer."""
 
     name: str
-    run: Run
+    run: Run | Exported
     created: int
 
     @functools.cached_property
@@ -51,6 +54,11 @@ class Drawer:
         sampler = self.sampler
         return Codec(sampler.tokenizer, sampler.tokenizer_params, batch_size=1)
 
+    @functools.cached_property
+    def upscaler(self) -> "Upscaler | None":
+        """The super-resolution that an exported model brings."""
+        return self.run.upscaler() if self.run.brings("upscaler") else None
+
     @property
     def reads(self) -> str:
         """What a prompt is to it: "prompt", "class", or "nothing"."""
@@ -67,6 +75,12 @@ class Drawer:
     def size(self) -> tuple[int, int]:
         """Height and width of its pictures, in pixels."""
         return height_and_width(self.sampler.tokenizer.image_size)
+
+    @property
+    def enlarged(self) -> tuple[int, int]:
+        """Height and width of what is given out: enlarged, where the model brings that."""
+        factor = 1 if self.upscaler is None else self.upscaler.model.factor
+        return self.size[0] * factor, self.size[1] * factor
 
     def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
         """Conditions `int32[texts, *condition_shape]`, and sentences on what is not read of them.
@@ -128,6 +142,8 @@ class Drawer:
             "step": self.run.step,
             "reads": self.reads,
             "size": f"{width}x{height}",
+            "enlarged": "{1}x{0}".format(*self.enlarged),
+            "drawing": self.run.defaults,
             "grid": list(tokenizer.grid),
             "patch_size": tokenizer.patch_size,
             "codebook_size": tokenizer.codebook_size,
@@ -149,8 +165,10 @@ class Drawer:
         blank = np.zeros((1, model.num_tokens), np.int32)
         self.pieces.decode(blank[0])
         self.codec.encode(self.codec.decode(blank))
+        if self.upscaler is not None:
+            self.upscaler(self.codec.decode(blank))
         _ = self.described
-        return 6 * len(sizes) + 3
+        return 6 * len(sizes) + 3 + (self.upscaler is not None)
 
 
 def padded(wanted: Wanted) -> Wanted:
@@ -185,12 +203,12 @@ def open_drawers(named: Sequence[tuple[str, str]]) -> dict[str, Drawer]:
     """The models of NAME, DIR pairs, read whole.
 
     Raises:
-      UserError: one is no run that draws, or two have one name.
+      UserError: one is no model that draws, or two have one name.
     """
     drawers: dict[str, Drawer] = {}
     for name, directory in named:
         if name in drawers:
             raise UserError(f"two models are called {name}; give each --model a NAME= of its own.")
-        drawers[name] = Drawer(name, open_run(directory, None, "sampler"), int(time.time()))
+        drawers[name] = Drawer(name, open_model(directory, wanted="sampler"), int(time.time()))
         _ = drawers[name].sampler
     return drawers

@@ -41,7 +41,9 @@ class Drawing(Asked):
 
     prompt: Text
     n: Annotated[int, Field(ge=1, le=MOST_PICTURES)] = 1
-    size: Annotated[str, Field(max_length=20, description="WIDTHxHEIGHT of the model")] = "auto"
+    size: Annotated[
+        str, Field(max_length=20, description="WIDTHxHEIGHT; auto: enlarged, if the model can")
+    ] = "auto"
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Literal["png"] = "png"
     quality: Literal["auto", "standard"] = "auto"

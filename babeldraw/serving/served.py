@@ -18,6 +18,8 @@ class Served:
     Attributes:
       drawers: by name; the first is the one of requests that name none.
       judge: a CoCa, for captions, scores and reranking.
+      judges: those that exported models bring, by the model's name, where none is given for all;
+        `judge` is the first of them.
       classify: the probe of a run's blocks.
     """
 
@@ -28,6 +30,11 @@ class Served:
     seconds: float
     judge: Judge | None = None
     classify: Classify | None = None
+    judges: Mapping[str, Judge] = dataclasses.field(default_factory=dict)
+
+    def judge_of(self, drawer: Drawer) -> Judge | None:
+        """What ranks a model's pictures, if anything does."""
+        return self.judges.get(drawer.name) if self.judges else self.judge
 
     def drawer(self, name: str | None) -> Drawer:
         """The model of a request.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from babeldraw.cli.support.classifier import open_classifier
-from babeldraw.cli.support.runs import open_run
+from babeldraw.cli.support.models import open_model
 from babeldraw.errors import UserError
 from babeldraw.serving import moderation
 from babeldraw.serving.app import create_app
@@ -37,7 +37,7 @@ def build(
     """Opens and compiles everything.
 
     Args:
-      models: `NAME=DIR` or DIR each.
+      models: `NAME=DIR` or DIR each, of runs and exported models; see `find_model`.
       rerank, classifier: see `Served`.
 
     Raises:
@@ -47,9 +47,16 @@ def build(
     metrics = Metrics()
     drawers = open_drawers([named(model) for model in models])
     judge = classify = None
+    judges: dict[str, Judge] = {}
     if rerank:
-        run = open_run(rerank, None, "reranker")
+        run = open_model(rerank, wanted="reranker")
         judge = Judge(run, run.reranker(batch_size=min(batch_size, TIMES)))
+    else:
+        for name, drawer in drawers.items():
+            if drawer.run.brings("reranker"):
+                reranker = drawer.run.reranker(batch_size=min(batch_size, TIMES))
+                judges[name] = Judge(drawer.run, reranker)
+        judge = next(iter(judges.values()), None)
     if classifier:
         first = next(iter(drawers.values()))
         classify = Classify(open_classifier(classifier), first.size, first.view)
@@ -59,8 +66,8 @@ def build(
     for drawer in drawers.values():
         # In the thread that will run them.
         programs += engine.call(functools.partial(drawer.warm_up, sizes)).result()
-    if judge is not None:
-        programs += engine.call(judge.warm_up).result()
+    for one in judges.values() or filter(None, [judge]):
+        programs += engine.call(one.warm_up).result()
     if classify is not None:
         engine.call(classify.warm_up).result()
     names = ", ".join(drawers)
@@ -69,7 +76,7 @@ def build(
         file=sys.stderr,
     )
     hooks = moderation.Moderation(text_judges, picture_judges, metrics)
-    return Served(drawers, engine, hooks, metrics, seconds, judge, classify)
+    return Served(drawers, engine, hooks, metrics, seconds, judge, classify, judges)
 
 
 def sizes_up_to(most: int) -> list[int]:

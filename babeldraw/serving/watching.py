@@ -6,7 +6,7 @@ import functools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ def stream(
     looks: int,
     event: str,
     common: Mapping[str, Any],
-    finished: Callable[[int, Drawn], dict[str, Any]],
+    finished: Callable[[int, Drawn], Awaitable[dict[str, Any]]],
 ) -> Response:
     """Queues the pictures and answers with server-sent events, those of OpenAI's streams.
 
@@ -109,7 +109,7 @@ def stream(
                     drawn = what.result()
                     await served.moderation.check_pictures([drawn.image])
                     left -= 1
-                    kind, said = f"{event}.completed", said | finished(number, drawn)
+                    kind, said = f"{event}.completed", said | await finished(number, drawn)
                 else:
                     image = pictures.so_far(what.image, what.drawn, columns)
                     said |= {"b64_json": pictures.to_png(image), "background": "transparent"}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
 
     from babeldraw.cli.support.loras import Loras
+    from babeldraw.cli.support.runs import Run
     from babeldraw.data.picture_files.view import View
     from babeldraw.exporting.folder import Folder
     from babeldraw.models.image_decoder import ImageDecoder
@@ -133,9 +134,17 @@ class Exported:
         self.refuse("features")
 
     @property
+    def eval_dataset(self) -> NoReturn:
+        """Raises a `UserError`: data stay where they are."""
+        raise self._without_data()
+
+    @property
     def train_dataset(self) -> NoReturn:
         """Raises a `UserError`: data stay where they are."""
-        raise UserError(f"{self.model_dir} was exported without its data; give the run directory.")
+        raise self._without_data()
+
+    def _without_data(self) -> UserError:
+        return UserError(f"{self.model_dir} was exported without its data; give the run directory.")
 
     def refuse(self, wanted: str) -> NoReturn:
         """Raises a `UserError`: the networks of `wanted` are not here."""
@@ -163,6 +172,19 @@ class Exported:
         from babeldraw.parallel.rules import replicated
 
         return jax.device_put(params, replicated(self.mesh))
+
+
+def output_of(given: str | None, opened: "Run | Exported", name: str) -> str:
+    """Where a command writes: the given folder, or the one called so of a run.
+
+    Raises:
+      UserError: none is given, and the model is an exported one, which stays as it is.
+    """
+    if given is None and isinstance(opened, Exported):
+        raise UserError(
+            f"{opened.model_dir} is an exported model, which stays as it is; give --output DIR."
+        )
+    return given or str(files.path(opened.model_dir) / name)
 
 
 def open_exported(model_dir: str, mesh: "Mesh | None" = None, wanted: str = "") -> Exported:

@@ -228,7 +228,13 @@ async function open() {
   say("");
   const found = fromHere();
   if (found) bringBack(found);
-  else showModel();
+  else takeModel();
+}
+
+// With the settings that go with it.
+function takeModel() {
+  for (const [name, value] of Object.entries(model()?.drawing ?? {})) at(name).value = value;
+  showModel();
 }
 
 const fromHere = () => (location.hash.length > 1 ? history.fromLink(location.hash) : null);
@@ -259,7 +265,7 @@ at("term").addEventListener("keydown", (event) => {
 at("and").addEventListener("click", () => addTerm(1));
 at("not").addEventListener("click", () => addTerm(-1));
 at("stop").addEventListener("click", () => running?.abort());
-at("model").addEventListener("change", showModel);
+at("model").addEventListener("change", takeModel);
 at("style").addEventListener("change", () => {
   const plain = at("prompt").value.replace(/, [^,]+ style$/, "");
   at("prompt").value = at("style").selectedIndex === 0 ? plain : `${plain}, ${at("style").value}`;
