@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jax.sharding import Mesh
 
+    from babeldraw.cli.support.exported import Exported
     from babeldraw.cli.support.runs import Run
     from babeldraw.data.picture_files.images import ImageFolder
     from babeldraw.evaluation.tokenizer import Features, Results
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         required=True,
         metavar="DIR",
-        help="run directory; with --suite of a run that draws",
+        help="run directory or exported model; with --suite of one that draws",
     )
     parser.add_argument("--images", metavar="DIR", help="a folder of pictures of any kind")
     parser.add_argument(
@@ -81,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
-    from babeldraw.cli.support.runs import open_run
+    from babeldraw.cli.support.exported import Exported, output_of
+    from babeldraw.cli.support.models import open_model
     from babeldraw.cli.support.terminal import Progress, skipped_summary
     from babeldraw.evaluation.tokenizer import evaluate
     from babeldraw.files import path
@@ -91,7 +93,10 @@ def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     from babeldraw.training.watching.pictures import write_grid
     from babeldraw.weights import feature_weights
 
-    opened = open_run(args.checkpoint, mesh, "codec")
+    opened = open_model(args.checkpoint, mesh, "codec")
+    output = path(output_of(args.output, opened, "evaluation"))
+    if isinstance(opened, Exported) and not args.images:
+        raise UserError(f"{opened.model_dir} was exported without its data; give --images DIR.")
     codec = opened.codec(machines.pictures_at_once(args, mesh))
     source, images, folder = _pictures(args, opened, codec.model.image_size)
     features, missing = _frechet_features()
@@ -108,7 +113,6 @@ def _evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     identity = codec.identity  # By all processes.
     if not is_first():
         return
-    output = path(args.output) if args.output else path(opened.model_dir) / "evaluation"
     write_grid(output / "reconstructions.png", results.samples)
     skipped = {} if folder is None else folder.skipped
     report = _report(results) | {
@@ -162,7 +166,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _pictures(
-    args: argparse.Namespace, opened: "Run", size: "Size"
+    args: argparse.Namespace, opened: "Run | Exported", size: "Size"
 ) -> tuple[str, Iterable["np.ndarray"], "ImageFolder | None"]:
     """Where the pictures come from, in words; the pictures; the folder if they are in one."""
     from babeldraw.data.picture_files.images import ImageFolder

@@ -166,6 +166,38 @@ def test_a_coca_chooses_what_is_scored(first, run, suite, tmp_path):
     assert "judges its own choice" in scorers.warnings(chooser["weights"], [judge])[0]
 
 
+@pytest.mark.slow
+def test_an_exported_model_draws_chooses_and_scores_as_its_run(
+    first, run, suite, tmp_path, monkeypatch, capsys
+):
+    _, (report, _, _) = first
+    runs_of = {"model": run, "coca": runs.write_coca(tmp_path / "runs")}
+    for name, source in runs_of.items():
+        line = ["export", "--checkpoint", str(source), "--output", str(tmp_path / name)]
+        assert main(line) == 0
+    weights = []
+
+    def open_scores(args, suite, own, references, drawer):
+        weights.append(scorers._of_run(args.coca[0], captions=False).settings["weights"])
+        return [Brightness(own[0])]
+
+    monkeypatch.setattr(scorers, "open_scores", open_scores)
+
+    def scored(model, coca, output):
+        arguments = ("--coca", coca, "--rerank", coca, *ARGUMENTS)
+        return evaluate(model, suite, output, *arguments)[:2]
+
+    found, prompts = scored(tmp_path / "model", tmp_path / "coca", tmp_path / "of_export")
+    assert prompts == scored(run, runs_of["coca"], tmp_path / "of_run")[1]
+    assert found["model"]["weights"] == report["model"]["weights"]
+    assert weights[0] == weights[1] == found["drawing"]["rerank"]["weights"]
+    line = ("--checkpoint", tmp_path / "model", "--suite", suite)
+    assert "give --output DIR" in refused(capsys, *line)
+    line = (*line, "--output", tmp_path / "out")
+    assert "was exported without its data" in refused(capsys, *line, "--bounds")
+    assert not (tmp_path / "out").exists()
+
+
 def refused(capsys, *arguments):
     assert main(["evaluate", *map(str, arguments)]) == 2
     lines = capsys.readouterr().err.strip().splitlines()

@@ -12,12 +12,15 @@ import textwrap
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
 from babeldraw import api
 from babeldraw.cli.main import main
 from babeldraw.cli.support import named
 from babeldraw.errors import UserError
 from babeldraw.exporting import precision as rounding
+from babeldraw.objectives.text_to_image import TextToImage
+from babeldraw.training.keeping.init_from import InitFrom, read_start
 from tests.cli import runs
 from tests.quick import compiled_quickly  # noqa: F401
 
@@ -210,7 +213,7 @@ def test_arrays_of_another_network_are_refused(damaged):
     assert "does not have" in refusal(damaged)
 
 
-def test_names_that_are_no_models(monkeypatch, made, tmp_path):
+def test_names_that_are_no_models(monkeypatch, made, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert "pip install huggingface_hub" in refusal("somebody/emoji")
@@ -218,7 +221,9 @@ def test_names_that_are_no_models(monkeypatch, made, tmp_path):
     hub = type(sys)("huggingface_hub")
     hub.snapshot_download = lambda name, allow_patterns: str(made["plain"])
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    capsys.readouterr()
     assert "plain" in repr(api.load("somebody/emoji"))
+    assert "there is no folder somebody/emoji: reading it from Hugging" in capsys.readouterr().err
     monkeypatch.setattr(named, "BOX", tmp_path)
     assert "brings no trained model" in refusal("emoji")
 
@@ -232,6 +237,40 @@ def test_mistakes_of_the_command(made, tmp_path, capsys):
     assert main([*command, str(tmp_path / "new"), "--format=stablehlo"]) == 2
     assert "draws no pictures" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_where_it_takes_a_run_its_run_is_named(made, tmp_path, capsys):
+    folder, output = str(made["plain"]), ["--output", str(tmp_path / "new")]
+    pictures = f"folder:{tmp_path}"
+    for line in (
+        ["finetune", "--from", folder, "--data", pictures, "--word", "a", *output],
+        ["probe", "--checkpoint", folder, *output],
+        ["evaluate", "--objective=text_encoder", "--checkpoint", folder, *output],
+        ["export", "--checkpoint", folder, *output],
+    ):
+        assert main(line) == 2, line
+        error = capsys.readouterr().err
+        assert f"{folder} is an exported model" in error and "text_to_image)" in error
+    tiny = TextToImage.__new__(TextToImage)
+    with pytest.raises(UserError, match="give the run directory that it was exported from"):
+        read_start(InitFrom(model_dir=folder), tiny, [], None)
+    assert main(["evaluate", "--checkpoint", folder, *output]) == 2
+    assert "give --images DIR" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_of_prompts_is_drawn_as_by_the_run(made, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("a red apple\na dog\n")
+    for name in ("text_to_image", "whole"):
+        line = ["sample", "--prompts", str(tmp_path / "prompts.txt"), "--num_samples=1"]
+        line += ["--checkpoint", str(made[name]), "--output", str(tmp_path / name)]
+        assert main(line) == 0
+    assert "not ordered by its CoCa nor enlarged" in capsys.readouterr().err
+    drawn = sorted((tmp_path / "whole" / "pictures").rglob("*.png"))
+    assert len(drawn) == 2
+    for file in drawn:
+        same = tmp_path / "text_to_image" / file.relative_to(tmp_path / "whole")
+        np.testing.assert_array_equal(Image.open(file), Image.open(same))
 
 
 def test_the_layout_is_the_documented_one(made):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import sys
 
 import babeldraw
 from babeldraw.errors import UserError
@@ -21,7 +22,8 @@ _FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "README.md")
 def find_model(name: str) -> str:
     """The folder of a model: a path as it is, the one in the box, or the copy of a repository.
 
-    A name such as OWNER/NAME is a repository of Hugging Face, unless there is a folder OWNER here.
+    A name such as OWNER/NAME is a repository of Hugging Face, unless there is a folder OWNER here;
+    that it is read from there is said on stderr.
 
     Raises:
       UserError: there is no model of that name.
@@ -31,7 +33,7 @@ def find_model(name: str) -> str:
         if not run_folders.is_exported(str(folder)):
             raise UserError(
                 "This Babeldraw brings no trained model: train one with `bash "
-                "launch/quickstart.sh`, and give --checkpoint runs/quickstart."
+                "launch/quickstart.sh`, and name its folder, runs/quickstart."
             )
         return str(folder)
     if is_remote(name) or path(name).exists() or not _is_repository(name):
@@ -51,6 +53,7 @@ def _download(name: str) -> str:
             f"There is no folder {name}, and to read a repository of that name takes the package "
             "huggingface_hub: `pip install huggingface_hub`, or give a folder that is there."
         ) from None
+    print(f"there is no folder {name}: reading it from Hugging Face", file=sys.stderr)
     try:
         # The files of an exported model, and nothing that could be run.
         return str(huggingface_hub.snapshot_download(name, allow_patterns=list(_FILES)))

@@ -161,6 +161,17 @@ def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:
     return SuiteDrawer(args, run, sampler, classes)
 
 
+def say_plain(drawer: SuiteDrawer) -> None:
+    """Says on stderr what an exported model brings and pictures of a suite are drawn without."""
+    brings = {"reranker": "ordered by its CoCa", "upscaler": "enlarged by its super-resolution"}
+    left = [what for part, what in brings.items() if drawer.run.brings(part)]
+    if left and is_first():
+        print(
+            f"the pictures are as {drawer.run.model_dir} draws them, not {' nor '.join(left)}",
+            file=sys.stderr,
+        )
+
+
 def draw_file(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     """What `babeldraw sample --prompts FILE` does.
 
@@ -171,6 +182,7 @@ def draw_file(args: argparse.Namespace, mesh: "Mesh | None") -> None:
 
     suite = read_suite(args.prompts_file)
     drawer = open_drawer(args, mesh)
+    say_plain(drawer)
     drawn, _ = drawer.draw(suite, args.output, drawer.record(suite))
     if is_first():
         there = len(drawn.jobs) - drawn.fresh

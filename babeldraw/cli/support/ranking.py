@@ -24,7 +24,7 @@ def open_ranker(
     """What finds the places of each prompt's best picture, and the fingerprint of its weights.
 
     Args:
-      directory: of a CoCa run; None: there is none.
+      directory: of a CoCa run, or of an exported model with one; None: there is none.
 
     Raises:
       UserError: it is no such run, reads pictures of another size, or classes are drawn.
@@ -37,20 +37,21 @@ def open_ranker(
         )
     import numpy as np
 
+    from babeldraw.cli.support.models import open_model
     from babeldraw.cli.support.prompt_files import fingerprint
-    from babeldraw.cli.support.runs import open_run
     from babeldraw.parallel.mesh import make_mesh
 
     everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
-    run = open_run(directory, everywhere, "reranker")
-    reranker = run.reranker()
+    judge = open_model(directory, everywhere, "reranker")
+    reranker = judge.reranker()
     reranker.check_size(drawer.sampler.tokenizer.image_size)
 
     def best(drawn: "Drawn") -> list[int]:
         from babeldraw.evaluation.suites.scoring import drawn_pictures
 
         texts = [each.prompt for each in drawn.suite.entries]
-        of_texts = reranker.embed_texts(encode_prompts(texts, run.vocabulary, reranker.model))
+        read = encode_prompts(texts, judge.judge_vocabulary, reranker.model)
+        of_texts = reranker.embed_texts(read)
         shown = drawn_pictures(drawn)
         batches = shown.pictures.batches(RANKED)
         of_images: np.ndarray = np.concatenate([reranker.embed_images(each) for each in batches])

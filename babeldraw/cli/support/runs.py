@@ -192,6 +192,7 @@ def open_run(
     """
     from babeldraw.training.keeping.settings import read_settings
 
+    run_folders.refuse_exported(model_dir)
     model_dir = _choose(model_dir, wanted)
     settings = read_settings(files.path(model_dir))
     objective = _part(model_dir, settings, "objective")

@@ -113,19 +113,19 @@ def _asked(args: argparse.Namespace, drawer: "SuiteDrawer") -> "Iterator[Score]"
 
 
 def _of_run(directory: str, *, captions: bool) -> "Score":
-    """A CoCa run that matches pictures with texts, or captions them; on this process's device."""
+    """A CoCa that matches pictures with texts, or captions them; on this process's device."""
+    from babeldraw.cli.support.models import open_model
     from babeldraw.cli.support.prompt_files import fingerprint
-    from babeldraw.cli.support.runs import open_run
     from babeldraw.evaluation.scores.captions import CaptionBack
     from babeldraw.evaluation.scores.coca import CocaEmbedder
     from babeldraw.evaluation.scores.text_match import TextMatch
 
-    run = open_run(directory, None, "reranker")
-    coca = run.reranker()
-    identity = {"checkpoint": directory, "step": run.step, "weights": fingerprint(coca.params)}
+    opened = open_model(directory, wanted="reranker")
+    coca = opened.reranker()
+    identity = {"checkpoint": directory, "step": opened.step, "weights": fingerprint(coca.params)}
     if captions:
-        return CaptionBack(coca, run.vocabulary, identity, run.view)
-    return TextMatch(CocaEmbedder(coca, run.vocabulary, identity, run.view))
+        return CaptionBack(coca, opened.judge_vocabulary, identity, opened.view)
+    return TextMatch(CocaEmbedder(coca, opened.judge_vocabulary, identity, opened.view))
 
 
 def warnings(chooser: "str | None", scores: "Sequence[Score]") -> list[str]:

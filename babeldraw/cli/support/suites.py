@@ -89,7 +89,8 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
     Raises:
       UserError: the run, the suite, a scorer or the folder is not what it should be.
     """
-    from babeldraw.cli.support.prompt_files import open_drawer
+    from babeldraw.cli.support.exported import output_of
+    from babeldraw.cli.support.prompt_files import open_drawer, say_plain
     from babeldraw.cli.support.ranking import open_ranker
     from babeldraw.evaluation.suites import page, report, scoring
     from babeldraw.evaluation.suites.bounds import bounds_of
@@ -99,13 +100,17 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
 
     # 1. Everything is opened before anything is drawn.
     drawer = open_drawer(args, mesh)
+    output = output_of(args.output, drawer.run, "suites")
+    say_plain(drawer)
+    if args.bounds:
+        _ = drawer.run.train_dataset  # an exported model has none, which is said before it draws
     size, view = drawer.sampler.tokenizer.image_size, drawer.run.view
     suite = open_suite(args.suite, size, drawer.classes).first(args.limit)
     own = scoring.references_of(suite, size, view)
     references, of_what = _references(args, suite, own[0], size, drawer)
     scores = scorers.open_scores(args, suite, own, references, drawer)
     ranker, chooser = open_ranker(args.rerank, mesh, drawer)
-    output = args.output or str(path(drawer.run.model_dir) / "suites" / suite.name)
+    output = args.output or str(path(output) / suite.name)
     outputs.check_folder(output, "--output")
 
     # 2. The pictures, and which of them are scored.

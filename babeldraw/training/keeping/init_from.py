@@ -184,6 +184,7 @@ def read_start(
 def _choose(model_dir: str, objective: Objective) -> str:
     """The run directory itself, or the one inside that can be meant."""
     run_folders.require_run(model_dir)
+    run_folders.refuse_exported(model_dir)
     found = run_folders.runs_in(model_dir)
     kind = settings_lib.class_name(type(objective))
     fit_ = found if len(found) == 1 else [r for r in found if run_folders.objective_of(r) == kind]

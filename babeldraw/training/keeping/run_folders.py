@@ -64,6 +64,20 @@ def require_run(name: str) -> None:
     )
 
 
+def refuse_exported(name: str) -> None:
+    """Raises a `UserError` that names the run of an exported model, where it takes a run."""
+    if not is_exported(name):
+        return
+    try:
+        source = json.loads((path(name) / EXPORTED).read_bytes())["source"]["run"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        source = "its config.json does not say which"
+    raise UserError(
+        f"{name} is an exported model, which has neither its data nor the settings of its "
+        f"training; give the run directory that it was exported from ({source})."
+    )
+
+
 def objective_of(name: str) -> str:
     """The class of a run's objective, as its settings have it; "" where they do not say."""
     try:
