@@ -80,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
     from babeldraw.quiet import hidden_stderr
 
     prepare_environment(config.get("xla_flags", ""))
+    from babeldraw.planning.kept import check_folder
+
+    check_folder()
     with hidden_stderr() as terminal:
         text, fits = _plan(args, config, terminal)
     sys.stdout.write(text)

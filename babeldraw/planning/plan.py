@@ -15,10 +15,10 @@ from babeldraw.parallel.mesh import make_mesh
 from babeldraw.planning import roofline, traffic
 from babeldraw.planning.collectives import Collective, find_collectives
 from babeldraw.planning.hlo import Program
+from babeldraw.planning.kept import CompiledProgram
 from babeldraw.planning.programs import (
     GIB,
     GUIDANCE_WEIGHT,
-    CompiledProgram,
     abstract_sampler,
     compile_sampling,
     compile_train_step,
@@ -131,7 +131,7 @@ def make_plan(
     mesh = _mesh(machine.mesh, topology_devices(topology), topology)
     progress(f"compiling the train step for {topology.num_chips} chips ...")
     train, variables = compile_train_step(objective, machine, batch_size, mesh)
-    progress(f" {train.compile_seconds:.0f} s\n")
+    progress(_took(train))
 
     notes: list[str] = []
     if programs_are_quick():
@@ -194,7 +194,7 @@ def plan_sampling(
     sampler = abstract_sampler(objective, mesh)
     progress(f"compiling the sampling step for {topology.num_chips} chips ...")
     drawing = compile_sampling(sampler)
-    progress(f" {drawing.compile_seconds:.0f} s\n")
+    progress(_took(drawing))
     return SamplingPlan(
         mesh=dict(mesh.shape),
         pictures=sampler.batch_size,
@@ -204,6 +204,11 @@ def plan_sampling(
         compile_seconds=drawing.compile_seconds,
         collectives=_census(drawing, dict(mesh.shape))[1],
     )
+
+
+def _took(program: CompiledProgram) -> str:
+    seconds = f"{program.compile_seconds:.0f} s"
+    return f" known from an earlier plan, {seconds} then\n" if program.kept else f" {seconds}\n"
 
 
 def _mesh(axes: Mapping[str, int], devices: list[jax.Device], topology: Topology) -> Mesh:

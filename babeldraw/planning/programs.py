@@ -4,10 +4,10 @@ The train step is the one that the loop compiles, and drawing pictures the one t
 compiles, with shapes in the place of arrays.
 """
 
-import dataclasses
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,6 +17,8 @@ from babeldraw.objectives.base import Objective
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import batch_groups
 from babeldraw.parallel.rules import INFERENCE_RULES, placing
+from babeldraw.planning import kept
+from babeldraw.planning.kept import CompiledProgram
 from babeldraw.sampling import places
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.training.batches import batch_layout
@@ -27,36 +29,11 @@ from babeldraw.training.state import (
     bytes_a_device,
     describe_state,
 )
-from babeldraw.training.step import compile_step
+from babeldraw.training.step import lower_step
 
 GIB = 2**30
 GUIDANCE_WEIGHT = 1.2  # as in the paper's tables (arXiv 2206.10789); it doubles the batch
 SAMPLES = 16  # drawn side by side by each data-parallel group: as many as a prompt gets (patent)
-
-
-@dataclasses.dataclass(frozen=True)
-class CompiledProgram:
-    """What the compiler made of a program, or why it refused.
-
-    Attributes:
-      compile_seconds: tracing and compiling.
-      peak_bytes: memory of one chip at the fullest moment, arguments included; of a program that
-        was refused, what it asked for.
-      argument_bytes: of one chip's share of the arguments.
-      available_bytes: memory that the compiler would give, where it refused and said so.
-      text: the optimised HLO; empty when refused.
-    """
-
-    compile_seconds: float
-    peak_bytes: int
-    argument_bytes: int
-    available_bytes: int | None
-    text: str
-
-    @property
-    def refused(self) -> bool:
-        """Whether the compiler found no way to fit it into memory."""
-        return not self.text
 
 
 def compile_train_step(
@@ -73,7 +50,7 @@ def compile_train_step(
         arguments = sum(variable.bytes_a_device for variable in variables)
         arguments += _tree_bytes((constants, dict(layout.entries)))
         program = run_compiler(
-            lambda: compile_step(objective, 0, target, constants, layout, mesh)[0], arguments
+            lambda: lower_step(objective, 0, target, constants, layout, mesh)[0], mesh, arguments
         )
     return program, variables
 
@@ -100,7 +77,7 @@ def compile_sampling(sampler: Sampler) -> CompiledProgram:
         inputs = sampler.inputs(sampler.batch_size)
         arguments = (sampler.params, sampler.tokenizer_params, *inputs)
         return run_compiler(
-            lambda: sampler.program.lower(*arguments).compile(), _tree_bytes(arguments)
+            lambda: sampler.program.lower(*arguments), sampler.mesh, _tree_bytes(arguments)
         )
 
 
@@ -115,6 +92,7 @@ def _on(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(on, tree, shardings)
 
 
+_FRAMES = "jax_traceback_in_locations_limit"
 _EFFORT = "jax_exec_time_optimization_effort"
 """JAX's setting, from -1 to 1; 0 is the compiler's own."""
 
@@ -135,17 +113,41 @@ def programs_are_quick() -> bool:
     return effort < 0
 
 
+@contextlib.contextmanager
+def _without_places() -> Iterator[None]:
+    """Lowered programs name operations, but not the lines of source that they come from."""
+    limit = getattr(jax.config, _FRAMES)
+    jax.config.update(_FRAMES, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(_FRAMES, limit)
+
+
 def run_compiler(
-    compile_it: Callable[[], jax.stages.Compiled], argument_bytes: int
+    lower: Callable[[], jax.stages.Lowered], mesh: Mesh, argument_bytes: int
 ) -> CompiledProgram:
-    """Times `compile_it` and keeps what the compiler says, its refusal too.
+    """What the compiler says of a program, its refusal too; kept for the next plan of it.
 
     Args:
+      lower: traces the program, for the devices of `mesh`.
       argument_bytes: of one chip's share of the program's arguments.
     """
     began = time.perf_counter()
+    with _without_places():
+        lowered = lower()
+    file = kept.program_file(lowered, mesh)
+    if file is not None and (program := kept.read(file)) is not None:
+        return program
+    program = _compile(lowered, argument_bytes, began)
+    if file is not None:
+        kept.write(file, program)
+    return program
+
+
+def _compile(lowered: jax.stages.Lowered, argument_bytes: int, began: float) -> CompiledProgram:
     try:
-        compiled = compile_it()
+        compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         wanted, available = parse_refusal(str(error))
         seconds = time.perf_counter() - began

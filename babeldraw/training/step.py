@@ -178,6 +178,19 @@ def compile_step(
     layout: BatchLayout,
     mesh: Mesh,
 ) -> tuple[jax.stages.Compiled, tuple[str, ...]]:
+    """`lower_step`, compiled."""
+    lowered, names = lower_step(objective, seed, target, constants, layout, mesh)
+    return lowered.compile(), names
+
+
+def lower_step(
+    objective: Objective,
+    seed: int,
+    target: TrainState,
+    constants: Constants,
+    layout: BatchLayout,
+    mesh: Mesh,
+) -> tuple[jax.stages.Lowered, tuple[str, ...]]:
     """The step as `(state, constants, batch) -> (state, float32[len(names)])`, and `names`.
 
     The state is donated and stays where `target` says. The metrics come as one vector: one
@@ -201,5 +214,5 @@ def compile_step(
 
     shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
-    compiled = jitted.lower(target, constants, dict(layout.entries)).compile()
-    return compiled, tuple(names)
+    lowered = jitted.lower(target, constants, dict(layout.entries))
+    return lowered, tuple(names)

@@ -117,7 +117,7 @@ def refused():
     devices = topology_devices(TOPOLOGY)
     where = replicated(make_mesh({"data": 4}, devices))
     numbers = jax.ShapeDtypeStruct((2**37,), jnp.float32, sharding=where)
-    return programs.run_compiler(lambda: jax.jit(lambda x: x + 1).lower(numbers).compile(), 2**39)
+    return programs.run_compiler(lambda: jax.jit(lambda x: x + 1).lower(numbers), where.mesh, 2**39)
 
 
 def test_too_much_memory_is_a_figure_and_advice(plan, monkeypatch):
@@ -132,6 +132,14 @@ def test_too_much_memory_is_a_figure_and_advice(plan, monkeypatch):
     assert f"DOES NOT FIT, {large.peak_hbm_gib - 15.75:.2f} too much" in report.text_report(large)
     assert "GiB too much on each chip" in report.advice(large)
     assert report.verdict(large).startswith("verdict: DOES NOT FIT on v5e:2x2 with batch 8: of")
+
+
+def test_what_an_earlier_plan_compiled_is_said_so(plan, monkeypatch):
+    train = dataclasses.replace(plan.train, kept=True, compile_seconds=12.3)
+    monkeypatch.setattr(plan_module, "compile_train_step", lambda *_: (train, plan.variables))
+    said = []
+    make_plan(OBJECTIVE, MACHINE, 8, TOPOLOGY, with_sampling=False, progress=said.append)
+    assert said[-1] == " known from an earlier plan, 12 s then\n"
 
 
 def test_mesh_that_is_not_the_slice_is_told_with_its_arithmetic():
