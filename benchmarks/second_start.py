@@ -6,8 +6,8 @@ Each command is a process of its own, `babeldraw`'s, with a cache of its own tha
 the quickstart's text-to-image recipe, trained for a step; pictures drawn of that run; and the plan
 of the same recipe on a v5e slice. "there" is from the command to the end of the first step (its
 record in metrics.jsonl), the pictures and the plan. "compiling" is what JAX says that compiling
-took, or loading in its place; tracing is in neither start's. A plan's second start loads no program:
-it reads what the compiler said the first time.
+took, or loading in its place; tracing is in neither start's. A plan's second start
+loads no program: it reads what the compiler said the first time.
 """
 
 import argparse

@@ -27,6 +27,7 @@ from babeldraw.files import cache_dir, written_whole
 MAX_BYTES = 2**28
 """Of all programs together. Those that were not used for longest go first."""
 
+_SWITCH = "jax_enable_compilation_cache"
 _SETTINGS = ("jax_exec_time_optimization_effort", "jax_memory_fitting_effort")
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 _PACKAGES = ("jax", "jaxlib", "libtpu")
@@ -61,7 +62,7 @@ class CompiledProgram:
 
 def check_folder() -> None:
     """Says on stderr where nothing can be kept."""
-    if not jax.config.jax_enable_compilation_cache:
+    if not getattr(jax.config, _SWITCH):
         return
     folder = cache_dir() / "plans"
     try:
@@ -79,7 +80,7 @@ def check_folder() -> None:
 
 def program_file(lowered: jax.stages.Lowered, mesh: Mesh) -> pathlib.Path | None:
     """Where the figures of a program for the devices of `mesh` are; None where none are kept."""
-    if not jax.config.jax_enable_compilation_cache:
+    if not getattr(jax.config, _SWITCH):
         return None
     decides = [
         # With the names of operations: the report sorts what is sent by them.

@@ -13,7 +13,6 @@ from babeldraw.parallel.rules import replicated
 from babeldraw.planning import kept, programs
 from babeldraw.planning.topologies import find_topology, topology_devices
 
-
 # Tests have JAX keep programs, too, which it cannot load for a TPU that is not there.
 pytestmark = pytest.mark.filterwarnings("ignore:Error reading persistent compilation cache")
 
