@@ -62,7 +62,8 @@ def test_what_decides_the_figures_decides_the_file(monkeypatch):
     def file(devices=None, function=lambda x: x @ x):
         devices = devices or mesh()
         numbers = jax.ShapeDtypeStruct((128, 128), jnp.float32, sharding=replicated(devices))
-        return kept.program_file(jax.jit(function).lower(numbers), devices)
+        with programs._without_places():
+            return kept.program_file(jax.jit(function).lower(numbers), devices)
 
     def named(x):
         with jax.named_scope("layer"):
@@ -80,6 +81,9 @@ def test_what_decides_the_figures_decides_the_file(monkeypatch):
     monkeypatch.setattr(kept, "_version", lambda package: "0")
     files.append(file())
     assert len(set(files)) == len(files)
+    monkeypatch.undo()
+    monkeypatch.setenv("BABELDRAW_CACHE_DIR", str(files[0].parent.parent))
+    assert file() == files[0]
 
 
 def test_a_damaged_file_is_made_anew(cache):
