@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -24,15 +26,20 @@ PLACE = {
 
 
 @pytest.fixture
-def clones(tmp_path, monkeypatch):
-    """What is asked for of T5X before it is sent: three folders that git knows."""
-    for name in found.REPOSITORIES:
-        (tmp_path / name / name).mkdir(parents=True)
-        (tmp_path / name / name / f"{name}.py").touch()
-        subprocess.run(["git", "init", "-q"], cwd=tmp_path / name, check=True)
-        subprocess.run(["git", "add", "."], cwd=tmp_path / name, check=True)
-    monkeypatch.setenv(found.VARIABLE, str(tmp_path))
-    return tmp_path
+def clones(monkeypatch):
+    """What is asked for of T5X before it is sent: three folders that git knows.
+
+    In a folder whose name is always as long: lines of the scripts are broken by their length.
+    """
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        for name in found.REPOSITORIES:
+            clone = Path(folder) / name
+            (clone / name).mkdir(parents=True)
+            (clone / name / f"{name}.py").touch()
+            subprocess.run(["git", "init", "-q"], cwd=clone, check=True)
+            subprocess.run(["git", "add", "."], cwd=clone, check=True)
+        monkeypatch.setenv(found.VARIABLE, folder)
+        yield Path(folder)
 
 
 def arguments(on):
