@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from clu.data import dataset_iterator
-from etils import epath
 
+from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
 from babeldraw.training.keeping.steps import T5X_PREFIX
@@ -58,7 +58,7 @@ class Batches(dataset_iterator.DatasetIterator):
 
     def save(self, filename: str) -> None:
         """Leaves a file: in an object store an empty folder is none."""
-        epath.Path(filename).write_text(SAVED)
+        files.path(filename).write_text(SAVED)
 
     def load(self, filename: str) -> None:
         """Goes on after the step of the checkpoint that the file is in.

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from etils import epath
+
+from babeldraw import files
 
 
 def write_lines(
@@ -29,7 +30,7 @@ def write_lines(
         json.dumps({"caption": vocabulary.decode(_ids(example)), name: np.asarray(one).tolist()})
         for example, one in zip(examples, made, strict=False)  # Of the last chunk there are fewer.
     ]
-    epath.Path(path).write_text("".join(f"{line}\n" for line in lines))
+    files.path(path).write_text("".join(f"{line}\n" for line in lines))
 
 
 def _ids(example: Mapping[str, Any]) -> list[int]:
