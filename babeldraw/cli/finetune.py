@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support import finetuning, machines, outputs
+from babeldraw.cli.support import finetuning, finetuning_recipes, machines, outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.cli.support.recipes import train_recipe
 from babeldraw.cli.support.stage_recipes import NAME as RECIPE
@@ -71,10 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decoder",
         type=Numeric(Count),
         nargs="?",
-        const=finetuning.DECODER_STEPS,
+        const=finetuning_recipes.DECODER_STEPS,
         metavar="STEPS",
         help="before that, let the tokenizer's decoder learn your pictures, for so many steps "
-        f"({finetuning.DECODER_STEPS} where none is given): for pictures that it gives back badly",
+        f"({finetuning_recipes.DECODER_STEPS} where none is given): for pictures that it gives "
+        "back badly",
     )
     parser.add_argument(
         "--output", metavar="DIR", help="the new run (default: runs/WORD-finetuned or -lora)"
@@ -124,10 +125,10 @@ def run(args: argparse.Namespace) -> int:
         mixed = dataclasses.replace(mixed, sentences=[*mixed.sentences, keeps])
         mark_output(path(output), ours=True)
         if args.decoder is not None:
-            text = finetuning.decoder_recipe_of(args, opened, output, mixed)
+            text = finetuning_recipes.decoder_recipe_of(args, opened, output, mixed)
             with written_whole(output / DECODER_RECIPE) as file:
                 file.write(text.encode())
-        text = finetuning.recipe_of(args, opened, output, mixed, command)
+        text = finetuning_recipes.recipe_of(args, opened, output, mixed, command)
         with written_whole(recipe) as file:
             file.write(text.encode())
     elif f"# Written by `{_command(args)}`." not in recipe.read_text().splitlines():

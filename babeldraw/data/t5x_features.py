@@ -69,15 +69,8 @@ def _registered(provider: seqio.Task | seqio.Mixture, dataset: Dataset) -> str:
     return name
 
 
-@flax.struct.dataclass
-class DrawnPictures(seqio.metrics.Metric):
-    """A sheet of pictures drawn of the first texts, and what all of them score."""
-
-    model_output_type: seqio.metrics.ModelOutputType = (
-        seqio.metrics.ModelOutputType.PREDICTION_WITH_AUX
-    )
-    sheet: Any = None
-    score: Any = None
+class _OfOutput(seqio.metrics.Metric):
+    """A metric for which what the model has made of all examples is enough."""
 
     @classmethod
     def from_model_output(
@@ -88,10 +81,31 @@ class DrawnPictures(seqio.metrics.Metric):
         target_field_name: str = "targets",
         mask: np.ndarray | None = None,
         indices_2d: np.ndarray | None = None,
-    ) -> "DrawnPictures":
-        """`model_output` is what `predict_batch_with_aux` gives of all examples."""
+    ) -> "_OfOutput":
+        """As seqio calls it; see `of`."""
         del inputs, features, target_field_name, mask, indices_2d
-        _, made = model_output
+        return cls.of(model_output)
+
+    @classmethod
+    def of(cls, output: Any) -> "_OfOutput":
+        """The metric of what the model has made."""
+        raise NotImplementedError
+
+
+@flax.struct.dataclass
+class DrawnPictures(_OfOutput):
+    """A sheet of pictures drawn of the first texts, and what all of them score."""
+
+    model_output_type: seqio.metrics.ModelOutputType = (
+        seqio.metrics.ModelOutputType.PREDICTION_WITH_AUX
+    )
+    sheet: Any = None
+    score: Any = None
+
+    @classmethod
+    def of(cls, output: Any) -> "DrawnPictures":
+        """`output` is what `predict_batch_with_aux` gives."""
+        _, made = output
         return cls(sheet=sheet(np.asarray(made["pictures"])), score=float(np.mean(made["scores"])))
 
     def compute(self) -> dict[str, seqio.metrics.MetricValue]:
@@ -103,25 +117,16 @@ class DrawnPictures(seqio.metrics.Metric):
 
 
 @flax.struct.dataclass
-class Likelihood(seqio.metrics.Metric):
+class Likelihood(_OfOutput):
     """How likely the examples' own pictures are."""
 
     model_output_type: seqio.metrics.ModelOutputType = seqio.metrics.ModelOutputType.SCORE
     value: Any = None
 
     @classmethod
-    def from_model_output(
-        cls,
-        inputs: Sequence[Mapping[str, Any]],
-        model_output: Any,
-        features: Mapping[str, seqio.Feature],
-        target_field_name: str = "targets",
-        mask: np.ndarray | None = None,
-        indices_2d: np.ndarray | None = None,
-    ) -> "Likelihood":
-        """`model_output` is what `score_batch` gives of all examples."""
-        del inputs, features, target_field_name, mask, indices_2d
-        return cls(value=float(np.mean(model_output)))
+    def of(cls, output: Any) -> "Likelihood":
+        """`output` is what `score_batch` gives."""
+        return cls(value=float(np.mean(output)))
 
     def compute(self) -> dict[str, seqio.metrics.MetricValue]:
         """`log_probability` in nats a picture, a mean."""

@@ -18,7 +18,7 @@ from babeldraw.sampling.regions import positions_of_box
 from babeldraw.serving import pictures, watching
 from babeldraw.serving.engine import Drawn, Job
 from babeldraw.serving.judges import Judge
-from babeldraw.serving.models import Drawer, padded
+from babeldraw.serving.models import Drawer, named_size, padded
 from babeldraw.serving.refusals import Refusal
 from babeldraw.serving.requests import Drawing, Edit, Generation
 from babeldraw.serving.served import Served
@@ -129,10 +129,10 @@ async def _draw(
         Job(drawer.name, drawer.pieces, wanted._replace(number=number), until)
         for number in range(asked.n)
     ]
-    plain = asked.size == _named(drawer.size)
+    plain = asked.size == named_size(drawer.size)
     upscaler = None if plain else drawer.upscaler
     common = {
-        "size": _named(drawer.size if plain else drawer.enlarged),
+        "size": named_size(drawer.size if plain else drawer.enlarged),
         "quality": "auto",
         "background": "opaque",
         "output_format": "png",
@@ -156,7 +156,7 @@ async def _draw(
     drawn = await watching.result(request, [job.future for job in jobs], served.seconds)
     await served.moderation.check_pictures([one.image for one in drawn])
     data = [await finished(number, one) for number, one in enumerate(drawn)]
-    judge = served.judge_of(drawer)
+    judge = served.judges.get(drawer.name)
     if asked.rerank and judge is not None:
         data = await _ranked(request, served, judge, asked.prompt, drawn, data)
     return JSONResponse({"created": int(time.time()), "data": data} | common)
@@ -178,7 +178,7 @@ async def _ranked(
 
 
 def _check(served: Served, drawer: Drawer, asked: Drawing) -> None:
-    sizes = list(dict.fromkeys(map(_named, (drawer.size, drawer.enlarged))))
+    sizes = list(dict.fromkeys(map(named_size, (drawer.size, drawer.enlarged))))
     if asked.size not in ("auto", *sizes):
         raise Refusal(
             400,
@@ -191,17 +191,12 @@ def _check(served: Served, drawer: Drawer, asked: Drawing) -> None:
         raise Refusal(400, "partial_images are sent in a stream; set stream.", param="stream")
     if not asked.rerank:
         return
-    judge = served.judge_of(drawer)
+    judge = served.judges.get(drawer.name)
     if judge is None:
         raise Refusal(404, "this server has no CoCa to rerank with.", param="rerank")
     if asked.stream:
         raise Refusal(400, "what is reranked comes as a whole; leave stream out.", param="rerank")
     judge.check_size(drawer.size)
-
-
-def _named(size: tuple[int, int]) -> str:
-    """WIDTHxHEIGHT of a height and a width."""
-    return f"{size[1]}x{size[0]}"
 
 
 def _staying(

@@ -132,7 +132,6 @@ class Drawer:
             examples = self._classes.names
         elif self.reads == "prompt" and self._known is not None:
             examples = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
-        height, width = self.size
         tokenizer = self.sampler.tokenizer
         return {
             "id": self.name,
@@ -141,8 +140,8 @@ class Drawer:
             "owned_by": "babeldraw",
             "step": self.run.step,
             "reads": self.reads,
-            "size": f"{width}x{height}",
-            "enlarged": "{1}x{0}".format(*self.enlarged),
+            "size": named_size(self.size),
+            "enlarged": named_size(self.enlarged),
             "drawing": self.run.defaults,
             "grid": list(tokenizer.grid),
             "patch_size": tokenizer.patch_size,
@@ -169,6 +168,11 @@ class Drawer:
             self.upscaler(self.codec.decode(blank))
         _ = self.described
         return 6 * len(sizes) + 3 + (self.upscaler is not None)
+
+
+def named_size(size: tuple[int, int]) -> str:
+    """WIDTHxHEIGHT of a height and a width."""
+    return f"{size[1]}x{size[0]}"
 
 
 def padded(wanted: Wanted) -> Wanted:

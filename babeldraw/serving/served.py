@@ -17,9 +17,7 @@ class Served:
 
     Attributes:
       drawers: by name; the first is the one of requests that name none.
-      judge: a CoCa, for captions, scores and reranking.
-      judges: those that exported models bring, by the model's name, where none is given for all;
-        `judge` is the first of them.
+      judges: by the name of a drawer the CoCa that ranks its pictures, if there is one.
       classify: the probe of a run's blocks.
     """
 
@@ -28,13 +26,13 @@ class Served:
     moderation: Moderation
     metrics: Metrics
     seconds: float
-    judge: Judge | None = None
-    classify: Classify | None = None
     judges: Mapping[str, Judge] = dataclasses.field(default_factory=dict)
+    classify: Classify | None = None
 
-    def judge_of(self, drawer: Drawer) -> Judge | None:
-        """What ranks a model's pictures, if anything does."""
-        return self.judges.get(drawer.name) if self.judges else self.judge
+    @property
+    def judge(self) -> Judge | None:
+        """Of captions and scores, which name no model: the first."""
+        return next(iter(self.judges.values()), None)
 
     def drawer(self, name: str | None) -> Drawer:
         """The model of a request.

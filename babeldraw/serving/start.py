@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 
 from babeldraw.cli.support.classifier import open_classifier
+from babeldraw.cli.support.exported import Exported
 from babeldraw.cli.support.models import open_model
+from babeldraw.cli.support.runs import Run
 from babeldraw.errors import UserError
 from babeldraw.serving import moderation
 from babeldraw.serving.app import create_app
@@ -46,17 +48,16 @@ def build(
     start = time.monotonic()
     metrics = Metrics()
     drawers = open_drawers([named(model) for model in models])
-    judge = classify = None
-    judges: dict[str, Judge] = {}
+    classify = None
+
+    def judge_in(opened: Run | Exported) -> Judge:
+        return Judge(opened, opened.reranker(batch_size=min(batch_size, TIMES)))
+
     if rerank:
-        run = open_model(rerank, wanted="reranker")
-        judge = Judge(run, run.reranker(batch_size=min(batch_size, TIMES)))
+        judges = dict.fromkeys(drawers, judge_in(open_model(rerank, wanted="reranker")))
     else:
-        for name, drawer in drawers.items():
-            if drawer.run.brings("reranker"):
-                reranker = drawer.run.reranker(batch_size=min(batch_size, TIMES))
-                judges[name] = Judge(drawer.run, reranker)
-        judge = next(iter(judges.values()), None)
+        brought = {name: drawer.run for name, drawer in drawers.items()}
+        judges = {n: judge_in(run) for n, run in brought.items() if run.brings("reranker")}
     if classifier:
         first = next(iter(drawers.values()))
         classify = Classify(open_classifier(classifier), first.size, first.view)
@@ -66,8 +67,8 @@ def build(
     for drawer in drawers.values():
         # In the thread that will run them.
         programs += engine.call(functools.partial(drawer.warm_up, sizes)).result()
-    for one in judges.values() or filter(None, [judge]):
-        programs += engine.call(one.warm_up).result()
+    for judge in {id(one): one for one in judges.values()}.values():  # One may be of all.
+        programs += engine.call(judge.warm_up).result()
     if classify is not None:
         engine.call(classify.warm_up).result()
     names = ", ".join(drawers)
@@ -76,7 +77,7 @@ def build(
         file=sys.stderr,
     )
     hooks = moderation.Moderation(text_judges, picture_judges, metrics)
-    return Served(drawers, engine, hooks, metrics, seconds, judge, classify, judges)
+    return Served(drawers, engine, hooks, metrics, seconds, judges, classify)
 
 
 def sizes_up_to(most: int) -> list[int]:

@@ -15,7 +15,7 @@ from babeldraw.parallel.mesh import one_device
 from babeldraw.parallel.rules import TRAINING_RULES
 from babeldraw.t5x_models import description
 from babeldraw.training.keeping import checkpoint_files
-from babeldraw.training.keeping.manifest import hash_constants, read_manifest
+from babeldraw.training.keeping.manifest import read_manifest
 from babeldraw.training.keeping.steps import T5X_PREFIX, t5x_steps
 from babeldraw.training.state import Variable, describe_state
 
@@ -80,11 +80,8 @@ def _check_folder(folder: epath.Path, objective: Objective, only: str) -> None:
         "give its gin/models and gin/tokenizers file, or another checkpoint",
     )
     manifest = read_manifest(folder.parent / description.NAME)
-    if manifest and manifest.constants != hash_constants(objective.constants()):
-        raise UserError(
-            f"{folder} was trained with another tokenizer than TOKENIZER_CHECKPOINT is: give that "
-            "one."
-        )
+    if manifest:
+        description.check_tokenizer(manifest, objective.constants(), str(folder), "that one")
 
 
 def by_our_names(tree: Any, objective: Objective) -> dict[str, Any]:

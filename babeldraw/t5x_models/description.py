@@ -17,7 +17,12 @@ from babeldraw.objectives.base import Constants, Objective
 from babeldraw.training.keeping import prompts, vocabulary
 from babeldraw.training.keeping.checkpoints import load_constants, save_constants
 from babeldraw.training.keeping.manifest import NAME as MANIFEST
-from babeldraw.training.keeping.manifest import hash_constants, keep_manifest, read_manifest
+from babeldraw.training.keeping.manifest import (
+    Manifest,
+    hash_constants,
+    keep_manifest,
+    read_manifest,
+)
 from babeldraw.training.keeping.settings import NAME as SETTINGS
 from babeldraw.training.keeping.settings import T5X, keep_settings
 
@@ -47,11 +52,8 @@ def describe(
     before = read_manifest(directory)
     if before is None:
         save_constants(str(directory), constants)
-    elif before.constants != hash_constants(constants):
-        raise UserError(
-            f"{model_dir} was trained with another tokenizer than TOKENIZER_CHECKPOINT is: give "
-            "that one, or another MODEL_DIR."
-        )
+    else:
+        check_tokenizer(before, constants, model_dir, "that one, or another MODEL_DIR")
     parts = {
         "objective": objective,
         "train_dataset": train_dataset,
@@ -62,6 +64,19 @@ def describe(
     prompts.keep_prompts(directory, objective, train_dataset, eval_dataset)
     if jax.process_index() == 0:
         write_seed(directory, seed)
+
+
+def check_tokenizer(before: Manifest, constants: Constants, trained: str, advice: str) -> None:
+    """Whether frozen networks are those that something was trained with.
+
+    Raises:
+      UserError: they are not: what was `trained`, and what to give.
+    """
+    if before.constants != hash_constants(constants):
+        raise UserError(
+            f"{trained} was trained with another tokenizer than TOKENIZER_CHECKPOINT is: give "
+            f"{advice}."
+        )
 
 
 def copy_description(source: epath.Path, target: epath.Path) -> None:

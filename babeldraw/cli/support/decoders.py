@@ -44,6 +44,6 @@ def with_decoder(opened: "Run", decoder: str) -> "Run":
             "gin/runs/decoder_finetune.gin that was started from this one's tokenizer."
         )
     objective = dataclasses.replace(opened.objective, tokenizer=codec.model)
-    run = dataclasses.replace(opened, objective=objective, decoder=decoder)
+    run = dataclasses.replace(opened, objective=objective)
     run.__dict__["networks"] = {**opened.networks, "tokenizer": codec.params}  # As if read.
     return run

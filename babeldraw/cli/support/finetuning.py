@@ -1,12 +1,11 @@
-"""What `babeldraw finetune` puts together: own pictures, pictures of before, and a recipe."""
+"""What `babeldraw finetune` puts together: own pictures, and pictures of before."""
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support.gin_values import with_quotes
 from babeldraw.errors import UserError
 from babeldraw.files import mark_output, path
 
@@ -28,27 +27,11 @@ DRAWN = 160
 
 DRAWN_CUTOFF = 0.1
 
-MOST_AT_ONCE = 64
-"""Rows of a batch, of a run with larger ones: a few pictures would stand in it many times."""
-
-OF_ITS_RATE, OF_ITS_RATE_LORA = 2 / 3, 10 / 3
-"""Learning rates, as parts of the highest one that the run was trained at: by the quickstart's."""
-
-DECODER = "decoder"
-"""The run inside the output in which the tokenizer's decoder learns."""
-
-DECODER_STEPS = 400
-
-DECODER_RATE = 2e-3 * 128
-"""Learning rate times width: that of the quickstart's decoder, less where it is wider."""
-
 LOOKED_AT = 48
 """Pictures that are sent through the tokenizer to say how well it keeps them."""
 
 WORSE, FAIR = 3.0, 20.0
 """dB by which own pictures come back worse, or that they come back at, before it is said."""
-
-_SETTINGS = ("class", "execution")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,115 +208,14 @@ def draw_prior(run: "Run", prompts: Sequence[str], folder: Path, seed: int) -> N
     write_pictures(folder, captioned, run)
 
 
-def recipe_of(
-    args: argparse.Namespace, run: "Run", output: Path, mixed: Mixed, command: str
-) -> str:
-    """recipe.gin: gin/runs/finetune.gin or lora.gin, the model as the run has it, the mixture."""
-    objective, settings = run.objective, run.settings["objective"]
-    model, tokenizer = settings["model"], settings["tokenizer"]
-    of_run: dict[str, Any] = {
-        "MODEL_DIR": str(output),
-        "TOKENIZER_CHECKPOINT": str(output / DECODER) if args.decoder else run.model_dir,
-        **of_pictures(run, mixed),
-        "SEED": args.seed,
-        "TEXT_LENGTH": model["text_length"],
-        "TEXT_VOCAB_SIZE": model["text_vocab_size"],
-        "DROPOUT_RATE": model["dropout_rate"],
-        "DECODER_INPUTS": model["decoder_inputs"],
-        "QK_NORM": model["qk_norm"],
-    }
-    for macro in ("prompt_dropout_rate", "token_noise_rate", "z_loss"):
-        of_run[macro.upper()] = getattr(objective, macro)
-    of_run |= {"INIT_FROM": run.model_dir} if args.lora is None else {"LORA_BASE": run.model_dir}
-    if args.lora is not None:
-        of_run["LORA_RANK"] = args.lora
-    peak = settings["optimizer"]["learning_rate"]
-    peak = peak.get("peak") if isinstance(peak, Mapping) else peak
-    if isinstance(peak, float):  # Else a function of one's own, and the recipe's rate stays.
-        share = OF_ITS_RATE if args.lora is None else OF_ITS_RATE_LORA
-        of_run["LEARNING_RATE"] = float(f"{share * peak:.2g}")
-    if args.steps is not None:
-        of_run["TRAIN_STEPS"] = args.steps
-        of_run["WARMUP_STEPS"] = min(20, args.steps // 10)
-    base = "finetune" if args.lora is None else "lora"
-    lines = [
-        f"# Written by `{command}`.",
-        *(f"# {sentence}" for sentence in mixed.sentences),
-        "from __gin__ import dynamic_registration",
-        "from babeldraw.data.streams import pipeline",
-        "from babeldraw.models import encoder_decoder",
-        "from babeldraw.models import vit_vqgan",
-        "from babeldraw.training import loop",
-        f"include 'gin/runs/{base}.gin'",
-        "",
-        *(f"{name} = {value!r}" for name, value in of_run.items()),
-        "",
-        *_bindings("encoder_decoder.EncoderDecoder", model),
-        *_bindings("vit_vqgan.ViTVQGAN", tokenizer),
-        *_evaluated(run, mixed),
-    ]
-    return "\n".join([*lines, *map(with_quotes, args.gin_bindings)]) + "\n"
-
-
-def decoder_recipe_of(args: argparse.Namespace, run: "Run", output: Path, mixed: Mixed) -> str:
-    """decoder.gin: gin/runs/finetune_decoder.gin, the tokenizer as the run has it, the mixture."""
-    tokenizer = run.settings["objective"]["tokenizer"]
-    of_run: dict[str, Any] = {
-        "MODEL_DIR": str(output / DECODER),
-        "TOKENIZER_CHECKPOINT": run.model_dir,
-        "INIT_FROM": run.model_dir,
-        **of_pictures(run, mixed),
-        "SEED": args.seed,
-        "TRAIN_STEPS": args.decoder,
-        "WARMUP_STEPS": min(20, args.decoder // 10),
-        "LEARNING_RATE": float(f"{DECODER_RATE / tokenizer['decoder_width']:.2g}"),
-    }
-    lines = [
-        "from __gin__ import dynamic_registration",
-        "from babeldraw.data.streams import pipeline",
-        "from babeldraw.models import vit_vqgan",
-        "from babeldraw.training import loop",
-        "include 'gin/runs/finetune_decoder.gin'",
-        "",
-        *(f"{name} = {value!r}" for name, value in of_run.items()),
-        "",
-        *_bindings("vit_vqgan.ViTVQGAN", tokenizer),
-        *_evaluated(run, mixed),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def of_pictures(run: "Run", mixed: Mixed) -> dict[str, Any]:
-    """What a recipe says of pictures: from where, how large, how many at once."""
-    from babeldraw.data import tasks
-
-    dataset, settings = run.train_dataset, run.settings["objective"]
-    tokenizer = settings["tokenizer"]
-    size = _size(tokenizer)
+def feature_lengths(run: "Run") -> dict[str, Any]:
+    """Of texts and pictures, as the run's networks read them."""
+    settings = run.settings["objective"]
+    size = settings["tokenizer"]["image_size"]
     return {
-        "MIXTURE_OR_TASK_NAME": mixed.task,
-        "TASK_FEATURE_LENGTHS": {"text": settings["model"]["text_length"], "image": size},
-        "FIT": dataset.fit,
-        "BACKGROUND": dataset.background,
-        # What comes ready-made is never cropped, and nor is what joins it.
-        "ZOOM": 1.0 if tasks.is_ready_made(dataset.mixture_or_task_name) else dataset.zoom,
-        "FLIP": dataset.flip,
-        "BATCH_SIZE": min(dataset.batch_size, MOST_AT_ONCE),
-        "IMAGE_SIZE": size,
-        "PATCH_SIZE": tokenizer["patch_size"],
-        "CODEBOOK_SIZE": tokenizer["codebook_size"],
+        "text": settings["model"]["text_length"],
+        "image": tuple(size) if isinstance(size, list) else size,
     }
-
-
-def _evaluated(run: "Run", mixed: Mixed) -> list[str]:
-    if mixed.evaluated is None:
-        return ["loop.train.eval_dataset = None"]
-    task, split = mixed.evaluated
-    return [
-        f"eval/pipeline.Dataset.mixture_or_task_name = {task!r}",
-        f"eval/pipeline.Dataset.zoom = {run.train_dataset.zoom!r}",
-        f"EVAL_SPLIT = {split!r}",
-    ]
 
 
 def what_the_tokenizer_keeps(run: "Run", mixed: Mixed, decoder: bool) -> str:
@@ -351,7 +233,7 @@ def what_the_tokenizer_keeps(run: "Run", mixed: Mixed, decoder: bool) -> str:
             some = dataclasses.replace(
                 run.train_dataset,
                 mixture_or_task_name=task,
-                task_feature_lengths=of_pictures(run, mixed)["TASK_FEATURE_LENGTHS"],
+                task_feature_lengths=feature_lengths(run),
                 batch_size=LOOKED_AT,
             )
             images = next(iter(some.batches()))["image"]
@@ -364,15 +246,3 @@ def what_the_tokenizer_keeps(run: "Run", mixed: Mixed, decoder: bool) -> str:
     if found[0] < (found[1] - WORSE if len(found) > 1 else FAIR):
         said += ", so that what is drawn is smeared: --decoder teaches its decoder yours"
     return said
-
-
-def _size(tokenizer: Mapping[str, Any]) -> Any:
-    size = tokenizer["image_size"]
-    return tuple(size) if isinstance(size, list) else size
-
-
-def _bindings(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Of a network, all of its settings."""
-    for field, value in settings.items():
-        if field not in _SETTINGS:
-            yield f"{name}.{field} = {tuple(value) if isinstance(value, list) else value!r}"

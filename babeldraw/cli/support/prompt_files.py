@@ -86,6 +86,7 @@ class SuiteDrawer:
             "num_samples": self.args.num_samples,
             **{name: getattr(self.args, name) for name in SETTINGS},
             **({"lora": [[*pair] for pair in self.run.loras]} if self.run.loras else {}),
+            **({"decoder": self.args.decoder} if self.args.decoder else {}),
             "together": self.sampler.together,
             "rounding": ROUNDING,
             "versions": versions(),

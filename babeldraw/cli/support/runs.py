@@ -39,7 +39,6 @@ class Run:
     Attributes:
       mesh: where the networks lie and run; None: on one device.
       loras: files of low-rank changes that are added to its model, each with its weight.
-      decoder: the run whose decoder makes its pictures, if it is not its own; see decoders.py.
     """
 
     model_dir: str
@@ -47,7 +46,6 @@ class Run:
     settings: Mapping[str, Any]
     mesh: "Mesh | None" = None
     loras: "Loras" = ()
-    decoder: str | None = None
 
     @functools.cached_property
     def train_dataset(self) -> "Dataset":

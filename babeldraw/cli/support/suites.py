@@ -100,17 +100,16 @@ def evaluate(args: argparse.Namespace, mesh: "Mesh | None") -> None:
 
     # 1. Everything is opened before anything is drawn.
     drawer = open_drawer(args, mesh)
-    output = output_of(args.output, drawer.run, "suites")
     say_plain(drawer)
     if args.bounds:
         _ = drawer.run.train_dataset  # an exported model has none, which is said before it draws
     size, view = drawer.sampler.tokenizer.image_size, drawer.run.view
     suite = open_suite(args.suite, size, drawer.classes).first(args.limit)
+    output = output_of(args.output, drawer.run, f"suites/{suite.name}")
     own = scoring.references_of(suite, size, view)
     references, of_what = _references(args, suite, own[0], size, drawer)
     scores = scorers.open_scores(args, suite, own, references, drawer)
     ranker, chooser = open_ranker(args.rerank, mesh, drawer)
-    output = args.output or str(path(output) / suite.name)
     outputs.check_folder(output, "--output")
 
     # 2. The pictures, and which of them are scored.
