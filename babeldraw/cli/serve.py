@@ -2,13 +2,14 @@
 
 import argparse
 
-from babeldraw.cli.support import machines, named
+from babeldraw.cli.support import machines, named, outputs
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, Whole
 
 SUMMARY = "Answer requests for pictures over HTTP, as OpenAI's Images API does."
 
+PERSONAL = "runs/personal"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SHORTEST_KEY = 16
 """Characters: shorter ones can be guessed."""
@@ -74,6 +75,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="uint8[height, width, 3] -> why it is refused, or None",
     )
+    parser.add_argument(
+        "--allow-training",
+        nargs="?",
+        const=PERSONAL,
+        metavar="DIR",
+        help="let clients bring pictures and a word, which a model then learns beside the server; "
+        f"what is learned is kept in DIR ({PERSONAL} where none is given)",
+    )
+    parser.add_argument(
+        "--training_quota",
+        type=Numeric(Count),
+        default=3,
+        metavar="N",
+        help="personal models that each key may have",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
         texts.append(moderation.Endpoint(args.moderation_url))
     if args.judge_pictures:
         pictures.append(moderation.entry_point(args.judge_pictures, "--judge_pictures"))
+    if args.allow_training is not None:
+        outputs.check_local(args.allow_training, "--allow-training")
     with listen(args.host, args.port) as listening:
         served = build(
             args.model or [named.EMOJI],
@@ -121,6 +139,8 @@ def run(args: argparse.Namespace) -> int:
             classifier=args.classifier,
             text_judges=texts,
             picture_judges=pictures,
+            training=args.allow_training,
+            quota=args.training_quota,
         )
         serve(served, keys, listening)
     return 0

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,7 +42,7 @@ class Codec(FixedBatches):
                 f"The pictures are {in_words(images.shape[1:3])}, and this tokenizer reads "
                 f"{in_words(self.model.image_size)}; crop and resize them."
             )
-        return self.in_batches(self._encode, images)
+        return self.in_batches(functools.partial(_encode, self.model), images)
 
     def decode(
         self, tokens: Int32[np.ndarray, "n tokens"]
@@ -65,7 +64,7 @@ class Codec(FixedBatches):
                 f"The tokens reach from {tokens.min()} to {tokens.max()}, and this tokenizer has "
                 f"those from 0 to {model.codebook_size - 1}; give tokens of this tokenizer."
             )
-        return self.in_batches(self._decode, tokens)
+        return self.in_batches(functools.partial(_decode, self.model), tokens)
 
     def reconstruct(
         self, images: UInt8[np.ndarray, "n height width 3"]
@@ -78,23 +77,24 @@ class Codec(FixedBatches):
         """As `token_identity`."""
         return token_identity(places.fetch(self._on_mesh))
 
-    @functools.cached_property
-    def _encode(self) -> Callable[..., jax.Array]:
-        @jax.jit
-        def encode(params: Any, images: jax.Array) -> jax.Array:
-            pictures = images.astype(jnp.float32) / 255
-            tokens: jax.Array = self.model.apply({"params": params}, pictures, method="encode")
-            return tokens
 
-        return encode
+# Of a tokenizer, not of its weights: those that differ in these alone share their programs.
 
-    @functools.cached_property
-    def _decode(self) -> Callable[..., jax.Array]:
-        @jax.jit
-        def decode(params: Any, tokens: jax.Array) -> jax.Array:
-            return decode_pictures(self.model, params, tokens)
 
-        return decode
+@functools.partial(jax.jit, static_argnums=0)
+def _encode(
+    model: ViTVQGAN, params: Any, images: UInt8[Array, "batch height width 3"]
+) -> Int[Array, "batch n"]:
+    pictures = images.astype(jnp.float32) / 255
+    tokens: jax.Array = model.apply({"params": params}, pictures, method="encode")
+    return tokens
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(
+    model: ViTVQGAN, params: Any, tokens: Int[Array, "batch n"]
+) -> UInt8[Array, "batch height width 3"]:
+    return decode_pictures(model, params, tokens)
 
 
 def decode_pictures(

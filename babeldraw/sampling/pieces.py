@@ -6,7 +6,7 @@ its own, which are inputs of a few programs, and it is the picture that `Sampler
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, Key, UInt8
 
+from babeldraw.models.image_decoder import ImageDecoder
+from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.sampling import places
 from babeldraw.sampling.batches import fit_groups
 from babeldraw.sampling.codec import decode_pictures
@@ -79,7 +81,7 @@ class PieceSampler:
     def begin(self, pictures: Sequence[Wanted], batch_size: int) -> "Batch":
         """A batch of pictures of one kind, at most `batch_size`; it is filled up with the first.
 
-        A program is compiled for each kind and batch size.
+        A program is compiled for each kind and batch size of a model, whatever its weights.
         """
         rows = [*pictures, *[pictures[0]] * (fit_groups(batch_size, self._mesh) - len(pictures))]
         blank = np.zeros(self.sampler.model.num_tokens, np.int32)
@@ -99,7 +101,9 @@ class PieceSampler:
         tokens = np.stack([blank if one.given is None else one.given for one in rows])
         placed = jax.tree.map(self._put, inputs)
         with places.running_on(self._mesh):
-            started = self._begin(self._params, placed, self._put(tokens), rows[0].is_guided)
+            started = _begin(
+                self._model, self._params, placed, self._put(tokens), rows[0].is_guided
+            )
         return Batch(self, placed, len(pictures), inputs.stay[: len(pictures)], *started)
 
     @property
@@ -110,16 +114,29 @@ class PieceSampler:
     def decode(self, tokens: Int32[np.ndarray, "n"]) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of whole tokens, the same bits as `Sampler` gives."""
         with places.running_on(self._mesh):
-            pictures = self._decode(self.sampler._on_mesh[1], self._put(tokens[None]))
+            pictures = _decode(
+                self.sampler.tokenizer, self.sampler._on_mesh[1], self._put(tokens[None])
+            )
         whole: np.ndarray = places.fetch(pictures)[0]
         return whole
 
     def _advance(self, batch: "Batch", first: int, end: int) -> State:
         with places.running_on(self._mesh):
-            state: State = self._steps(
-                self._params, batch.inputs, batch.read, batch.keys, batch.state, first, end
+            state: State = _steps(
+                self._model,
+                self._params,
+                batch.inputs,
+                batch.read,
+                batch.keys,
+                batch.state,
+                first,
+                end,
             )
         return state
+
+    @property
+    def _model(self) -> ImageDecoder:
+        return self.sampler.model
 
     @property
     def _params(self) -> Any:
@@ -137,47 +154,44 @@ class PieceSampler:
     def _plan(self) -> Any:
         return make_schedule(self.sampler.model)
 
-    @functools.cached_property
-    def _begin(self) -> Callable[..., tuple[Read, jax.Array, State]]:
-        @functools.partial(jax.jit, static_argnums=3)
-        def begin(
-            params: Any, inputs: Inputs, tokens: Int[Array, "pictures n"], guided: bool
-        ) -> tuple[Read, Key[Array, "pictures"], State]:
-            decoder = CachedDecoder(self.sampler.model, params)
-            read = decoder.read(inputs.prompts, with_unconditional=guided)
-            keys = picture_keys(inputs.seeds, inputs.ids, inputs.numbers)
-            caches = decoder.empty_caches(len(tokens) * read.num_branches, self._plan.capacity)
-            return read, keys, State(tokens, jnp.zeros(tokens.shape, jnp.float32), caches)
 
-        return begin
+# Of a model, not of its weights: the models of a server that differ in these alone, as those that
+# are finetuned from one do, share their programs.
 
-    @functools.cached_property
-    def _steps(self) -> Callable[..., State]:
-        @functools.partial(jax.jit, donate_argnums=4)
-        def steps(
-            params: Any,
-            inputs: Inputs,
-            read: Read,
-            keys: Key[Array, "pictures"],
-            state: State,
-            first: Int[Array, ""],
-            end: Int[Array, ""],
-        ) -> State:
-            decoder = CachedDecoder(self.sampler.model, params)
-            weights = tuple(inputs.weights.T)
-            rule = Rule(weights, inputs.temperature, inputs.cutoff)
-            plan = self._plan
-            return run_steps(decoder, read, plan, rule, keys, state, first, end, inputs.stay)
 
-        return steps
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _begin(
+    model: ImageDecoder, params: Any, inputs: Inputs, tokens: Int[Array, "pictures n"], guided: bool
+) -> tuple[Read, Key[Array, "pictures"], State]:
+    decoder = CachedDecoder(model, params)
+    read = decoder.read(inputs.prompts, with_unconditional=guided)
+    keys = picture_keys(inputs.seeds, inputs.ids, inputs.numbers)
+    caches = decoder.empty_caches(len(tokens) * read.num_branches, make_schedule(model).capacity)
+    return read, keys, State(tokens, jnp.zeros(tokens.shape, jnp.float32), caches)
 
-    @functools.cached_property
-    def _decode(self) -> Callable[..., jax.Array]:
-        @jax.jit
-        def decode(params: Any, tokens: jax.Array) -> jax.Array:
-            return decode_pictures(self.sampler.tokenizer, params, tokens)
 
-        return decode
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=5)
+def _steps(
+    model: ImageDecoder,
+    params: Any,
+    inputs: Inputs,
+    read: Read,
+    keys: Key[Array, "pictures"],
+    state: State,
+    first: Int[Array, ""],
+    end: Int[Array, ""],
+) -> State:
+    decoder = CachedDecoder(model, params)
+    rule = Rule(tuple(inputs.weights.T), inputs.temperature, inputs.cutoff)
+    plan = make_schedule(model)
+    return run_steps(decoder, read, plan, rule, keys, state, first, end, inputs.stay)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(
+    tokenizer: ViTVQGAN, params: Any, tokens: Int[Array, "pictures n"]
+) -> UInt8[Array, "pictures height width 3"]:
+    return decode_pictures(tokenizer, params, tokens)
 
 
 @dataclasses.dataclass

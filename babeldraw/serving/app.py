@@ -17,7 +17,7 @@ from starlette.formparsers import MultiPartParser
 
 import babeldraw
 from babeldraw.errors import UserError
-from babeldraw.serving import drawing, refusals, understanding
+from babeldraw.serving import drawing, fine_tuning, refusals, understanding
 from babeldraw.serving.guard import MAX_BODY, Guard
 from babeldraw.serving.refusals import Refusal
 from babeldraw.serving.served import Served
@@ -37,6 +37,8 @@ def create_app(served: Served, keys: Sequence[str] = ()) -> Guard:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        if served.trainings is not None:
+            await asyncio.to_thread(served.trainings.close)
         await asyncio.to_thread(served.engine.close, CLOSING_SECONDS)
 
     MultiPartParser.spool_max_size = MAX_BODY  # uploads stay in memory
@@ -45,6 +47,7 @@ def create_app(served: Served, keys: Sequence[str] = ()) -> Guard:
     app.openapi = functools.partial(_described, app)  # type: ignore[method-assign]
     app.include_router(drawing.routes)
     app.include_router(understanding.routes)
+    app.include_router(fine_tuning.routes)
     _add_own_routes(app, served)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(UserError, _user_error)
@@ -65,13 +68,13 @@ def _add_own_routes(app: FastAPI, served: Served) -> None:
         return Response(served.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        each = [drawer.described for drawer in served.drawers.values()]
-        return {"object": "list", "data": each}
+    async def models(request: Request) -> dict[str, Any]:
+        drawers = served.drawers_of(request.state.owner).values()
+        return {"object": "list", "data": [served.described(one) for one in drawers]}
 
     @app.get("/v1/models/{name}", responses=drawing.REFUSED)
-    async def model(name: str) -> dict[str, Any]:
-        return served.drawer(name).described
+    async def model(request: Request, name: str) -> dict[str, Any]:
+        return served.described(served.drawer(name, request.state.owner))
 
     # Read once: no path of a request is looked up on the disk.
     pages = {file.name: file.read_bytes() for file in PAGE.iterdir() if file.is_file()}

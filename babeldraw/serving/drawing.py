@@ -52,7 +52,7 @@ routes = APIRouter(prefix="/v1/images", responses=REFUSED)
 async def generations(request: Request, asked: Annotated[Generation, Body()]) -> Response:
     """Pictures of a prompt, and of further texts that are weighted against it."""
     served: Served = request.app.state.served
-    drawer = served.drawer(asked.model)
+    drawer = served.drawer(asked.model, request.state.owner)
     return await _draw(request, served, drawer, asked, "image_generation")
 
 
@@ -81,7 +81,7 @@ async def edits(request: Request) -> Response:
             raise RequestValidationError(error.errors()) from None
     if "image" not in files or set(files) - {"image", "mask"}:
         raise Refusal(400, "an edit has the file image, and may have mask.", param="image")
-    drawer = served.drawer(asked.model)
+    drawer = served.drawer(asked.model, request.state.owner)
     image = files["image"]
     stay = await anyio.to_thread.run_sync(_staying, drawer, asked, image, files.get("mask"))
     picture = await anyio.to_thread.run_sync(

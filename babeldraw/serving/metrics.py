@@ -33,6 +33,9 @@ class Metrics:
             ["stage"],
             registry=registry,
         )
+        self.trainings = Counter(
+            "babeldraw_trainings", "Trainings that ended.", ["status"], registry=registry
+        )
         self.waiting = Gauge("babeldraw_waiting", "Pictures in the queue.", registry=registry)
         self.batch = Histogram(
             "babeldraw_batch_pictures",

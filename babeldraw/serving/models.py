@@ -11,11 +11,13 @@ import numpy as np
 
 from babeldraw.cli.support.conditions import class_conditions
 from babeldraw.cli.support.exported import Exported
+from babeldraw.cli.support.finetuning import add_word
 from babeldraw.cli.support.known_prompts import known_to
 from babeldraw.cli.support.models import open_model
 from babeldraw.cli.support.prompts import shown
 from babeldraw.cli.support.runs import Run
 from babeldraw.errors import UserError
+from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.pieces import encode
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pieces import PieceSampler, Wanted
@@ -32,11 +34,16 @@ EXAMPLES = 12
 
 @dataclasses.dataclass(frozen=True)
 class Drawer:
-    """A model that draws, with its tokenizer."""
+    """A model that draws, with its tokenizer.
+
+    Attributes:
+      word: what it has learned here, of a client's pictures; empty of any other.
+    """
 
     name: str
     run: Run | Exported
     created: int
+    word: str = ""
 
     @functools.cached_property
     def sampler(self) -> "Sampler":
@@ -65,6 +72,12 @@ class Drawer:
         if self.sampler.model.condition_shape:
             return "prompt"
         return "class" if self.sampler.model.num_classes else "nothing"
+
+    @property
+    def learns(self) -> bool:
+        """Whether `babeldraw finetune` goes on with it, and it is not what came of that."""
+        run = self.run
+        return isinstance(run, Run) and type(run.objective) is TextToImage and not run.loras
 
     @functools.cached_property
     def view(self) -> "View":
@@ -126,12 +139,14 @@ class Drawer:
 
     @functools.cached_property
     def described(self) -> dict[str, Any]:
-        """As `/v1/models` tells it."""
+        """What it is, in JSON's types."""
         examples: Sequence[str] = ()
         if self.reads == "class":
             examples = self._classes.names
         elif self.reads == "prompt" and self._known is not None:
             examples = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
+        if self.word:
+            examples = [self.word, *(add_word(example, self.word) for example in examples)]
         tokenizer = self.sampler.tokenizer
         return {
             "id": self.name,

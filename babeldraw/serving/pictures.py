@@ -51,10 +51,21 @@ def read(
     Raises:
       Refusal: it is no picture, damaged or too large.
     """
+    whole = decode(data, view.colour if background is None else background, param)
+    return frame(whole, size, view)
+
+
+def decode(
+    data: bytes, background: tuple[int, int, int], param: str
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """A picture file as it is.
+
+    Raises:
+      Refusal: as `read`.
+    """
     try:
         _check_size(data)
-        colour = view.colour if background is None else background
-        return frame(decode_image(io.BytesIO(data), NAME, background=colour), size, view)
+        return decode_image(io.BytesIO(data), NAME, background=background)
     except UnreadableImage as error:
         raise Refusal(400, str(error), code="invalid_image", param=param) from None
 

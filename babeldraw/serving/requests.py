@@ -109,3 +109,20 @@ class Score(Asked):
 
     images: Pictures
     prompt: Text
+
+
+class Learn(Asked):
+    """Of `/v1/fine_tuning/jobs`, beside its files `image`."""
+
+    word: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=60,
+            description="what the pictures have in common, as 'my cat': prompts with it draw it",
+        ),
+    ]
+    caption: Annotated[
+        list[Annotated[str, Field(max_length=300)]],
+        Field(description="what each picture shows beside that; one a picture, or none at all"),
+    ] = []

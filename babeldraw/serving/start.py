@@ -20,6 +20,7 @@ from babeldraw.serving.listening import make_server
 from babeldraw.serving.metrics import Metrics
 from babeldraw.serving.models import named, open_drawers
 from babeldraw.serving.served import Served
+from babeldraw.serving.trainings import Trainings
 
 TIMES = 4
 """A batch is so many times as large as the next smaller one."""
@@ -35,12 +36,15 @@ def build(
     classifier: str | None = None,
     text_judges: Sequence[moderation.JudgeText] = (),
     picture_judges: Sequence[moderation.JudgePicture] = (),
+    training: str | None = None,
+    quota: int = 3,
 ) -> Served:
     """Opens and compiles everything.
 
     Args:
       models: `NAME=DIR` or DIR each, of runs and exported models; see `find_model`.
       rerank, classifier: see `Served`.
+      training, quota: folder and quota of `Trainings`; None: there are none.
 
     Raises:
       UserError: a folder is not what it should be.
@@ -71,13 +75,14 @@ def build(
         programs += engine.call(judge.warm_up).result()
     if classify is not None:
         engine.call(classify.warm_up).result()
+    trainings = Trainings(training, quota, drawers, engine, metrics) if training else None
     names = ", ".join(drawers)
     print(
         f"{names}: {programs} programs ready after {time.monotonic() - start:.0f} s",
         file=sys.stderr,
     )
     hooks = moderation.Moderation(text_judges, picture_judges, metrics)
-    return Served(drawers, engine, hooks, metrics, seconds, judges, classify)
+    return Served(drawers, engine, hooks, metrics, seconds, judges, classify, trainings)
 
 
 def sizes_up_to(most: int) -> list[int]:

@@ -30,7 +30,7 @@ routes = APIRouter(prefix="/v1", responses=REFUSED)
 async def tokenize(request: Request, asked: Annotated[Tokenize, Body()]) -> dict[str, Any]:
     """Pictures as rows of tokens, in raster order."""
     served: Served = request.app.state.served
-    drawer = served.drawer(asked.model)
+    drawer = served.drawer(asked.model, request.state.owner)
     images = await _read(asked.images, drawer.size, drawer.view)
     tokens = await _run(request, lambda: drawer.codec.encode(images))
     return {"model": drawer.name, "grid": drawer.described["grid"], "tokens": tokens.tolist()}
@@ -40,7 +40,7 @@ async def tokenize(request: Request, asked: Annotated[Tokenize, Body()]) -> dict
 async def detokenize(request: Request, asked: Annotated[Detokenize, Body()]) -> dict[str, Any]:
     """Pictures of rows of tokens."""
     served: Served = request.app.state.served
-    drawer = served.drawer(asked.model)
+    drawer = served.drawer(asked.model, request.state.owner)
     count = drawer.codec.model.num_tokens
     if any(len(row) != count for row in asked.tokens):
         raise Refusal(400, f"a picture has {count} tokens; give as many each.", param="tokens")

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from babeldraw.sampling import pieces as programs
 from babeldraw.sampling.pictures import Sampler
 from babeldraw.sampling.pieces import PieceSampler, Wanted
 from tests.models import tiny
@@ -12,6 +13,7 @@ from tests.models import tiny
 TOKENIZER = tiny.tokenizer()
 TEXTS = tiny.transformer(decoder_inputs="row_start_above")
 CLASSES = tiny.image_decoder()
+PROGRAMS = programs._begin, programs._steps, programs._decode
 PROMPTS = np.asarray(tiny.prompts(3))
 
 
@@ -128,3 +130,19 @@ def test_classes(weight):
     batch = finished(pieces(CLASSES).begin(wanted, 4), 7)
     expected = sampler(CLASSES, guidance_weight=weight).generate(numbers)
     np.testing.assert_array_equal(batch.tokens, expected.tokens[:, 0])
+
+
+def test_models_that_differ_in_weights_alone_share_their_programs():
+    def draw(seed):
+        params = tiny.random_params(TEXTS, seed=seed)
+        of_tokenizer = tiny.random_params(TOKENIZER, seed=seed)
+        model = tiny.transformer(decoder_inputs="row_start_above")  # equal, and not the same
+        own = PieceSampler(Sampler(model, params, tiny.tokenizer(), of_tokenizer))
+        tokens = finished(own.begin([Wanted(PROMPTS[:1])], 1), 99).tokens
+        return tokens, own.decode(tokens[0])
+
+    first, _ = draw(1)
+    counts = [program._cache_size() for program in PROGRAMS]
+    second, _ = draw(2)
+    assert (first != second).any()
+    assert [program._cache_size() for program in PROGRAMS] == counts

@@ -25,7 +25,15 @@ export class Server {
   }
 
   async models() {
-    return (await (await this.#fetch("/v1/models")).json()).data;
+    return (await this.get("/v1/models")).data;
+  }
+
+  async get(path) {
+    return (await this.#fetch(path)).json();
+  }
+
+  async send(path, method, body) {
+    return (await this.#fetch(path, { method, body })).json();
   }
 
   async post(path, asked) {

@@ -3,6 +3,7 @@
 import { Server, Refused, toBase64, toBlob, toSource } from "/page/drawing.js";
 import * as history from "/page/history.js";
 import { Start } from "/page/start.js";
+import { Teaching } from "/page/teaching.js";
 
 const LOOKS = 15;
 const MOST_TERMS = 3;
@@ -11,11 +12,21 @@ const NUMBERS = ["n", "seed", "guidance_weight", "cutoff", "temperature"];
 const at = (id) => document.getElementById(id);
 const server = new Server();
 const start = new Start();
+const teaching = new Teaching(server, say, model, async (name) => {
+  await list();
+  if (!name) return takeModel();
+  at("model").value = name;
+  takeModel();
+  at("prompt").value = model().examples[0];
+  at("prompt").focus();
+});
 let models = [];
 let terms = [];
 let running = null;
 
-const model = () => models.find((one) => one.id === at("model").value) ?? models[0];
+function model() {
+  return models.find((one) => one.id === at("model").value) ?? models[0];
+}
 
 function say(text, bad = false) {
   at("status").textContent = text;
@@ -179,6 +190,9 @@ function showModel() {
   const [height, width] = shown.grid;
   at("about").textContent = `${shown.id}: ${shown.size} pixels, ${height} x ${width} tokens, drawn in ${shown.drawing_steps} steps`;
   at("model-row").hidden = models.length < 2;
+  at("rerank-row").hidden = !shown.reranks;
+  if (!shown.reranks) at("rerank").checked = false;
+  teaching.show(shown);
   const knows = shown.examples ?? [];
   at("examples").replaceChildren(
     ...knows.map((text) => {
@@ -216,16 +230,23 @@ function showHistory() {
   );
 }
 
+async function list() {
+  const before = at("model").value;
+  models = await server.models();
+  at("model").replaceChildren(...models.map((one) => new Option(one.id)));
+  if (models.some((one) => one.id === before)) at("model").value = before;
+}
+
 async function open() {
   try {
-    models = await server.models();
+    await list();
   } catch (error) {
     say(error.message, true);
     at("key-row").open = true;
     return;
   }
-  at("model").replaceChildren(...models.map((one) => new Option(one.id)));
   say("");
+  teaching.open(models.some((one) => one.learns));
   const found = fromHere();
   if (found) bringBack(found);
   else takeModel();

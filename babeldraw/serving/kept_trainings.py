@@ -1,0 +1,142 @@
+"""A training's record and files: a folder for each.
+
+`training.json` says what is asked for and how far it is; `pictures/` and `run/` are there as long
+as they are needed, `lora.safetensors`, what was learned, as long as the model is.
+"""
+
+import dataclasses
+import json
+import logging
+import re
+import shutil
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image
+
+from babeldraw import files
+
+CHANGES = "lora.safetensors"
+
+_RECORD, _LOG = "training.json", "log.txt"
+_PICTURES, _RUN = "pictures", "run"
+_TAIL = 2**14
+_log = logging.getLogger(__name__)
+
+Captioned = tuple[UInt8[np.ndarray, "height width 3"], str]
+"""A picture, and what it shows beside the word; may be empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What is asked for, and how far it is.
+
+    Attributes:
+      owner: who asked, as `Guard` names them.
+      base: the name of the model that it begins with.
+      created, finished: Unix time in seconds.
+      status: queued, running, succeeded, failed or cancelled, as OpenAI's are.
+    """
+
+    id: str
+    owner: str
+    base: str
+    word: str
+    pictures: int
+    created: int
+    status: str = "queued"
+    finished: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the model that comes of it."""
+        word = re.sub(r"[^\w.-]+", "-", self.word.lower()).strip("-.")
+        return f"{self.base[:50]}:{word[:30]}:{self.id[-6:]}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to do yet."""
+        return self.status in ("queued", "running")
+
+    def ended(self, status: str) -> "Training":
+        """The same, over now."""
+        return dataclasses.replace(self, status=status, finished=int(time.time()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The folder in which all of them are."""
+
+    folder: epath.Path
+
+    def of(self, one: Training) -> epath.Path:
+        """Its own folder."""
+        return self.folder / one.id
+
+    def log(self, one: Training) -> epath.Path:
+        """What its process says."""
+        return self.of(one) / _LOG
+
+    def pictures(self, one: Training) -> epath.Path:
+        """What it learns from."""
+        return self.of(one) / _PICTURES
+
+    def run(self, one: Training) -> epath.Path:
+        """The output of `babeldraw finetune`."""
+        return self.of(one) / _RUN
+
+    def changes(self, one: Training) -> epath.Path:
+        """What it has learned."""
+        return self.of(one) / CHANGES
+
+    def read(self) -> list[Training]:
+        """All records, the oldest first; what is none is named in the log."""
+        found = []
+        for record in self.folder.glob(f"*/{_RECORD}"):
+            try:
+                found.append(Training(**json.loads(record.read_text())))
+            except (TypeError, ValueError):
+                _log.warning("%s is no record of a training, and is left out", record)
+        return sorted(found, key=lambda one: (one.created, one.id))
+
+    def keep(self, one: Training) -> None:
+        """Writes its record."""
+        with files.written_whole(self.of(one) / _RECORD) as file:
+            file.write(json.dumps(dataclasses.asdict(one), indent=2).encode())
+
+    def write_pictures(self, one: Training, pictures: Sequence[Captioned]) -> None:
+        """Drawn anew, under names of ours: of the files that were sent, none is kept."""
+        folder = self.pictures(one)
+        folder.mkdir(parents=True)
+        for number, (image, caption) in enumerate(pictures):
+            Image.fromarray(image).save(folder / f"{number:02d}.png")
+            if caption:
+                (folder / f"{number:02d}.txt").write_text(f"{caption}\n")
+
+    def progress(self, one: Training) -> tuple[int, int]:
+        """Steps that are done, and all steps; 0 of 0 before they begin."""
+        try:
+            with self.log(one).open("rb") as log:
+                log.seek(max(0, log.seek(0, 2) - _TAIL))
+                said = log.read().decode(errors="replace")
+        except OSError:
+            return 0, 0
+        found = re.findall(r"^step (\d+)/(\d+)", said, re.MULTILINE)
+        done, steps = found[-1] if found else (0, 0)
+        return int(done), int(steps)
+
+    def take_changes(self, one: Training) -> None:
+        """Out of the run."""
+        shutil.move(self.run(one) / CHANGES, self.changes(one))
+
+    def clear(self, one: Training) -> None:
+        """Deletes the pictures, and all that was made of them on the way."""
+        for folder in (self.pictures(one), self.run(one)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self, one: Training) -> None:
+        """Deletes everything."""
+        shutil.rmtree(self.of(one), ignore_errors=True)
