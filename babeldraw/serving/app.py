@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -17,7 +18,7 @@ from starlette.formparsers import MultiPartParser
 
 import babeldraw
 from babeldraw.errors import UserError
-from babeldraw.serving import drawing, fine_tuning, refusals, understanding
+from babeldraw.serving import drawing, fine_tuning, pictures, refusals, understanding
 from babeldraw.serving.guard import MAX_BODY, Guard
 from babeldraw.serving.refusals import Refusal
 from babeldraw.serving.served import Served
@@ -75,6 +76,17 @@ def _add_own_routes(app: FastAPI, served: Served) -> None:
     @app.get("/v1/models/{name}", responses=drawing.REFUSED)
     async def model(request: Request, name: str) -> dict[str, Any]:
         return served.described(served.drawer(name, request.state.owner))
+
+    @app.get("/v1/models/{name}/examples", responses=drawing.REFUSED)
+    async def examples(request: Request, name: str) -> dict[str, Any]:
+        """The real pictures of prompts that a model knows, where the server has its data."""
+        drawer = served.drawer(name, request.state.owner)
+        real = await anyio.to_thread.run_sync(lambda: drawer.real)
+        data = [
+            {"prompt": text, "held_out": text in drawer.held_out, "b64_json": pictures.to_png(one)}
+            for text, one in real.items()
+        ]
+        return {"object": "list", "data": data}
 
     # Read once: no path of a request is looked up on the disk.
     pages = {file.name: file.read_bytes() for file in PAGE.iterdir() if file.is_file()}

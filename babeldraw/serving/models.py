@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from babeldraw.cli.support.conditions import class_conditions
 from babeldraw.cli.support.exported import Exported
@@ -21,6 +22,7 @@ from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.pieces import encode
 from babeldraw.sampling.codec import Codec
 from babeldraw.sampling.pieces import PieceSampler, Wanted
+from babeldraw.serving.real import real_pictures
 from babeldraw.serving.requests import MOST_TERMS
 from babeldraw.sizes import height_and_width
 
@@ -138,15 +140,36 @@ class Drawer:
         return known_to(self.run)
 
     @functools.cached_property
+    def real(self) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
+        """The pictures of its examples, where its data are here; of what it learned here, none.
+
+        Found when they are first asked for, which may take seconds.
+        """
+        if self.reads != "prompt" or self.word or not isinstance(self.run, Run):
+            return {}
+        try:
+            return real_pictures(self.run, self._examples, self.size)
+        except UserError:  # they are gone, or tokens
+            return {}
+
+    @property
+    def held_out(self) -> Sequence[str]:
+        """Those of its examples that it was not trained on."""
+        return () if self._known is None else self._known.held_out[:EXAMPLES]
+
+    @property
+    def _examples(self) -> Sequence[str]:
+        if self.reads == "class":
+            names: Sequence[str] = self._classes.names
+            return names
+        if self.reads != "prompt" or self._known is None:
+            return ()
+        known = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
+        return [self.word, *(add_word(one, self.word) for one in known)] if self.word else known
+
+    @functools.cached_property
     def described(self) -> dict[str, Any]:
         """What it is, in JSON's types."""
-        examples: Sequence[str] = ()
-        if self.reads == "class":
-            examples = self._classes.names
-        elif self.reads == "prompt" and self._known is not None:
-            examples = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
-        if self.word:
-            examples = [self.word, *(add_word(example, self.word) for example in examples)]
         tokenizer = self.sampler.tokenizer
         return {
             "id": self.name,
@@ -162,7 +185,7 @@ class Drawer:
             "patch_size": tokenizer.patch_size,
             "codebook_size": tokenizer.codebook_size,
             "drawing_steps": self.pieces.num_steps,
-            "examples": list(examples),
+            "examples": list(self._examples),
         }
 
     def warm_up(self, sizes: Sequence[int]) -> int:

@@ -23,6 +23,7 @@ const teaching = new Teaching(server, say, model, async (name) => {
 let models = [];
 let terms = [];
 let running = null;
+const real = new Map(); // by model: what its known prompts look like in its data
 
 function model() {
   return models.find((one) => one.id === at("model").value) ?? models[0];
@@ -87,6 +88,7 @@ async function draw(asked, image = null) {
       window.history.replaceState(null, "", link);
       history.add(asked, figures[0].querySelector("img").src);
       showHistory();
+      await showReal(asked, figures[0]);
     }
   } catch (error) {
     if (error.name === "AbortError") {
@@ -99,6 +101,22 @@ async function draw(asked, image = null) {
       at("stop").hidden = true;
     }
   }
+}
+
+// Beside what was drawn of a prompt that the model knows, the picture that it knows it by.
+async function showReal(asked, drawn) {
+  real.set(asked.model, real.get(asked.model) ?? server.get(`/v1/models/${asked.model}/examples`));
+  const { data } = await real.get(asked.model);
+  const known = data.find((one) => one.prompt === asked.prompt);
+  if (!known || asked.terms || !drawn.isConnected) return;
+  const figure = newFigure(asked, 0);
+  const image = figure.querySelector("img");
+  image.alt = `The real picture of: ${asked.prompt}`;
+  image.src = toSource(known.b64_json);
+  figure.className = "real";
+  figure.querySelector("figcaption").textContent = `The real picture, ${known.held_out ? "which the model never saw" : "which the model was trained on"}`;
+  figure.querySelector(".actions").remove();
+  at("drawn").append(figure);
 }
 
 function newFigure(asked, number) {
