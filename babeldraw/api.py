@@ -253,13 +253,14 @@ class Model:
 _FINISHING = ("reranker", "upscaler")
 
 
-def load(name: str | os.PathLike[str]) -> Model:
+def load(name: str | os.PathLike[str], *, int8: bool = False) -> Model:
     """Opens a trained model.
 
     Args:
       name: "emoji", the model that comes with the package; a run directory, or a folder with one
         run that draws; a folder of `babeldraw export`; either of them in a bucket (`gs://`); or a
         repository of Hugging Face, OWNER/NAME, with such a folder's files.
+      int8: draw with weights rounded to one byte, see `models.int8`.
 
     Raises:
       UserError: it is none of these, damaged, or of a newer version; in one sentence.
@@ -267,7 +268,7 @@ def load(name: str | os.PathLike[str]) -> Model:
     found = find_model(os.fspath(name))
     run_folders.require_run(found)
     inside = [] if run_folders.is_exported(found) else run_folders.runs_in(found)
-    return Model(open_model(found, wanted="sampler" if len(inside) > 1 else ""))
+    return Model(open_model(found, wanted="sampler" if len(inside) > 1 else "", int8=int8))
 
 
 __all__ = ["Drawn", "Model", "load"]

@@ -3,6 +3,7 @@
 import argparse
 
 from babeldraw.cli.support import machines, named, outputs
+from babeldraw.cli.support.draw_options import add_int8
 from babeldraw.cli.support.flags import Numeric
 from babeldraw.errors import UserError
 from babeldraw.ranges import Count, Whole
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pictures at once; smaller batches, by fours, are compiled, too",
     )
+    add_int8(parser)
     parser.add_argument(
         "--queue", type=Numeric(Count), default=64, metavar="N", help="pictures that may wait"
     )
@@ -141,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
             picture_judges=pictures,
             training=args.allow_training,
             quota=args.training_quota,
+            int8=args.int8,
         )
         serve(served, keys, listening)
     return 0

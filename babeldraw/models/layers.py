@@ -13,10 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Num
 
 from babeldraw.models import dense_attention
 from babeldraw.models.block_attention import Blocks
+from babeldraw.models.int8 import SCALES
 from babeldraw.models.splash_attention import Splash
 from babeldraw.parallel.gathering import kernel_gradient, weights_are_split, whole
 from babeldraw.parallel.rules import Axes, Rules, with_logical_constraint
@@ -82,7 +83,8 @@ class Linear(nn.Module):
 
     Where the collection `BY_OUTPUT` holds the kernel too, as `[fan_out, fan_in]`, CPUs multiply
     that one: with 2 to 8 rows, XLA then reads it at the speed of memory, and otherwise at a half
-    or a third of that. Nothing else looks at it.
+    or a third of that. Nothing else looks at it. Where `SCALES` has one of it, the kernel is int8,
+    and its product is multiplied by that.
     """
 
     features: tuple[int, ...]
@@ -116,6 +118,8 @@ class Linear(nn.Module):
             )
         else:
             y = _project(flat, kernel, self.in_axes + self.out_axes, weights_are_split())
+        if self.has_variable(SCALES, "kernel"):
+            y = (y * self.get_variable(SCALES, "kernel").reshape(fan_out)).astype(self.dtype)
         y = y.reshape(*lead, *self.features)
         if self.use_bias:
             bias = self.param(
@@ -129,7 +133,7 @@ class Linear(nn.Module):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _project(
-    x: Float[Array, "rows fan_in"], kernel: Float[Array, "..."], axes: Axes, rules: Rules | None
+    x: Float[Array, "rows fan_in"], kernel: Num[Array, "..."], axes: Axes, rules: Rules | None
 ) -> Float[Array, "rows fan_out"]:
     """`x @ kernel` in the dtype of `x`, with the gradient of the float32 kernel in float32.
 

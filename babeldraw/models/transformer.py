@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from babeldraw.models.block_attention import Blocks
+from babeldraw.models.int8 import SCALES
 from babeldraw.models.layers import (
     Activation,
     Attention,
@@ -213,21 +214,23 @@ class Stack(nn.Module):
             )
 
         def run(
-            params: Any, x: jax.Array, shared: Mapping[str, Any], index: jax.Array
+            variables: Any, x: jax.Array, shared: Mapping[str, Any], index: jax.Array
         ) -> jax.Array:
             shared = {**shared, "keys": fold_keys(shared.get("keys"), index)}
-            y: jax.Array = layer.apply({"params": params}, x, **constant, **shared)
+            y: jax.Array = layer.apply(variables, x, **constant, **shared)
             return y
 
-        params = self.param("layers", init)
+        variables = {"params": self.param("layers", init)}
+        if self.has_variable(SCALES, "layers"):
+            variables[SCALES] = self.get_variable(SCALES, "layers")
         if self.is_initializing():
             return x  # Of the same shape; and a batch of one would not divide into microbatches.
         if self.is_mutable_collection(FEATURES):
-            return self._with_features(run, params, x, shared)
-        return apply_layers(run, params, x, dict(shared), self.execution)
+            return self._with_features(run, variables, x, shared)
+        return apply_layers(run, variables, x, dict(shared), self.execution)
 
     def _with_features(
-        self, run: LayerFn, params: Any, x: jax.Array, shared: Mapping[str, Any]
+        self, run: LayerFn, variables: Any, x: jax.Array, shared: Mapping[str, Any]
     ) -> jax.Array:
         """One layer after another, of weights `[layers, ...]`; see `FEATURES`."""
 
@@ -235,6 +238,6 @@ class Stack(nn.Module):
             x = run(layer[0], x, shared, layer[1])
             return x, jnp.mean(x.astype(jnp.float32), axis=1)
 
-        y, means = jax.lax.scan(body, x, (params, jnp.arange(self.num_layers)))
+        y, means = jax.lax.scan(body, x, (variables, jnp.arange(self.num_layers)))
         self.sow(FEATURES, "blocks", means, reduce_fn=lambda _, new: new, init_fn=lambda: None)
         return y

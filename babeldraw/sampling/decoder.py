@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from babeldraw.models import int8
 from babeldraw.models.encoder_decoder import EncoderDecoder
 from babeldraw.models.image_decoder import ImageDecoder
 from babeldraw.models.layers import BY_OUTPUT, BranchKeysValues
@@ -47,12 +48,19 @@ class CachedDecoder:
     """
 
     def __init__(self, model: ImageDecoder, params: Any) -> None:
+        """Args:
+        params: of the model, as they are or `int8.quantize`d.
+        """
+        values, scales = int8.split(params)
         self._model = model
-        self._variables = {"params": params, BY_OUTPUT: {"logits": _by_output(params["logits"])}}
+        logits = {"logits": _by_output(values["logits"])}
+        self._variables = {"params": values, int8.SCALES: scales, BY_OUTPUT: logits}
         self._layer: TransformerLayer = model.decoder_layer()
+        layers = {"params": values["decoder"]["layers"]}
+        if "decoder" in scales:
+            layers[int8.SCALES] = scales["decoder"]["layers"]
         self._layers = [
-            {"params": layer, BY_OUTPUT: _by_output(layer)}
-            for layer in unstack_layers(params["decoder"]["layers"])
+            {**layer, BY_OUTPUT: _by_output(layer["params"])} for layer in unstack_layers(layers)
         ]
 
     def read(

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from babeldraw.errors import UserError
+from babeldraw.models import int8
 from babeldraw.models.image_decoder import NO_CLASS, ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
 from babeldraw.parallel.mesh import batch_groups
@@ -165,6 +166,10 @@ class Sampler:
         other = dataclasses.replace(self, params=params, tokenizer_params=tokenizer_params)
         vars(other)["program"] = self.program
         return other
+
+    def as_int8(self) -> "Sampler":
+        """The same with its Transformer's kernels rounded to int8, see `models.int8`."""
+        return dataclasses.replace(self, params=int8.quantize(self._on_mesh[0]))
 
     @functools.cached_property
     def mesh(self) -> Mesh:

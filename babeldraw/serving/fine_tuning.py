@@ -157,6 +157,7 @@ def _said(trainings: Trainings, one: Training) -> dict[str, Any]:
         "status": one.status,
         "step": step,
         "steps": steps,
+        "warnings": trainings.warnings(one),
         "fine_tuned_model": one.name if one.status == "succeeded" else None,
         "error": failed if one.status == "failed" else None,
         "hyperparameters": {},

@@ -23,7 +23,7 @@ CHANGES = "lora.safetensors"
 
 _RECORD, _LOG = "training.json", "log.txt"
 _PICTURES, _RUN = "pictures", "run"
-_TAIL = 2**14
+_LONGEST = 2**20
 _log = logging.getLogger(__name__)
 
 Captioned = tuple[UInt8[np.ndarray, "height width 3"], str]
@@ -118,15 +118,25 @@ class Place:
 
     def progress(self, one: Training) -> tuple[int, int]:
         """Steps that are done, and all steps; 0 of 0 before they begin."""
-        try:
-            with self.log(one).open("rb") as log:
-                log.seek(max(0, log.seek(0, 2) - _TAIL))
-                said = log.read().decode(errors="replace")
-        except OSError:
-            return 0, 0
-        found = re.findall(r"^step (\d+)/(\d+)", said, re.MULTILINE)
+        found = re.findall(r"^step (\d+)/(\d+)", self._said(one), re.MULTILINE)
         done, steps = found[-1] if found else (0, 0)
         return int(done), int(steps)
+
+    def warnings(self, one: Training) -> list[str]:
+        """What its process finds wrong with the pictures, as far as clients can do something."""
+        kept = r"^(the tokenizer gives your pictures back at .*, so that what is drawn is smeared)"
+        return [
+            f"{found}; pictures of the kind that the model was made for come back better."
+            for found in re.findall(kept, self._said(one), re.MULTILINE)[:1]
+        ]
+
+    def _said(self, one: Training) -> str:
+        try:
+            with self.log(one).open("rb") as log:
+                said: bytes = log.read(_LONGEST)
+        except OSError:
+            return ""
+        return said.decode(errors="replace")
 
     def take_changes(self, one: Training) -> None:
         """Out of the run."""

@@ -162,9 +162,9 @@ class Drawer:
         if self.reads == "class":
             names: Sequence[str] = self._classes.names
             return names
-        if self.reads != "prompt" or self._known is None:
-            return ()
-        known = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
+        known: list[str] = []
+        if self.reads == "prompt" and self._known is not None:
+            known = [*self._known.seen[:EXAMPLES], *self._known.held_out[:EXAMPLES]]
         return [self.word, *(add_word(one, self.word) for one in known)] if self.word else known
 
     @functools.cached_property
@@ -241,8 +241,11 @@ def named(model: str) -> tuple[str, str]:
     return name, directory
 
 
-def open_drawers(named: Sequence[tuple[str, str]]) -> dict[str, Drawer]:
+def open_drawers(named: Sequence[tuple[str, str]], int8: bool = False) -> dict[str, Drawer]:
     """The models of NAME, DIR pairs, read whole.
+
+    Args:
+      int8: see `Run`.
 
     Raises:
       UserError: one is no model that draws, or two have one name.
@@ -251,6 +254,7 @@ def open_drawers(named: Sequence[tuple[str, str]]) -> dict[str, Drawer]:
     for name, directory in named:
         if name in drawers:
             raise UserError(f"two models are called {name}; give each --model a NAME= of its own.")
-        drawers[name] = Drawer(name, open_model(directory, wanted="sampler"), int(time.time()))
+        opened = open_model(directory, wanted="sampler", int8=int8)
+        drawers[name] = Drawer(name, opened, int(time.time()))
         _ = drawers[name].sampler
     return drawers

@@ -38,12 +38,14 @@ def build(
     picture_judges: Sequence[moderation.JudgePicture] = (),
     training: str | None = None,
     quota: int = 3,
+    int8: bool = False,
 ) -> Served:
     """Opens and compiles everything.
 
     Args:
       models: `NAME=DIR` or DIR each, of runs and exported models; see `find_model`.
       rerank, classifier: see `Served`.
+      int8: see `Run`.
       training, quota: folder and quota of `Trainings`; None: there are none.
 
     Raises:
@@ -51,7 +53,7 @@ def build(
     """
     start = time.monotonic()
     metrics = Metrics()
-    drawers = open_drawers([named(model) for model in models])
+    drawers = open_drawers([named(model) for model in models], int8)
     classify = None
 
     def judge_in(opened: Run | Exported) -> Judge:

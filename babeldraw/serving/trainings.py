@@ -152,6 +152,10 @@ class Trainings:
         """Steps that are done, and all steps; 0 of 0 before they begin."""
         return self._place.progress(one)
 
+    def warnings(self, one: Training) -> list[str]:
+        """Sentences on its pictures."""
+        return self._place.warnings(one)
+
     def cancel(self, one: Training) -> Training:
         """Ends it, and takes its pictures away; what has ended already stays as it is."""
         with self._changed:
@@ -247,13 +251,13 @@ class Trainings:
             except Exception:
                 _log.exception("the training %s failed", one.id)
                 done = False
+            if self._closing and not done:
+                return
+            self._place.clear(one)
             with self._changed:
                 self._current = None
-                if self._closing and not done:
-                    return
                 if self._all[one.id].status == "running":
                     self._end(one, "succeeded" if done else "failed")
-            self._place.clear(one)
 
     def _train(self, one: Training) -> bool:
         """Whether there is a model then."""
@@ -293,6 +297,7 @@ class Trainings:
         base = self._bases[one.base]
         added = ((str(self._place.changes(one)), 1.0),)
         run = open_run(base.run.model_dir, added=added)
+        run = dataclasses.replace(run, int8=base.run.int8)
         drawer = Drawer(one.name, run, one.created, one.word)
         _ = drawer.sampler
         self._engine.call(lambda: drawer.warm_up(self._engine.sizes)).result()

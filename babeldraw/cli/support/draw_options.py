@@ -59,8 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser, seed: str = "default: 0") -> 
     parser.add_argument(
         "--batch_size", type=Numeric(Count), metavar="N", help=machines.BATCH_SIZE_HELP
     )
+    add_int8(parser)
     loras.add_arguments(parser)
     decoders.add_arguments(parser)
+
+
+def add_int8(parser: argparse.ArgumentParser) -> None:
+    """Adds `--int8` to the parser of a command that draws."""
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="draw with weights rounded to one byte: half the memory and the reading of bfloat16, "
+        "for accelerators; other pictures than without (docs/sampling.md)",
+    )
 
 
 def set_defaults(args: argparse.Namespace, opened: "Run | Exported") -> None:

@@ -49,7 +49,7 @@ class Drawing:
 
         everywhere = None if mesh is None else make_mesh({"data": -1}, list(mesh.devices.flat))
         self._args = args
-        self._run = open_model(args.checkpoint, mesh, "sampler", args.lora, args.decoder)
+        self._run = open_model(args.checkpoint, mesh, "sampler", args.lora, args.decoder, args.int8)
         set_defaults(args, self._run)
         self._sampler = self._run.sampler()
         self._conditions = conditions_of(args, self._run, self._sampler.model)

@@ -65,6 +65,7 @@ def metadata_of(
     settings |= {
         "lora": run.loras or None,
         "decoder": args.decoder,
+        "int8": args.int8 or None,
         "rows": args.rows,
         "redraw": args.redraw,
         "upscale": args.upscale,

@@ -44,11 +44,13 @@ class Exported:
 
     Attributes:
       mesh: where the networks lie, whole on each of its devices; None: on one.
+      int8: whether it draws with weights of one byte, see `models.int8`.
     """
 
     model_dir: str
     folder: "Folder"
     mesh: "Mesh | None" = None
+    int8: bool = False
 
     @property
     def loras(self) -> "Loras":
@@ -107,7 +109,8 @@ class Exported:
         from babeldraw.sampling.pictures import Sampler
 
         model, params, tokenizer, tokenizer_params = self._need("sampler")
-        return Sampler(model, params, tokenizer, tokenizer_params, **settings)
+        sampler = Sampler(model, params, tokenizer, tokenizer_params, **settings)
+        return sampler.as_int8() if self.int8 else sampler
 
     def codec(self, batch_size: int = 16) -> "Codec":
         """See `Objective.codec`."""

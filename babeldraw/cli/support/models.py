@@ -1,5 +1,6 @@
 """A trained model by its name, whatever holds it: what every command that draws begins with."""
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from babeldraw.cli.support.named import find_model
@@ -20,6 +21,7 @@ def open_model(
     wanted: str = "",
     added: "Loras" = (),
     decoder: str | None = None,
+    int8: bool = False,
 ) -> "Run | Exported":
     """Opens a run directory or an exported model; runs nothing of what stands in it.
 
@@ -29,6 +31,7 @@ def open_model(
       wanted: what it is to offer, such as "sampler"; see `open_run`.
       added: low-rank changes, of a run alone; see `Run`.
       decoder: of a run alone; see decoders.py.
+      int8: see `Run`.
 
     Raises:
       UserError: see `find_model`, `open_run` and `open_exported`.
@@ -43,10 +46,10 @@ def open_model(
                     f"{name} is an exported model, and {option} changes the run that it was "
                     f"trained on; give that run, or leave {option} out."
                 )
-        return open_exported(name, mesh, wanted)
+        return dataclasses.replace(open_exported(name, mesh, wanted), int8=int8)
     from babeldraw.cli.support.runs import open_run
 
-    opened = open_run(name, mesh, wanted, added)
+    opened = dataclasses.replace(open_run(name, mesh, wanted, added), int8=int8)
     if decoder is None:
         return opened
     from babeldraw.cli.support.decoders import with_decoder

@@ -87,6 +87,7 @@ class SuiteDrawer:
             **{name: getattr(self.args, name) for name in SETTINGS},
             **({"lora": [[*pair] for pair in self.run.loras]} if self.run.loras else {}),
             **({"decoder": self.args.decoder} if self.args.decoder else {}),
+            **({"int8": True} if self.args.int8 else {}),
             "together": self.sampler.together,
             "rounding": ROUNDING,
             "versions": versions(),
@@ -141,7 +142,7 @@ def open_drawer(args: argparse.Namespace, mesh: "Mesh | None") -> SuiteDrawer:
     """
     from babeldraw.cli.support.models import open_model
 
-    run = open_model(args.checkpoint, mesh, "sampler", args.lora, args.decoder)
+    run = open_model(args.checkpoint, mesh, "sampler", args.lora, args.decoder, args.int8)
     set_defaults(args, run)
     settings = {name: getattr(args, name) for name in SETTINGS}
     settings["guidance_weight"] = (args.guidance_weight,)

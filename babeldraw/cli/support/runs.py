@@ -39,6 +39,7 @@ class Run:
     Attributes:
       mesh: where the networks lie and run; None: on one device.
       loras: files of low-rank changes that are added to its model, each with its weight.
+      int8: whether it draws with weights of one byte, see `models.int8`.
     """
 
     model_dir: str
@@ -46,6 +47,7 @@ class Run:
     settings: Mapping[str, Any]
     mesh: "Mesh | None" = None
     loras: "Loras" = ()
+    int8: bool = False
 
     @functools.cached_property
     def train_dataset(self) -> "Dataset":
@@ -138,7 +140,8 @@ class Run:
     def sampler(self, **settings: Any) -> "Sampler":
         """See `Objective.sampler`."""
         with self._asked():
-            return self.objective.sampler(self.networks, **settings)
+            sampler = self.objective.sampler(self.networks, **settings)
+        return sampler.as_int8() if self.int8 else sampler
 
     def codec(self, batch_size: int = 16) -> "Codec":
         """See `Objective.codec`."""

@@ -33,7 +33,7 @@ export class Teaching {
 
   show(model) {
     at("teach-base").textContent = model.id;
-    at("learn").hidden = !model.learns;
+    at("learn").hidden = at("teach-about").hidden = !model.learns;
   }
 
   async #look() {
@@ -78,6 +78,7 @@ export class Teaching {
       if (job.steps) [bar.max, bar.value] = [job.steps, job.step];
       row.append(bar);
     }
+    for (const warning of job.warnings) said.textContent += `. ${warning}`;
     if (job.fine_tuned_model) {
       button("Draw with it", () => this.#changed(job.fine_tuned_model));
       button("Delete", async () => {
