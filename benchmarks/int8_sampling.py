@@ -98,11 +98,11 @@ def drawn_rows(run: str) -> None:
     before, after = (np.asarray(logits_of(one, texts, greedy[0])) for one in (plain, small))
     same = (greedy[0] == greedy[1]).all(axis=1)
     print(f"\n{run}, {len(prompts)} prompts")
-    print(f"logits from {before.min():.1f} to {before.max():.1f}; their differences: mean "
-          f"{np.abs(before - after).mean():.3f}, largest {np.abs(before - after).max():.2f}")  # fmt: skip
+    print(f"logits from {before.min():.1f} to {before.max():.1f}")
+    off = np.abs(before - after)
+    print(f"their differences: mean {off.mean():.3f}, largest {off.max():.2f}")
     agree = (before.argmax(-1) == after.argmax(-1)).mean()
-    print(f"most probable token the same: {agree:.3f}; greedy pictures whose tokens all are: "
-          f"{same.mean():.2f}")  # fmt: skip
+    print(f"most probable token the same: {agree:.3f}; greedy pictures alike: {same.mean():.2f}")
     times: dict[str, list[float]] = {"as they are": [], "int8": []}
     for _ in range(5):
         for label, one in zip(times, (plain, small), strict=True):

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         outputs.check_run(name)
     outputs.check_folder(args.output, "--output")
     from babeldraw import files
-    from babeldraw.cli.support import exports
+    from babeldraw.cli.support import exported_runs, exports
     from babeldraw.cli.support.runs import open_run
     from babeldraw.exporting import card, folder, stablehlo
     from babeldraw.training.keeping import run_folders
@@ -111,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         source={"run": "/".join(files.path(main.model_dir).parts[-2:]), "step": main.step},
         view={name: value for name, value in view.items() if name != "class"},
         drawing={name: value for name, value in drawing.items() if value is not None},
+        training=exported_runs.training_of(main),
     )
     if args.format == "stablehlo":
         stablehlo.write(output, networks, description, args.num_samples)

@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         required=True,
         metavar="RUN",
-        help="the run that goes on, as runs/quickstart; it is read, and not changed",
+        help="the run or the exported model that goes on, as runs/quickstart or emoji; it is read, "
+        "and not changed",
     )
     parser.add_argument(
         "--data",
@@ -148,10 +149,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _open(source: str) -> "Run":
+    from babeldraw.cli.support.exported_runs import run_of
+    from babeldraw.cli.support.named import find_model
     from babeldraw.cli.support.runs import open_run
     from babeldraw.objectives.text_to_image import TextToImage
 
-    opened = open_run(source, wanted="sampler")
+    opened = open_run(run_of(find_model(source)), wanted="sampler")
     if type(opened.objective) is not TextToImage:
         raise UserError(
             f"{opened.model_dir} is a {type(opened.objective).__name__} run, and what goes on here "
@@ -249,7 +252,7 @@ def _next_commands(args: argparse.Namespace, opened: "Run", output: Path) -> lis
     if args.lora is not None:
         file = output / LORA_FILE
         size = file.stat().st_size / 1e6
-        lines.append(f"{file} holds the changes, {size:.2f} MB; {opened.model_dir} is as it was.")
-        drawn = f"--checkpoint {shlex.quote(opened.model_dir)} --lora {shlex.quote(str(file))} 1"
+        lines.append(f"{file} holds the changes, {size:.2f} MB; {args.source} is as it was.")
+        drawn = f"--checkpoint {shlex.quote(args.source)} --lora {shlex.quote(str(file))} 1"
     lines.append(f'Draw: babeldraw sample "{prompt}" {drawn} --cutoff 0.1')
     return lines

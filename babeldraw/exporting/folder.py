@@ -72,11 +72,13 @@ class Description:
       source: the run's directory and step, to be read by people.
       view: settings of `data.picture_files.view.View`, by which pictures are made the networks'.
       drawing: settings of drawing that go with the model, where nobody says otherwise.
+      training: settings with which it can be trained further; of some models alone.
     """
 
     source: Mapping[str, Any]
     view: Mapping[str, Any]
     drawing: Mapping[str, float]
+    training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def write(

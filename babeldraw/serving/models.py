@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from babeldraw.cli.support.conditions import class_conditions
 from babeldraw.cli.support.exported import Exported
+from babeldraw.cli.support.exported_runs import can_go_on
 from babeldraw.cli.support.finetuning import add_word
 from babeldraw.cli.support.known_prompts import known_to
 from babeldraw.cli.support.models import open_model
@@ -78,8 +79,11 @@ class Drawer:
     @property
     def learns(self) -> bool:
         """Whether `babeldraw finetune` goes on with it, and it is not what came of that."""
-        run = self.run
-        return isinstance(run, Run) and type(run.objective) is TextToImage and not run.loras
+        if self.run.loras:
+            return False
+        if isinstance(self.run, Exported):
+            return can_go_on(self.run)
+        return type(self.run.objective) is TextToImage
 
     @functools.cached_property
     def view(self) -> "View":

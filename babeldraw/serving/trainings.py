@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from babeldraw import files
-from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 from babeldraw.serving import refusals
 from babeldraw.serving.engine import Engine
@@ -62,8 +61,8 @@ class Trainings:
         """
         if not any(base.learns for base in bases.values()):
             raise UserError(
-                "--allow-training needs a text-to-image run that was trained whole, and none of "
-                "the models is one: give its run directory to --model."
+                "--allow-training needs a text-to-image model that was trained whole, and none of "
+                "these is one: give a run directory to --model, or an export of one."
             )
         self._place, self.quota, self._bases = Place(files.path(folder)), quota, bases
         self._engine, self._metrics, self._more = engine, metrics, tuple(more)
@@ -91,8 +90,7 @@ class Trainings:
         if not base.learns:
             raise Refusal(
                 400,
-                f"{base.name} cannot be trained here: only text-to-image runs of the server can; "
-                "/v1/models says which models learn.",
+                f"{base.name} cannot be trained here; /v1/models says which models learn.",
                 param="model",
             )
         one = Training(
@@ -296,8 +294,7 @@ class Trainings:
         """Its changes added to the model: one more model, which runs its base's programs."""
         base = self._bases[one.base]
         added = ((str(self._place.changes(one)), 1.0),)
-        run = open_run(base.run.model_dir, added=added)
-        run = dataclasses.replace(run, int8=base.run.int8)
+        run = dataclasses.replace(base.run, loras=added)
         drawer = Drawer(one.name, run, one.created, one.word)
         _ = drawer.sampler
         self._engine.call(lambda: drawer.warm_up(self._engine.sizes)).result()

@@ -241,9 +241,7 @@ def test_mistakes_of_the_command(made, tmp_path, capsys):
 
 def test_where_it_takes_a_run_its_run_is_named(made, tmp_path, capsys):
     folder, output = str(made["plain"]), ["--output", str(tmp_path / "new")]
-    pictures = f"folder:{tmp_path}"
     for line in (
-        ["finetune", "--from", folder, "--data", pictures, "--word", "a", *output],
         ["probe", "--checkpoint", folder, *output],
         ["evaluate", "--objective=text_encoder", "--checkpoint", folder, *output],
         ["export", "--checkpoint", folder, *output],

@@ -44,18 +44,15 @@ class Exported:
 
     Attributes:
       mesh: where the networks lie, whole on each of its devices; None: on one.
+      loras: files of low-rank changes that are added to its Transformer, each with its weight.
       int8: whether it draws with weights of one byte, see `models.int8`.
     """
 
     model_dir: str
     folder: "Folder"
     mesh: "Mesh | None" = None
+    loras: "Loras" = ()
     int8: bool = False
-
-    @property
-    def loras(self) -> "Loras":
-        """None: they are added to runs."""
-        return ()
 
     @property
     def step(self) -> int:
@@ -109,8 +106,21 @@ class Exported:
         from babeldraw.sampling.pictures import Sampler
 
         model, params, tokenizer, tokenizer_params = self._need("sampler")
+        if self.loras:
+            params = self._changed(params)
         sampler = Sampler(model, params, tokenizer, tokenizer_params, **settings)
         return sampler.as_int8() if self.int8 else sampler
+
+    def _changed(self, params: Any) -> Any:
+        from babeldraw.cli.support.loras import changed
+        from babeldraw.models.encoder_decoder import EncoderDecoder
+
+        if not isinstance(self.image_model, EncoderDecoder):
+            raise UserError(
+                f"--lora changes text-to-image models, and {self.model_dir} reads no texts; leave "
+                "it out."
+            )
+        return changed(params, self.loras, self.model_dir)
 
     def codec(self, batch_size: int = 16) -> "Codec":
         """See `Objective.codec`."""

@@ -103,6 +103,8 @@ def _mixture(own: str, prior: str) -> str:
 
 def _why_gone(run: "Run") -> str | None:
     """Why the data of a run cannot be read; None where they can."""
+    if not run.train_dataset.mixture_or_task_name:
+        return "the exported model came without its data"
     if run.objective.tokens_beforehand:  # type: ignore[attr-defined]  # It predicts tokens.
         return "its data are tokens, made beforehand"
     try:

@@ -57,21 +57,32 @@ def with_changes(
       UserError: a file is none of these, or of another network or base; or the run has no model
         that could be changed.
     """
-    import jax
-
-    from babeldraw.models import lora
     from babeldraw.objectives.average import average_name, averaged
     from babeldraw.objectives.text_to_image import NAME, TextToImage
-    from babeldraw.training.keeping.checkpoint_files import by_name
-    from babeldraw.training.keeping.fingerprint import identity
-    from babeldraw.weights import lora_files
 
     if not isinstance(objective, TextToImage):
         raise UserError(
             f"--lora changes text-to-image models, and {model_dir} is a "
             f"{type(objective).__name__} run; leave it out."
         )
-    params = averaged(networks, NAME)
+    rest = {name: tree for name, tree in networks.items() if name != average_name(NAME)}
+    return {**rest, NAME: changed(averaged(networks, NAME), loras, model_dir)}
+
+
+def changed(params: Any, loras: Loras, model_dir: str) -> Any:
+    """Parameters of a text-to-image network with the changes added, where they lie.
+
+    Raises:
+      UserError: a file is none of these, or of another network or base.
+    """
+    import jax
+
+    from babeldraw.models import lora
+    from babeldraw.objectives.text_to_image import NAME
+    from babeldraw.training.keeping.checkpoint_files import by_name
+    from babeldraw.training.keeping.fingerprint import identity
+    from babeldraw.weights import lora_files
+
     own = identity(by_name(params))
     read = [(file, weight, lora_files.read(file)) for file, weight in loras]
     for file, _, changes in read:
@@ -81,11 +92,11 @@ def with_changes(
                 f"{changes.base[:12]}, of {changes.run}, and this one {own[:12]}; give "
                 f"--checkpoint {changes.run}, or a file that was trained on this run."
             )
+    params = jax.tree.map(jax.numpy.asarray, params)
     add = jax.jit(lora.merge, out_shardings=jax.tree.map(lambda array: array.sharding, params))
     for file, weight, changes in read:
         params = add(params, changes.fit(params, file), weight)
-    rest = {name: tree for name, tree in networks.items() if name != average_name(NAME)}
-    return {**rest, NAME: params}
+    return params
 
 
 def words_of(loras: Loras) -> set[str]:

@@ -29,7 +29,7 @@ def open_model(
       name: see `find_model`; or a folder with runs of which one fits.
       mesh: where the networks are to lie; None: on one device.
       wanted: what it is to offer, such as "sampler"; see `open_run`.
-      added: low-rank changes, of a run alone; see `Run`.
+      added: low-rank changes; see `Run`.
       decoder: of a run alone; see decoders.py.
       int8: see `Run`.
 
@@ -40,13 +40,12 @@ def open_model(
     if run_folders.is_exported(name):
         from babeldraw.cli.support.exported import open_exported
 
-        for given, option in ((added, "--lora"), (decoder, "--decoder")):
-            if given:
-                raise UserError(
-                    f"{name} is an exported model, and {option} changes the run that it was "
-                    f"trained on; give that run, or leave {option} out."
-                )
-        return dataclasses.replace(open_exported(name, mesh, wanted), int8=int8)
+        if decoder:
+            raise UserError(
+                f"{name} is an exported model, and --decoder changes the run that it was trained "
+                "on; give that run, or leave --decoder out."
+            )
+        return dataclasses.replace(open_exported(name, mesh, wanted), loras=added, int8=int8)
     from babeldraw.cli.support.runs import open_run
 
     opened = dataclasses.replace(open_run(name, mesh, wanted, added), int8=int8)
