@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
@@ -45,7 +45,7 @@ from babeldraw.sampling.features import BlockFeatures
 from babeldraw.sampling.generate import generate_tokens
 from babeldraw.sampling.pictures import Sampler
 
-DROPOUT, CONDITION_DROPOUT, TOKEN_NOISE = range(3)
+DROPOUT, CONDITION_DROPOUT, TOKEN_NOISE, PICTURE_DROPOUT = range(4)
 """What a step draws noise for; each has keys of its own."""
 
 Condition = Int[Array, "batch *text"]
@@ -59,6 +59,10 @@ class TokenPrediction(TokenizedPictures):
       token_noise_rate: share of the decoder's input tokens replaced by random codes. A small model
         otherwise learns to continue the pictures that it has seen before it learns to read the
         condition. Beyond the patent.
+      picture_dropout_rate: share of the training pictures of which the decoder sees nothing: all
+        its input tokens are random codes, and the condition alone tells what is to be drawn. Where
+        each thing has a few pictures alone, a model knows a picture by its first tokens, and hardly
+        needs to read what it is. Beyond the patent.
       ema_decay: keep a moving average of the parameters, which evaluation and samples then take; 0:
         off.
       z_loss: weight of `losses.z_loss`, which keeps logits from drifting; 0: off.
@@ -67,6 +71,7 @@ class TokenPrediction(TokenizedPictures):
     model: ImageDecoder
     optimizer: OptimizerConfig
     token_noise_rate: Share = 0.0
+    picture_dropout_rate: Share = 0.0
     ema_decay: ShareBelowOne = 0.0
     z_loss: Weight = 0.0
 
@@ -191,8 +196,13 @@ class TokenPrediction(TokenizedPictures):
             drop = drop.reshape(-1, *[1] * (condition.ndim - 1))
             condition = jnp.where(drop, self.no_condition, condition)
         inputs = tokens
-        if self.token_noise_rate:
-            inputs = self._with_noise(tokens, keys(TOKEN_NOISE))
+        if self.token_noise_rate or self.picture_dropout_rate:
+            hidden = jnp.zeros(len(tokens), bool)
+            if self.picture_dropout_rate:
+                hidden = jax.vmap(lambda k: jax.random.bernoulli(k, self.picture_dropout_rate))(
+                    keys(PICTURE_DROPOUT)
+                )
+            inputs = self._with_noise(tokens, hidden, keys(TOKEN_NOISE))
         logits = self._logits(params, condition, inputs, keys(DROPOUT))
         loss = losses.token_cross_entropy(logits, tokens)
         if not self.z_loss:
@@ -201,15 +211,17 @@ class TokenPrediction(TokenizedPictures):
         return loss + self.z_loss * z_loss, {"loss": loss, "z_loss": z_loss}
 
     def _with_noise(
-        self, tokens: Int[Array, "batch n"], keys: Key[Array, "batch"]
+        self, tokens: Int[Array, "batch n"], hidden: Bool[Array, "batch"], keys: Key[Array, "batch"]
     ) -> Int[Array, "batch n"]:
-        def noisy(tokens: jax.Array, key: Key[Array, ""]) -> jax.Array:
+        """Random codes in the place of some tokens, and of all of `hidden` pictures."""
+
+        def noisy(tokens: jax.Array, hidden: jax.Array, key: Key[Array, ""]) -> jax.Array:
             where, what = jax.random.split(key)
             replaced = jax.random.bernoulli(where, self.token_noise_rate, tokens.shape)
             random = jax.random.randint(what, tokens.shape, 0, self.model.codebook_size)
-            return jnp.where(replaced, random, tokens)
+            return jnp.where(replaced | hidden, random, tokens)
 
-        return jax.vmap(noisy)(tokens, keys)
+        return jax.vmap(noisy)(tokens, hidden, keys)
 
     def evaluate(
         self, params: Mapping[str, Params], constants: Constants, batch: Batch, key: Key[Array, ""]

@@ -10,6 +10,7 @@ import pytest
 from babeldraw.errors import UserError
 from babeldraw.models.encoder_decoder import example_keys
 from babeldraw.objectives.losses import token_cross_entropy
+from babeldraw.objectives.text_to_image import TextToImage
 from babeldraw.objectives.token_prediction import DROPOUT, TOKEN_NOISE
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import TRAINING_RULES, placing
@@ -161,7 +162,7 @@ def test_token_noise_corrupts_what_the_decoder_reads_and_not_what_it_predicts():
             example_keys(jax.random.fold_in(key, purpose), len(tokens))
             for purpose in (TOKEN_NOISE, DROPOUT)
         )
-        inputs = noisy._with_noise(tokens, noise)
+        inputs = noisy._with_noise(tokens, jnp.zeros(len(tokens), bool), noise)
         text = encoded["text_tokens"]
         logits = noisy.model.apply({"params": PARAMS}, text, inputs, dropout)
         return token_cross_entropy(logits, tokens)
@@ -172,10 +173,32 @@ def test_token_noise_corrupts_what_the_decoder_reads_and_not_what_it_predicts():
 def test_token_noise_replaces_tokens_at_its_rate():
     objective = tiny_runs.text_to_image(token_noise_rate=0.25)
     tokens = np.full((64, 256), 3, np.int32)
-    noisy = np.asarray(tiny.jit(objective._with_noise)(tokens, example_keys(KEY, 64)))
-    expected = 0.25 * (1 - 1 / tiny.CODES)  # a random code may be the true one
-    assert float((noisy != tokens).mean()) == pytest.approx(expected, abs=0.015)
+    hidden = np.arange(64) < 8
+    noisy = np.asarray(tiny.jit(objective._with_noise)(tokens, hidden, example_keys(KEY, 64)))
+    for rows, rate in ((~hidden, 0.25), (hidden, 1.0)):
+        expected = rate * (1 - 1 / tiny.CODES)  # a random code may be the true one
+        assert float((noisy != tokens)[rows].mean()) == pytest.approx(expected, abs=0.015)
     assert int(noisy.min()) >= 0 and int(noisy.max()) == tiny.CODES - 1
+
+
+def test_of_a_hidden_picture_the_prompt_alone_tells(monkeypatch):
+    read = []
+
+    def logits(self, params, condition, tokens, keys=None):
+        read.append(np.asarray(tokens))
+        return jnp.zeros((*tokens.shape, tiny.CODES))
+
+    monkeypatch.setattr(TextToImage, "_logits", logits)
+    for rate in (1.0, 0.5):
+        objective = tiny_runs.text_to_image(picture_dropout_rate=rate)
+        for tokens in (np.zeros((32, 20), np.int32), np.ones((32, 20), np.int32)):
+            encoded = {"text_tokens": tiny.prompts(32), "image_tokens": tokens}
+            objective.train_loss(PARAMS, {}, CONSTANTS, encoded, KEY, 0)
+    np.testing.assert_array_equal(read[0], read[1])
+    assert len(np.unique(read[0])) == tiny.CODES
+    same = (read[2] == read[3]).all(axis=1)
+    assert 8 <= same.sum() <= 24
+    assert (read[2][~same] == 0).all() and (read[3][~same] == 1).all()
 
 
 def test_a_vocabulary_that_is_larger_than_the_models_is_refused():

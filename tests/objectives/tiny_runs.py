@@ -21,7 +21,14 @@ def frozen_tokenizer():
     return tiny.random_params(TOKENIZER, seed=1)
 
 
-def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=ADAM, **settings):
+def text_to_image(
+    *,
+    prompt_dropout_rate=0.0,
+    token_noise_rate=0.0,
+    picture_dropout_rate=0.0,
+    optimizer=ADAM,
+    **settings,
+):
     model = tiny.transformer(**({"dropout_rate": 0.1} | settings))
     return TextToImage(
         model=model,
@@ -30,6 +37,7 @@ def text_to_image(*, prompt_dropout_rate=0.0, token_noise_rate=0.0, optimizer=AD
         optimizer=optimizer,
         prompt_dropout_rate=prompt_dropout_rate,
         token_noise_rate=token_noise_rate,
+        picture_dropout_rate=picture_dropout_rate,
     )
 
 

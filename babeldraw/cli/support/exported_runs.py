@@ -35,6 +35,7 @@ def training_of(run: "Run") -> dict[str, Any]:
         "learning_rate": peak,
         "prompt_dropout_rate": objective.prompt_dropout_rate,
         "token_noise_rate": objective.token_noise_rate,
+        "picture_dropout_rate": objective.picture_dropout_rate,
         "z_loss": objective.z_loss,
     }
 
@@ -147,6 +148,7 @@ def _settings(exported: Exported, place: str) -> "tuple[TextToImage, Any]":
             optimizer=Adam(learning_rate=WarmupCosine(rate, 0, 1, rate)),
             prompt_dropout_rate=float(training["prompt_dropout_rate"]),
             token_noise_rate=float(training["token_noise_rate"]),
+            picture_dropout_rate=float(training["picture_dropout_rate"]),
             z_loss=float(training["z_loss"]),
         )
         dataset = Dataset(

@@ -45,7 +45,7 @@ def recipe_of(
         "DECODER_INPUTS": model["decoder_inputs"],
         "QK_NORM": model["qk_norm"],
     }
-    for macro in ("prompt_dropout_rate", "token_noise_rate", "z_loss"):
+    for macro in ("prompt_dropout_rate", "token_noise_rate", "picture_dropout_rate", "z_loss"):
         of_run[macro.upper()] = getattr(objective, macro)
     of_run |= {"INIT_FROM": run.model_dir} if args.lora is None else {"LORA_BASE": run.model_dir}
     if args.lora is not None:
