@@ -7,11 +7,10 @@ that ends.
 """
 
 import os
+import runpy
 import signal
 import sys
 import threading
-
-from babeldraw.cli.main import run_process
 
 POLITE = 19
 """The lowest priority of Unix."""
@@ -21,11 +20,12 @@ def main() -> None:
     """Runs what stands on the command line."""
     os.nice(POLITE)
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    run_process()
+    runpy.run_module("babeldraw.cli.main", run_name="__main__", alter_sys=True)
 
 
 def _end_with_the_server() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 2**12):  # unbuffered: a lock on stdin would outlast the end
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -191,7 +191,7 @@ def test_of_a_hidden_picture_the_prompt_alone_tells(monkeypatch):
     monkeypatch.setattr(TextToImage, "_logits", logits)
     for rate in (1.0, 0.5):
         objective = tiny_runs.text_to_image(picture_dropout_rate=rate)
-        for tokens in (np.zeros((32, 20), np.int32), np.ones((32, 20), np.int32)):
+        for tokens in (jnp.zeros((32, 20), jnp.int32), jnp.ones((32, 20), jnp.int32)):
             encoded = {"text_tokens": tiny.prompts(32), "image_tokens": tokens}
             objective.train_loss(PARAMS, {}, CONSTANTS, encoded, KEY, 0)
     np.testing.assert_array_equal(read[0], read[1])

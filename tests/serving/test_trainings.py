@@ -232,6 +232,13 @@ def test_as_many_wait_as_may(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == [tmp_path / ".babeldraw-output"]
 
 
+def test_what_ends_by_itself_ends_as_it_would_alone():
+    command = [sys.executable, "-m", "babeldraw.serving.learning", "finetune", "--help"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.wait(60) == 0  # while its input is open
+        assert b"--word" in process.stdout.read()
+
+
 def test_it_ends_with_its_server():
     """A command that nothing else would end: when its input does."""
     model = f"--model={folder()}/text_to_image"
