@@ -63,6 +63,12 @@ def test_it_learns_a_word_and_draws_with_it(exported, pictures, tmp_path, capsys
     assert drawn == 0
 
 
+def test_all_of_it_goes_on_and_its_decoder(exported, pictures, tmp_path):  # noqa: F811
+    words = ["--word", "crayon zebra", "--steps", "2", "--decoder", "2", "--prior", "none"]
+    assert finetune(str(exported), pictures, tmp_path / "all", *words) == 0
+    assert open_run(str(tmp_path / "all")).step == 2
+
+
 def test_the_copy_is_made_once_and_is_the_run(exported, base):  # noqa: F811
     first = exported_runs.run_of(str(exported))
     assert exported_runs.run_of(str(exported)) == first
