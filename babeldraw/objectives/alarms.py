@@ -95,7 +95,7 @@ def prompts_unread(history: History, plan: Plan) -> list[Alarm]:
         fix = "that held-out captions use the words of seen ones, or take more pictures"
     else:
         why = "captions are not read"
-        fix = "that they say what is on them, train for more steps, or set TOKEN_NOISE_RATE to 0.15"
+        fix = "that they say what is on them, train longer, or set PICTURE_DROPOUT_RATE to 0.2"
     return [
         Alarm(
             "prompt_gap",
@@ -122,7 +122,7 @@ def class_unread(history: History, plan: Plan, num_classes: int, num_tokens: int
         fix = "see that pictures stand under their own class, or take more pictures"
     else:
         why = "classes are not read"
-        fix = "train for more steps, or set TOKEN_NOISE_RATE to 0.15"
+        fix = "train for more steps, or set PICTURE_DROPOUT_RATE to 0.2"
     return [
         Alarm(
             "class_gap",

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from babeldraw.cli.main import split_gin_bindings
+from babeldraw.evaluation.shares import wilson
 from benchmarks import emoji_model, emoji_model_scores
 from benchmarks.emoji_model_scores import Cells
 
@@ -46,7 +47,8 @@ def test_what_is_real_is_right(cells):
     rows = cells.some("heldout_people", 20)
     assert len({*rows}) == 20 and all(cells.cells[row].split == "heldout_people" for row in rows)
     result = emoji_model_scores.score(Copier(cells, 0), cells, rows, 2)
-    assert result.as_data() == {key: [1.0, 1.0, 1.0] for key in ("concept", "style", "both")}
+    expected = [1.0, *wilson(1.0, 20)]
+    assert result.as_data() == dict.fromkeys(("concept", "style", "both"), expected)
 
 
 def test_another_concept_in_the_right_style_is_told_apart(cells):

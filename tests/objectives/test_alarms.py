@@ -31,8 +31,8 @@ def test_prompts_that_are_not_read():
     assert alarm.message == (
         "the prompt is worth 0.020 nats a token on held-out pictures and 0.010 on seen ones (alarm "
         "below 0.05 on held-out ones): captions are not read; see in `babeldraw data inspect` that "
-        "captions belong to their pictures, and that they say what is on them, train for more "
-        "steps, or set TOKEN_NOISE_RATE to 0.15"
+        "captions belong to their pictures, and that they say what is on them, train longer, or "
+        "set PICTURE_DROPOUT_RATE to 0.2"
     )
     (by_heart,) = alarms.prompts_unread(gaps(-0.3, 0.4), PLAN)
     assert "learned by heart" in by_heart.message

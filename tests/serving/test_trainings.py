@@ -218,7 +218,7 @@ def test_records_that_are_none_are_left_out(tmp_path, caplog):
 
 def test_models_that_cannot_learn(tmp_path):
     served = served_once()
-    with pytest.raises(UserError, match="--allow-training needs a text-to-image run"):
+    with pytest.raises(UserError, match="--allow-training needs a text-to-image model"):
         Trainings(str(tmp_path / "a"), 3, {}, served.engine, served.metrics)
     assert not Path(tmp_path / "a").exists()
 

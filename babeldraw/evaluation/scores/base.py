@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from babeldraw.data.picture_files.images import read_image
 from babeldraw.errors import UserError
+from babeldraw.evaluation.shares import wilson
 
 Picture = UInt8[np.ndarray, "height width 3"]
 
@@ -154,13 +155,18 @@ def mean_result(
 ) -> ScoreResult:
     """The mean of one number a picture, with its bootstrap interval.
 
+    That has no width where all are alike: of a share, all right or all wrong, it is Wilson's.
+
     Raises:
       UserError: there is no picture.
     """
     values = np.asarray(per_picture, np.float64)
     if not len(values):
         raise UserError("There is no picture to score; give some.")
-    return ScoreResult(float(values.mean()), bootstrap(values), values, len(values), warnings)
+    mean, interval = float(values.mean()), bootstrap(values)
+    if mean in (0, 1) and (values == mean).all():
+        interval = wilson(mean, len(values))
+    return ScoreResult(mean, interval, values, len(values), warnings)
 
 
 def bootstrap(values: Float[np.ndarray, " n"]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from PIL import Image
 
 from babeldraw.errors import UserError
 from babeldraw.evaluation.scores.base import Pictures, bootstrap, evenly, mean_result
+from babeldraw.evaluation.shares import wilson
 
 
 @pytest.fixture
@@ -65,5 +66,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     result = mean_result(samples[0])
     assert result.interval == bootstrap(samples[0])
     np.testing.assert_allclose(result.value, samples[0].mean())
+    for share in (0.0, 1.0):  # all alike: no resampling differs, and yet it is not sure
+        assert mean_result(np.full(24, share)).interval == wilson(share, 24)
+    assert mean_result(np.full(24, 0.5)).interval == (0.5, 0.5)
     with pytest.raises(UserError, match="no picture"):
         mean_result(np.zeros(0))
