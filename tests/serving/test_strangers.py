@@ -1,5 +1,6 @@
 """Contract: clients and fuzzers that others wrote find nothing amiss. All of it is slow."""
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
+from babeldraw.serving.trainings import Trainings
+from tests.serving.conftest import address
+from tests.serving.test_trainings import FEW
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +34,18 @@ console.log(JSON.stringify({ pictures: made.data.length, edited: edited.data.len
 """
 
 
-def test_a_fuzzer_finds_no_error_of_the_server(url, tmp_path):
+@pytest.fixture
+def trained(served, tmp_path):
+    """The address of a server that trains, too."""
+    engine, metrics = served.engine, served.metrics
+    opened = Trainings(str(tmp_path / "personal"), 3, served.drawers, engine, metrics, FEW)
+    host, port = address((), lambda served: dataclasses.replace(served, trainings=opened))
+    yield f"http://{host}:{port}"
+    opened.close()
+
+
+def test_a_fuzzer_finds_no_error_of_the_server(trained, tmp_path):
+    url = trained
     command = [str(Path(sys.executable).with_name("schemathesis"))]
     done = subprocess.run(
         [
