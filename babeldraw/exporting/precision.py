@@ -5,7 +5,9 @@ from typing import Any, Literal, get_args
 
 import ml_dtypes
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
+
+from babeldraw.models import int8
 
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -27,7 +29,7 @@ def to_arrays(params: Any, precision: Precision) -> Arrays:
         if precision == "bfloat16":
             arrays[name] = weight.astype(ml_dtypes.bfloat16)
         elif precision == "int8" and (axes := input_axes(name, weight.ndim)):
-            arrays[name], arrays[name + SCALE] = quantize(weight, axes)
+            arrays[name], arrays[name + SCALE] = int8.rounded(weight, axes)
         else:
             arrays[name] = weight
     return arrays
@@ -64,28 +66,9 @@ def flatten(params: Any, prefix: str = "") -> dict[str, Any]:
 def input_axes(name: str, ndim: int) -> tuple[int, ...]:
     """The axes that an output channel of the array sums over; none of what is never rounded.
 
-    A kernel has its inputs first, behind the axis that counts layers; attention's `output` has two
-    of them (heads, their width), a convolution three. A row of a table is a channel.
+    A row of a table is a channel.
     """
     *parents, leaf = name.split(".")
     if leaf == "table":
         return (ndim - 1,)
-    if leaf != "kernel":
-        return ()
-    lead = int("layers" in parents)
-    inputs = 2 if parents[-1] == "output" and ndim == lead + 3 else 1
-    if ndim == 4 and not lead:
-        inputs = 3
-    return tuple(range(lead, lead + inputs))
-
-
-def quantize(
-    weight: Float[np.ndarray, "..."], axes: tuple[int, ...]
-) -> tuple[Shaped[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """int8 in [-127, 127] and float32 scales of one along `axes`: their product is the weight.
-
-    Off by half a scale at most, which is the channel's largest magnitude by 127.
-    """
-    largest = np.max(np.abs(weight), axis=axes, keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return np.rint(weight / scale).astype(np.int8), scale
+    return int8.input_axes(parents, ndim) if leaf == "kernel" else ()

@@ -7,13 +7,12 @@ magnitude by 127.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
 
 SCALES = "scales"
 """The collection of int8 kernels' scales: where a kernel has one, `layers.Linear` uses it."""
@@ -34,7 +33,8 @@ def quantize(params: Any, name: str = "") -> Any:
     """
     if isinstance(params, Mapping):
         return {key: quantize(value, f"{name}/{key}") for key, value in params.items()}
-    return _quantized(params, _inputs(name, params.ndim)) if name.endswith("/kernel") else params
+    *parents, leaf = name.split("/")
+    return _quantized(params, input_axes(parents, params.ndim)) if leaf == "kernel" else params
 
 
 def split(params: Any) -> tuple[Any, Any]:
@@ -52,11 +52,28 @@ def split(params: Any) -> tuple[Any, Any]:
     return values, scales
 
 
-def _inputs(name: str, ndim: int) -> tuple[int, ...]:
-    """The axes that an output channel of a kernel sums over; those of a stack come first."""
-    lead = int("/layers/" in name)
-    # Attention's output has heads and their width as inputs.
-    return tuple(range(lead, ndim - 1)) if name.endswith("/output/kernel") else (lead,)
+def input_axes(parents: Sequence[str], ndim: int) -> tuple[int, ...]:
+    """The axes that an output channel of a kernel sums over.
+
+    A kernel has its inputs first, behind the axis that counts layers; attention's `output` has two
+    of them (heads, their width), a convolution three.
+
+    Args:
+      parents: names on the way to it.
+    """
+    lead = int("layers" in parents)
+    inputs = 2 if parents[-1] == "output" and ndim == lead + 3 else 1
+    if ndim == 4 and not lead:
+        inputs = 3
+    return tuple(range(lead, lead + inputs))
+
+
+def rounded(weight: Any, axes: tuple[int, ...]) -> Quantized:
+    """int8 in [-127, 127], and float32 scales of one along `axes`; of NumPy's arrays or JAX's."""
+    xp = weight.__array_namespace__()
+    largest = xp.max(xp.abs(weight), axis=axes, keepdims=True)
+    scale = xp.where(largest > 0, largest / 127, 1).astype(xp.float32)
+    return Quantized(xp.rint(weight / scale).astype(xp.int8), scale)
 
 
 def _quantized(kernel: Any, inputs: tuple[int, ...]) -> Quantized:
@@ -72,14 +89,8 @@ def _quantized(kernel: Any, inputs: tuple[int, ...]) -> Quantized:
             jax.ShapeDtypeStruct(kernel.shape, jnp.int8, sharding=where),
             jax.ShapeDtypeStruct(shape, jnp.float32, sharding=of_scale),
         )
-    rounded = jax.jit(
-        functools.partial(_round, inputs=inputs), out_shardings=Quantized(where, of_scale)
+    split_alike = jax.jit(
+        functools.partial(rounded, axes=inputs), out_shardings=Quantized(where, of_scale)
     )
-    result: Quantized = rounded(kernel)
+    result: Quantized = split_alike(kernel)
     return result
-
-
-def _round(kernel: Float[Array, "..."], inputs: tuple[int, ...]) -> Quantized:
-    largest = jnp.max(jnp.abs(kernel), axis=inputs, keepdims=True)
-    scale = jnp.where(largest > 0, largest / 127, 1).astype(jnp.float32)
-    return Quantized(jnp.rint(kernel / scale).astype(jnp.int8), scale)

@@ -140,7 +140,7 @@ def _read(file: bytes, background: tuple[int, int, int]) -> UInt8[np.ndarray, "h
 
 def _said(trainings: Trainings, one: Training) -> dict[str, Any]:
     """As OpenAI's object of a job, with what there is of it."""
-    step, steps = trainings.progress(one)
+    progress = trainings.progress(one)
     failed = {
         "code": "training_failed",
         "message": "the training failed; the server's log has the reason.",
@@ -155,9 +155,7 @@ def _said(trainings: Trainings, one: Training) -> dict[str, Any]:
         "created_at": one.created,
         "finished_at": one.finished,
         "status": one.status,
-        "step": step,
-        "steps": steps,
-        "warnings": trainings.warnings(one),
+        **progress._asdict(),
         "fine_tuned_model": one.name if one.status == "succeeded" else None,
         "error": failed if one.status == "failed" else None,
         "hyperparameters": {},

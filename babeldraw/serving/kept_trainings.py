@@ -11,6 +11,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
@@ -66,6 +67,19 @@ class Training:
         return dataclasses.replace(self, status=status, finished=int(time.time()))
 
 
+class Progress(NamedTuple):
+    """How far a training is.
+
+    Attributes:
+      step, steps: those that are done, and all; 0 of 0 before they begin.
+      warnings: what is wrong with the pictures, as far as clients can do something.
+    """
+
+    step: int
+    steps: int
+    warnings: list[str]
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """The folder in which all of them are."""
@@ -116,27 +130,21 @@ class Place:
             if caption:
                 (folder / f"{number:02d}.txt").write_text(f"{caption}\n")
 
-    def progress(self, one: Training) -> tuple[int, int]:
-        """Steps that are done, and all steps; 0 of 0 before they begin."""
-        found = re.findall(r"^step (\d+)/(\d+)", self._said(one), re.MULTILINE)
-        done, steps = found[-1] if found else (0, 0)
-        return int(done), int(steps)
-
-    def warnings(self, one: Training) -> list[str]:
-        """What its process finds wrong with the pictures, as far as clients can do something."""
-        kept = r"^(the tokenizer gives your pictures back at .*, so that what is drawn is smeared)"
-        return [
-            f"{found}; pictures of the kind that the model was made for come back better."
-            for found in re.findall(kept, self._said(one), re.MULTILINE)[:1]
-        ]
-
-    def _said(self, one: Training) -> str:
+    def progress(self, one: Training) -> Progress:
+        """As its process tells it."""
         try:
             with self.log(one).open("rb") as log:
-                said: bytes = log.read(_LONGEST)
+                said = log.read(_LONGEST).decode(errors="replace")
         except OSError:
-            return ""
-        return said.decode(errors="replace")
+            said = ""
+        found = re.findall(r"^step (\d+)/(\d+)", said, re.MULTILINE)
+        done, steps = found[-1] if found else (0, 0)
+        kept = r"^(the tokenizer gives your pictures back at .*, so that what is drawn is smeared)"
+        warnings = [
+            f"{found}; pictures of the kind that the model was made for come back better."
+            for found in re.findall(kept, said, re.MULTILINE)[:1]
+        ]
+        return Progress(int(done), int(steps), warnings)
 
     def take_changes(self, one: Training) -> None:
         """Out of the run."""

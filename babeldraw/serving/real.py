@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from babeldraw.cli.support.runs import Run
 from babeldraw.data import raw, tasks
 from babeldraw.sizes import Size
+from babeldraw.training.keeping.prompts import in_one_line
 
 LOOKED_AT = 5000
 """Pictures of a split: one that comes later is not found."""
@@ -34,7 +35,7 @@ def real_pictures(run: Run, prompts: Sequence[str], size: Size) -> dict[str, Ima
     found: dict[str, Image] = {}
     for dataset in filter(None, (run.train_dataset, run.eval_dataset)):
         for example in itertools.islice(_examples(dataset), LOOKED_AT):
-            captions = (" ".join(caption.split()) for caption in example.captions)
+            captions = in_one_line(example.captions)
             for caption in wanted.intersection(captions) - found.keys():
                 found[caption] = raw.framed(example, size, None, dataset.view)
             if len(found) == len(wanted):

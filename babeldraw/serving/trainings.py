@@ -20,7 +20,7 @@ from babeldraw import files
 from babeldraw.errors import UserError
 from babeldraw.serving import refusals
 from babeldraw.serving.engine import Engine
-from babeldraw.serving.kept_trainings import Captioned, Place, Training
+from babeldraw.serving.kept_trainings import Captioned, Place, Progress, Training
 from babeldraw.serving.metrics import Metrics
 from babeldraw.serving.models import Drawer
 from babeldraw.serving.refusals import Refusal
@@ -146,13 +146,9 @@ class Trainings:
             raise Refusal(404, "there is no such training; /v1/fine_tuning/jobs lists yours.")
         return found
 
-    def progress(self, one: Training) -> tuple[int, int]:
-        """Steps that are done, and all steps; 0 of 0 before they begin."""
+    def progress(self, one: Training) -> Progress:
+        """How far it is."""
         return self._place.progress(one)
-
-    def warnings(self, one: Training) -> list[str]:
-        """Sentences on its pictures."""
-        return self._place.warnings(one)
 
     def cancel(self, one: Training) -> Training:
         """Ends it, and takes its pictures away; what has ended already stays as it is."""

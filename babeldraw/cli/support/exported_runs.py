@@ -3,11 +3,11 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
-from babeldraw.cli.support.exported import Exported
+from babeldraw.cli.support.exported import Exported, open_exported
+from babeldraw.cli.support.finetuning import RATES, highest_rate
 from babeldraw.errors import UserError
 from babeldraw.training.keeping import run_folders
 
@@ -25,18 +25,14 @@ def training_of(run: "Run") -> dict[str, Any]:
     objective = run.objective
     if type(objective) is not TextToImage:
         return {}
-    rate = run.settings["objective"]["optimizer"]["learning_rate"]
-    peak = rate.get("peak") if isinstance(rate, Mapping) else None
-    if not isinstance(peak, float):  # A function of one's own, which has no such thing.
+    peak = highest_rate(run)
+    if peak is None:
         return {}
     return {
         "task": _registered_task(run),
         "batch_size": run.train_dataset.batch_size,
         "learning_rate": peak,
-        "prompt_dropout_rate": objective.prompt_dropout_rate,
-        "token_noise_rate": objective.token_noise_rate,
-        "picture_dropout_rate": objective.picture_dropout_rate,
-        "z_loss": objective.z_loss,
+        **{name: getattr(objective, name) for name in RATES},
     }
 
 
@@ -72,8 +68,6 @@ def run_of(name: str) -> str:
     """
     if not run_folders.is_exported(name):
         return name
-    from babeldraw.cli.support.exported import open_exported
-
     exported = open_exported(name)
     if not can_go_on(exported):
         run_folders.refuse_exported(name)
@@ -140,16 +134,14 @@ def _settings(exported: Exported, place: str) -> "tuple[TextToImage, Any]":
     model, tokenizer = (exported.folder.module(name) for name in ("transformer", "tokenizer"))
     try:
         rate = float(training["learning_rate"])
+        rates: Any = {name: float(training[name]) for name in RATES}
         objective = TextToImage(
             execution=Execution(),
             tokenizer=tokenizer,
             tokenizer_params=TrainedTokenizer(place, tokenizer.image_size),
             model=model,
             optimizer=Adam(learning_rate=WarmupCosine(rate, 0, 1, rate)),
-            prompt_dropout_rate=float(training["prompt_dropout_rate"]),
-            token_noise_rate=float(training["token_noise_rate"]),
-            picture_dropout_rate=float(training["picture_dropout_rate"]),
-            z_loss=float(training["z_loss"]),
+            **rates,
         )
         dataset = Dataset(
             str(training["task"]),

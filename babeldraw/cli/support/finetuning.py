@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +208,17 @@ def draw_prior(run: "Run", prompts: Sequence[str], folder: Path, seed: int) -> N
     images = sampler(text, seed=seed)[:, 0]
     captioned = [(image, [text]) for image, text in zip(images, prompts, strict=True)]
     write_pictures(folder, captioned, run)
+
+
+RATES = ("prompt_dropout_rate", "token_noise_rate", "picture_dropout_rate", "z_loss")
+"""Of a text-to-image objective, with which its training goes on."""
+
+
+def highest_rate(run: "Run") -> float | None:
+    """The highest learning rate that it was trained at; None: a function of one's own says."""
+    rate = run.settings["objective"]["optimizer"]["learning_rate"]
+    peak = rate.get("peak") if isinstance(rate, Mapping) else rate
+    return peak if isinstance(peak, float) else None
 
 
 def feature_lengths(run: "Run") -> dict[str, Any]:

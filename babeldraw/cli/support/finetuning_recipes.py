@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babeldraw.cli.support.finetuning import Mixed, feature_lengths
+from babeldraw.cli.support.finetuning import RATES, Mixed, feature_lengths, highest_rate
 from babeldraw.cli.support.gin_values import with_quotes
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ def recipe_of(
         "DECODER_INPUTS": model["decoder_inputs"],
         "QK_NORM": model["qk_norm"],
     }
-    for macro in ("prompt_dropout_rate", "token_noise_rate", "picture_dropout_rate", "z_loss"):
+    for macro in RATES:
         of_run[macro.upper()] = getattr(objective, macro)
     of_run |= {"INIT_FROM": run.model_dir} if args.lora is None else {"LORA_BASE": run.model_dir}
     if args.lora is not None:
         of_run["LORA_RANK"] = args.lora
-    peak = settings["optimizer"]["learning_rate"]
-    peak = peak.get("peak") if isinstance(peak, Mapping) else peak
-    if isinstance(peak, float):  # Else a function of one's own, and the recipe's rate stays.
+    peak = highest_rate(run)
+    if peak is not None:  # Else the recipe's rate stays.
         share = OF_ITS_RATE if args.lora is None else OF_ITS_RATE_LORA
         of_run["LEARNING_RATE"] = float(f"{share * peak:.2g}")
     if args.steps is not None:

@@ -163,9 +163,9 @@ def mean_result(
     values = np.asarray(per_picture, np.float64)
     if not len(values):
         raise UserError("There is no picture to score; give some.")
-    mean, interval = float(values.mean()), bootstrap(values)
-    if mean in (0, 1) and (values == mean).all():
-        interval = wilson(mean, len(values))
+    mean = float(values.mean())
+    alike = mean in (0, 1) and bool((values == mean).all())
+    interval = wilson(mean, len(values)) if alike else bootstrap(values)
     return ScoreResult(mean, interval, values, len(values), warnings)
 
 

@@ -98,14 +98,14 @@ def collect(train_dataset: Any, eval_dataset: Any, data: Any = None) -> Prompts:
       UserError: they cannot be read.
     """
     captions = train_dataset.captions()
-    read = collections.Counter(_whole(itertools.islice(captions, MOST_CAPTIONS)))
+    read = collections.Counter(in_one_line(itertools.islice(captions, MOST_CAPTIONS)))
     words: collections.Counter[str] = collections.Counter()
     for caption, times in read.items():
         for word in words_of(caption):
             words[word] += times
     frequent = words.most_common(MOST_WORDS)
     held_out = eval_dataset.captions() if hasattr(eval_dataset, "captions") else iter(())
-    unread = set(_whole(itertools.islice(held_out, MOST_CAPTIONS))) - set(read)
+    unread = set(in_one_line(itertools.islice(held_out, MOST_CAPTIONS))) - set(read)
     return Prompts(
         data=data,
         captions=read.total(),
@@ -149,8 +149,8 @@ def _is_unspaced(sign: str) -> bool:
     return sign > "\u0dff" and unicodedata.name(sign, "").startswith(_UNSPACED)
 
 
-def _whole(captions: Iterable[str]) -> Iterator[str]:
-    """In one line, and as UTF-8 takes it."""
+def in_one_line(captions: Iterable[str]) -> Iterator[str]:
+    """As they are kept: in one line, and as UTF-8 takes them; empty ones are left out."""
     for caption in captions:
         text = " ".join(caption.split()).encode("utf-8", "replace").decode()
         if text:
