@@ -111,13 +111,16 @@ class PieceSampler:
         """Steps of a whole picture."""
         return len(self._plan.positions)
 
-    def decode(self, tokens: Int32[np.ndarray, "n"]) -> UInt8[np.ndarray, "height width 3"]:
-        """The picture of whole tokens, the same bits as `Sampler` gives."""
+    def decode(
+        self, tokens: Int32[np.ndarray, "pictures n"]
+    ) -> UInt8[np.ndarray, "pictures height width 3"]:
+        """Pictures of whole tokens, each the same bits as `Sampler` gives.
+
+        A program is compiled for each number of them.
+        """
         with places.running_on(self._mesh):
-            pictures = _decode(
-                self.sampler.tokenizer, self.sampler._on_mesh[1], self._put(tokens[None])
-            )
-        whole: np.ndarray = places.fetch(pictures)[0]
+            pictures = _decode(self.sampler.tokenizer, self.sampler._on_mesh[1], self._put(tokens))
+        whole: np.ndarray = places.fetch(pictures)
         return whole
 
     def _advance(self, batch: "Batch", first: int, end: int) -> State:
@@ -226,6 +229,11 @@ class Batch:
         """Those that are not `drawn` yet are 0, or what was given in their place."""
         tokens: np.ndarray = places.fetch(self.state.tokens)[: self.size]
         return tokens
+
+    @property
+    def images(self) -> UInt8[np.ndarray, "size height width 3"]:
+        """Of whole tokens, by one program for each size of a batch."""
+        return self._by.decode(places.fetch(self.state.tokens))[: self.size]
 
     @property
     def drawn(self) -> Bool[np.ndarray, "size n"]:

@@ -23,7 +23,9 @@ from babeldraw.serving import refusals
 from babeldraw.serving.metrics import Metrics
 
 PIECES = 16
-"""In so many a picture is drawn: as often one may look at it, or give it up."""
+"""In so many a picture is drawn: after each of them one may look at it, or give it up."""
+STRETCH_SECONDS = 0.02
+"""As many pieces as take so long are drawn without a stop where nobody looks: a stop takes 1 ms."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -209,12 +211,12 @@ class Engine:
             if not self._pieces(jobs, pieces, batch):
                 self._metrics.given_up.inc(len(jobs))
                 return
-            tokens, scores = batch.tokens, batch.scores
-            for job, row, score in zip(jobs, tokens, scores, strict=True):
+            finished = zip(jobs, batch.images, batch.tokens, batch.scores, strict=True)
+            for job, image, row, score in finished:
                 if job.future.cancelled():
                     self._metrics.given_up.inc()
                     continue
-                _give(job, Drawn(pieces.decode(row), row, float(score)))
+                _give(job, Drawn(image, row, float(score)))
                 self._metrics.pictures.labels(job.name).inc()
         except Exception as error:
             _log.exception("a batch of %d pictures failed", len(jobs))
@@ -228,16 +230,20 @@ class Engine:
 
     def _pieces(self, jobs: list[Job], pieces: PieceSampler, batch: Batch) -> bool:
         """Draws to the end; false where it is given up."""
-        ends = [-(-pieces.num_steps * piece // PIECES) for piece in range(1, PIECES + 1)]
-        for piece, end in enumerate(ends, start=1):
+        piece, stretch = 0, 1
+        while piece < PIECES:
             now = time.monotonic()
             for job in jobs:
                 if job.until < now:
                     _fail(job, refusals.late(self.seconds))
             if all(job.future.done() for job in jobs):
                 return False
+            before, piece = piece, _stop(jobs, piece, stretch)
+            end = -(-pieces.num_steps * piece // PIECES)
             if end > batch.done:
                 batch.advance(end - batch.done)
+                rate = (piece - before) / (time.monotonic() - now)
+                stretch = max(1, int(rate * STRETCH_SECONDS))
             self._answer_calls()
             if piece < PIECES:
                 self._show(jobs, pieces, batch, piece)
@@ -246,7 +252,17 @@ class Engine:
     def _show(self, jobs: list[Job], pieces: PieceSampler, batch: Batch, piece: int) -> None:
         for row, job in enumerate(jobs):
             if job.on_part is not None and job.looked_at(piece) and not job.future.done():
-                job.on_part(Part(pieces.decode(batch.tokens[row]), batch.drawn[row]))
+                (image,) = pieces.decode(batch.tokens[row : row + 1])
+                job.on_part(Part(image, batch.drawn[row]))
+
+
+def _stop(jobs: list[Job], piece: int, stretch: int) -> int:
+    """The piece after which is stopped next: where somebody looks, or after the stretch."""
+    stops = range(piece + 1, min(piece + stretch, PIECES))
+    return next(
+        (stop for stop in stops if any(job.looked_at(stop) for job in jobs)),
+        min(piece + stretch, PIECES),
+    )
 
 
 def _give(job: Job, drawn: Drawn) -> None:

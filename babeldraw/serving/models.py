@@ -203,13 +203,13 @@ class Drawer:
             for size in sizes:
                 batch = self.pieces.begin([wanted], size)
                 batch.advance(1)
+                _ = batch.images
         blank = np.zeros((1, model.num_tokens), np.int32)
-        self.pieces.decode(blank[0])
         self.codec.encode(self.codec.decode(blank))
         if self.upscaler is not None:
             self.upscaler(self.codec.decode(blank))
         _ = self.described
-        return 6 * len(sizes) + 3 + (self.upscaler is not None)
+        return 7 * len(sizes) + 2 + (self.upscaler is not None)
 
 
 def named_size(size: tuple[int, int]) -> str:

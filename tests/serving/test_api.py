@@ -13,8 +13,9 @@ import openai
 import pytest
 from PIL import Image
 
-from babeldraw.sampling.pieces import Wanted
+from babeldraw.sampling.pieces import Batch, Wanted
 from babeldraw.sampling.regions import positions_of_box
+from babeldraw.serving.engine import PIECES
 from babeldraw.serving.models import padded
 from tests.serving.conftest import KEY, address
 
@@ -41,7 +42,7 @@ def drawn(served, *texts, weights=(1.0,), given=None, stay=None, **settings):
     wanted = Wanted(conditions, weights, given=given, stay=stay, **settings)
     batch = drawer.pieces.begin([wanted if len(texts) == 1 else padded(wanted)], 1)
     batch.advance(drawer.pieces.num_steps)
-    return drawer.pieces.decode(batch.tokens[0])
+    return batch.images[0]
 
 
 def test_generations_are_those_of_babeldraw_sample(client, served):
@@ -112,6 +113,19 @@ def test_partial_pictures_grow_to_the_whole_one(client):
             assert (alpha[shown] == 255).all() and (alpha == 255).sum() > shown.sum()
             shown = alpha == 255
             assert event.drawn.count("1") * 16 == shown.sum()
+
+
+def test_drawing_stops_where_somebody_looks_and_seldom_else(client, monkeypatch):
+    """Every stop costs: of the program's start, and of the interpreter, which answers meanwhile."""
+    stops = []
+    advance = Batch.advance
+    monkeypatch.setattr(Batch, "advance", lambda self, n: stops.append(n) or advance(self, n))
+    client.images.generate(prompt="a cook")
+    seldom, steps = len(stops), sum(stops)
+    stops.clear()
+    list(client.images.generate(prompt="a cook", stream=True, partial_images=PIECES - 1))
+    assert stops == [1] * steps  # there are fewer steps than pieces
+    assert seldom < steps / 2
 
 
 def test_edits_of_rows_a_box_and_a_mask(client, served):
