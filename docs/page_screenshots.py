@@ -1,7 +1,7 @@
 """What the page of `babeldraw serve` looks like while it draws and afterwards: PNG files.
 
     babeldraw serve --model runs/quickstart &
-    python -m docs.page_screenshots "woman firefighter, dark skin tone, noto style" --output docs
+    python -m docs.page_screenshots "man firefighter, medium skin tone, fluent style" --real --output docs
 
 needs Chromium (`apt-get install chromium`) and `pip install 'babeldraw[browser]'`, and writes
 serving_part.png of half-drawn pictures, serving_page.png and serving_phone.png.
@@ -45,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prompt")
     parser.add_argument("--url", default="http://127.0.0.1:8000/")
+    parser.add_argument("--real", action="store_true", help="wait for the real picture, too")
     parser.add_argument("--output", type=Path, default=Path("screenshots"), metavar="DIR")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,8 @@ def main() -> None:
         part = args.output / "serving_part.png"
         page.locator("#drawn").screenshot(path=part)
         page.wait_for_selector(DONE)
+        if args.real:
+            page.wait_for_selector("figure.real")
         whole = args.output / "serving_page.png"
         page.screenshot(path=whole, full_page=True)
         page.set_viewport_size({"width": 390, "height": 800})
