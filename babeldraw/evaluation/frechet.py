@@ -88,14 +88,13 @@ class FeatureStatistics:
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """`|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))`.
 
-    The last trace is the sum of the singular values of `C_a^(1/2) C_b^(1/2)`, with symmetric
-    square roots. So nothing is complex, and fewer vectors than dimensions do no harm.
+    The last trace is the sum of the singular values of `F_a^T F_b`, where `F F^T = C`. So nothing is
+    complex, and fewer vectors than dimensions do no harm.
 
     Raises:
       UserError: a side has fewer than two vectors.
     """
-    product = _square_root(a.covariance) @ _square_root(b.covariance)
-    shared = np.linalg.svd(product, compute_uv=False).sum()
+    shared = np.linalg.svd(_factor(a).T @ _factor(b), compute_uv=False).sum()
     spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared
     # The spread is never negative but for rounding.
     return float(np.sum(np.square(a.mean - b.mean)) + max(spread, 0.0))
@@ -106,20 +105,20 @@ def frechet_to(
 ) -> Callable[[Float[np.ndarray, "n dimension"]], float]:
     """`frechet_distance` of vectors to one side, for many of the former: to some 1e-5 of it.
 
-    With the root `R` of the side's covariance once for all, and the centred vectors `X`, the last
-    trace is the sum of the singular values of `X R` over the root of n - 1. They come of the
+    With the factor `F` of the side's covariance once for all, and the centred vectors `X`, the last
+    trace is the sum of the singular values of `X F` over the root of n - 1. They come of the
     smaller of its two products with itself, in which the least ones are lost in rounding.
 
     Raises:
       UserError: the side has fewer than two vectors.
     """
-    root, spread = _square_root(reference.covariance), np.trace(reference.covariance)
+    factor, spread = _factor(reference), np.trace(reference.covariance)
 
     def distance(features: np.ndarray) -> float:
         features = features.astype(np.float64)
         mean = features.mean(axis=0)
         centred = (features - mean) / (len(features) - 1) ** 0.5
-        product = centred @ root
+        product = centred @ factor
         wide = product.shape[0] < product.shape[1]
         values = np.linalg.eigvalsh(product @ product.T if wide else product.T @ product)
         shared = np.sqrt(np.maximum(values, 0)).sum()
@@ -129,7 +128,9 @@ def frechet_to(
     return distance
 
 
-def _square_root(matrix: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-    values, vectors = np.linalg.eigh(matrix)
-    root: np.ndarray = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    return root
+def _factor(of: FeatureStatistics) -> Float[np.ndarray, "dimension rank"]:
+    """`F` with `F F^T` the covariance, whose rank is below the number of vectors."""
+    values, vectors = np.linalg.eigh(of.covariance)
+    rank = min(of.count - 1, of.dimension)
+    factor: np.ndarray = vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 0.0))
+    return factor
