@@ -1,7 +1,8 @@
 """What the page of `babeldraw serve` looks like while it draws and afterwards: PNG files.
 
     babeldraw serve --model runs/quickstart &
-    python -m docs.page_screenshots "man firefighter, medium skin tone, fluent style" --real --output docs
+    prompt="man firefighter, medium skin tone, fluent style"
+    python -m docs.page_screenshots "$prompt" --real --output docs
 
 needs Chromium (`apt-get install chromium`) and `pip install 'babeldraw[browser]'`, and writes
 serving_part.png of half-drawn pictures, serving_page.png and serving_phone.png.

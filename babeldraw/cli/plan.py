@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let the compiler optimise least: several times faster, memory to about 10%%",
     )
     parser.add_argument(
+        "--int8", action="store_true", help="plan the drawing with weights of one byte"
+    )
+    parser.add_argument(
         "--search",
         action="store_true",
         help="compile the layouts of the recipe on the slice, and say which is fastest",
@@ -70,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
         outputs.check_file(args.schedule, "--schedule")
     if args.write and not args.search:
         raise UserError("--write keeps what --search finds; add --search, or leave --write out")
+    if args.int8 and args.search:
+        raise UserError(
+            "--search compares layouts for training; leave --int8 out, and plan what it finds"
+        )
     if args.write:
         outputs.check_file(args.write, "--write")
     if not args.config and not (args.search and args.topology):
@@ -131,7 +138,7 @@ def _plan(args: argparse.Namespace, config: Any, terminal: TextIO) -> tuple[str,
             progress=progress,
         )
         return _tell(answer, args)
-    plan = make_plan(objective, machine, batch_size, topology, progress=progress)
+    plan = make_plan(objective, machine, batch_size, topology, int8=args.int8, progress=progress)
     if args.json:
         return report.dump(report.to_json(plan)), plan.fits
     text = report.text_report(plan)

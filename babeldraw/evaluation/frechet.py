@@ -88,8 +88,8 @@ class FeatureStatistics:
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """`|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))`.
 
-    The last trace is the sum of the singular values of `F_a^T F_b`, where `F F^T = C`. So nothing is
-    complex, and fewer vectors than dimensions do no harm.
+    The last trace is the sum of the singular values of `F_a^T F_b`, where `F F^T = C`. So nothing
+    is complex, and fewer vectors than dimensions do no harm.
 
     Raises:
       UserError: a side has fewer than two vectors.

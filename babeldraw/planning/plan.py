@@ -39,6 +39,7 @@ class SamplingPlan:
 
     Attributes:
       pictures: drawn at a time by the whole slice.
+      int8: whether by weights of one byte, see `models.int8`.
     """
 
     mesh: dict[str, int]
@@ -48,6 +49,7 @@ class SamplingPlan:
     peak_hbm_gib: float
     compile_seconds: float
     collectives: list[Collective]
+    int8: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +123,13 @@ def make_plan(
     topology: Topology,
     *,
     with_sampling: bool = True,
+    int8: bool = False,
     progress: Progress = lambda text: None,
 ) -> Plan:
     """Compiles the train step and, of an objective that draws pictures, the drawing.
+
+    Args:
+      int8: see `SamplingPlan`.
 
     Raises:
       UserError: the mesh, the batch or the model does not fit the slice.
@@ -140,7 +146,7 @@ def make_plan(
     if with_sampling:
         axes = machine.sampling_mesh or machine.mesh
         try:
-            sampling = plan_sampling(objective, axes, topology, progress)
+            sampling = plan_sampling(objective, axes, topology, progress, int8)
         except NotOffered as error:
             notes.append(f"{type(objective).__name__} {error.what}: no sampling program")
 
@@ -187,11 +193,17 @@ def make_plan(
 
 
 def plan_sampling(
-    objective: Objective, axes: Mapping[str, int], topology: Topology, progress: Progress
+    objective: Objective,
+    axes: Mapping[str, int],
+    topology: Topology,
+    progress: Progress,
+    int8: bool = False,
 ) -> SamplingPlan:
     """Compiles the drawing of pictures; raises `NotOffered` where the objective draws none."""
     mesh = _mesh(axes, topology_devices(topology), topology)
     sampler = abstract_sampler(objective, mesh)
+    if int8:
+        sampler = sampler.as_int8()
     progress(f"compiling the sampling step for {topology.num_chips} chips ...")
     drawing = compile_sampling(sampler)
     progress(_took(drawing))
@@ -203,6 +215,7 @@ def plan_sampling(
         peak_hbm_gib=drawing.peak_bytes / GIB,
         compile_seconds=drawing.compile_seconds,
         collectives=_census(drawing, dict(mesh.shape))[1],
+        int8=int8,
     )
 
 

@@ -113,9 +113,10 @@ def text_report(plan: Plan) -> str:
     if plan.sampling is not None:
         drawing = plan.sampling
         verdict = "fits" if drawing.fits else "DOES NOT FIT"
+        weights = ", int8 weights" if drawing.int8 else ""
         lines += [
             f"sampling             {drawing.pictures:,} pictures at a time (mesh "
-            f"{_mesh(drawing.mesh)}, guidance {drawing.guidance_weight}): "
+            f"{_mesh(drawing.mesh)}, guidance {drawing.guidance_weight}{weights}): "
             f"{drawing.peak_hbm_gib:.2f} GiB of {plan.hbm_available_gib:.2f}, {verdict}; "
             f"compiled in {drawing.compile_seconds:.0f} s",
             "collectives of sampling",

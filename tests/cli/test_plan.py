@@ -42,7 +42,7 @@ def fake_plans(monkeypatch):
             calls.append(arguments)
             self.fits = arguments[2] % 2 == 0
 
-    def make_plan(objective, machine, batch_size, topology, *, progress):
+    def make_plan(objective, machine, batch_size, topology, *, int8, progress):
         os.write(2, b"chatter of a library\n")
         progress("compiling ...\n")
         return Fake(objective, machine, batch_size, topology)
@@ -148,6 +148,7 @@ def test_a_search_in_vain_exits_1_and_writes_nothing(fake_search, machine, tmp_p
     [
         ([], "a plan is of a machine; add --config"),
         (["--config=configs/v5e_16.py", "--write=best.py"], "add --search, or leave --write out"),
+        (["--config=configs/v5e_16.py", "--search", "--int8"], "leave --int8 out"),
         (["--config=configs/cpu.py"], "configs/cpu.py names no TPU slice"),
         (["--config=configs/cpu.py", "--topology=v5e:3x3"], "The known ones are v4:2x2x1"),
         (["--config=configs/v5_1024.py"], "did you mean configs/v4_1024.py?"),

@@ -17,6 +17,7 @@ from babeldraw.planning.plan import make_plan
 from babeldraw.planning.programs import parse_refusal
 from babeldraw.planning.topologies import find_topology, topology_devices
 from babeldraw.training.machine import Machine
+from babeldraw.training.state import bytes_a_device
 from tests.models import tiny
 from tests.objectives import tiny_runs
 
@@ -77,6 +78,21 @@ def test_sampling_is_one_program_over_all_tokens(plan):
     looped = [row for row in plan.sampling.collectives if row.loop == "jit(draw)"]
     each = {(row.times // row.count, "ViTVQGAN" in row.source) for row in looped}
     assert each == {(OBJECTIVE.model.num_tokens, False), (16, True)}
+
+
+def test_drawing_with_weights_of_one_byte(plan, monkeypatch):
+    """tests/planning/test_same_programs.py: what is compiled is what draws."""
+    compiled = []
+    answer = lambda sampler: compiled.append(sampler) or plan.train  # noqa: E731
+    monkeypatch.setattr(plan_module, "compile_sampling", answer)
+    for int8 in (False, True):
+        sampling = plan_module.plan_sampling(OBJECTIVE, MACHINE.mesh, TOPOLOGY, print, int8)
+        text = report.text_report(dataclasses.replace(plan, sampling=sampling))
+        assert ("int8 weights" in text) == int8
+    whole, small = (
+        sum(map(bytes_a_device, jax.tree.leaves(sampler.params))) for sampler in compiled
+    )
+    assert small < whole / 2
 
 
 def test_json_has_the_stable_keys(plan):
