@@ -3,7 +3,7 @@
     python -m benchmarks.emoji_model train [--only STAGE ...] [--gin.NAME=VALUE ...]
     python -m benchmarks.emoji_model same [--steps 200]
     python -m benchmarks.emoji_model cost [--only STAGE ...]
-    python -m benchmarks.emoji_model scores [--seeds 3] [--guidance 2] [--cutoff 0.1]
+    python -m benchmarks.emoji_model scores [--model emoji] [--seeds 3] [--guidance 2]
 
 `train` runs, one after the other, the commands that it prints: it builds the pictures, trains the
 tokenizer, makes the tokens, trains a larger decoder for them, text to image, super-resolution and
@@ -218,8 +218,11 @@ def scores(args: argparse.Namespace) -> None:
     settings = {"guidance_weight": args.guidance, "temperature": 1.0, "cutoff": args.cutoff}
     found: dict[str, Any] = {"settings": settings, "seeds": args.seeds, "splits": {}}
     decoder = output / "decoder" if (output / "decoder" / "settings.json").exists() else None
-    found["decoder"] = decoder and decoder.name
-    model = emoji_model_scores.Model.open(output / "text_to_image", settings, decoder)
+    if args.model:
+        decoder = None  # an exported model has its own
+    found["model"], found["decoder"] = args.model or "text_to_image", decoder and decoder.name
+    name = args.model or str(output / "text_to_image")
+    model = emoji_model_scores.Model.open(name, settings, decoder)
     cells = emoji_model_scores.Cells.read(model.size)
     found["steps"], drawn = model.step, []
     print("| prompts | n | concept | style | both |")
@@ -246,6 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     every["train"].add_argument("--only", nargs="+", choices=list(commands(Path())))
     every["cost"].add_argument("--only", nargs="+", choices=list(commands(Path())))
     every["same"].add_argument("--steps", type=int, default=200)
+    every["scores"].add_argument("--model", help="another one, such as emoji: the shipped one")
     every["scores"].add_argument("--seeds", type=int, default=3)
     every["scores"].add_argument("--prompts", type=int, default=192, help="of each split")
     every["scores"].add_argument("--guidance", type=float, default=GUIDANCE)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from babeldraw.cli.support.decoders import with_decoder
-from babeldraw.cli.support.runs import Run, open_run
+from babeldraw.cli.support.exported import Exported
+from babeldraw.cli.support.models import open_model
+from babeldraw.cli.support.runs import Run
 from babeldraw.data.sets import emoji_sheets
 from babeldraw.data.sets.emoji_grid import Cell
 from babeldraw.evaluation.retrieval import Gallery, nearest
@@ -50,17 +51,15 @@ class Cells:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A text-to-image run, ready to draw."""
+    """A text-to-image run, or an exported model, ready to draw."""
 
-    run: Run
+    run: Run | Exported
     sampler: Sampler
 
     @classmethod
-    def open(cls, folder: Path, settings: dict[str, Any], decoder: Path | None = None) -> "Model":
+    def open(cls, name: str, settings: dict[str, Any], decoder: Path | None = None) -> "Model":
         """The latest checkpoint of a run, with the decoder of another one if it is given."""
-        run = open_run(str(folder))
-        if decoder is not None:
-            run = with_decoder(run, str(decoder))
+        run = open_model(name, wanted="sampler", decoder=decoder and str(decoder))
         return cls(run, run.sampler(batch_size=48, **settings))
 
     @property

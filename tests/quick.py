@@ -1,5 +1,7 @@
 """How the tests of a folder compile: `from tests.quick import compiled_quickly` in its conftest."""
 
+import os
+
 import jax
 import pytest
 from jax._src import compiler
@@ -43,3 +45,13 @@ def compiled_quickly(request):
     yield
     compiler.get_compile_options = as_for_users
     jax.clear_caches()  # of functions that other modules call, too
+
+
+@pytest.fixture(scope="module")
+def children_compile_quickly():
+    """So do processes that the tests of a file start, where they train."""
+    jax.devices()  # this process has read its flags now
+    flags = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", " ".join([os.environ.get("XLA_FLAGS", ""), *flags]))
+        yield

@@ -21,10 +21,14 @@ from babeldraw.errors import UserError
 from babeldraw.serving import trainings
 from babeldraw.serving.trainings import Trainings
 from tests.serving.conftest import address, folder, served_once
+from tests.quick import children_compile_quickly  # noqa: F401
 from tests.serving.test_api import drawn, pixels
 
 KEYS = ("the-key-of-the-first-client", "the-key-of-the-second-client")
 FEW = ("--steps=2", "--prior=none", "--gin.BATCH_SIZE=8", "--gin.EVAL_EVERY=0")
+
+
+pytestmark = pytest.mark.usefixtures("children_compile_quickly")
 
 
 @pytest.fixture(scope="module", autouse=True)
