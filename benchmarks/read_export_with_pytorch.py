@@ -1,7 +1,7 @@
 """Draws with an exported text-to-image model in PyTorch; needs nothing of Babeldraw.
 
     pip install torch safetensors sentencepiece Pillow
-    python read_export_with_pytorch.py FOLDER "man cook, dark skin tone, noto style" --output one.png
+    python read_export_with_pytorch.py FOLDER "PROMPT" --output one.png
 
 This file alone reads a folder of `babeldraw export` (docs/python.md), to be copied and built upon.
 It draws the most probable token each time (temperature 0) and computes all that came before it

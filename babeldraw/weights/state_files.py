@@ -28,7 +28,9 @@ def read_state(path: str | os.PathLike[str]) -> State:
     try:
         return safetensors.numpy.load_file(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): name a weights file that is here."
+        ) from error
     except Exception as error:  # of a type that NumPy has not, the reader raises what it likes
         raise UserError(
             f"{path} is no readable safetensors file ({error}): fetch or save it anew."

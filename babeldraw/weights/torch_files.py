@@ -42,7 +42,9 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         file = open(path, "rb")  # noqa: SIM115 - apart, as a damaged file may raise OSError, too
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): name a weights file that is here."
+        ) from error
     with file:
         try:
             return _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)

@@ -183,4 +183,6 @@ def open_text(path: pathlib.Path) -> Any:
     try:
         return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): bring it back from a copy."
+        ) from error
