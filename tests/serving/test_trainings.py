@@ -20,8 +20,8 @@ from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 from babeldraw.serving import trainings
 from babeldraw.serving.trainings import Trainings
-from tests.serving.conftest import address, folder, served_once
 from tests.quick import children_compile_quickly  # noqa: F401
+from tests.serving.conftest import address, folder, served_once
 from tests.serving.test_api import drawn, pixels
 
 KEYS = ("the-key-of-the-first-client", "the-key-of-the-second-client")
