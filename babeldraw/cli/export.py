@@ -81,7 +81,6 @@ def run(args: argparse.Namespace) -> int:
     from babeldraw.cli.support.runs import open_run
     from babeldraw.exporting import card, folder, stablehlo
     from babeldraw.training.keeping import run_folders
-    from babeldraw.training.keeping.manifest import read_manifest
     from babeldraw.training.keeping.settings import to_data
 
     output = files.path(args.output)
@@ -119,9 +118,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     source = files.path(main.model_dir)
     config = folder.write(output, networks, description, args.precision, source)
-    manifest = read_manifest(source)
     text = card.card(
-        config, networks, manifest.data if manifest else None, exports.last_scores(main), notes
+        config, networks, exported_runs.data_of(main), exports.last_scores(main), notes
     )
     with files.written_whole(output / "README.md") as file:
         file.write(text.encode())

@@ -12,6 +12,7 @@ from babeldraw.cli.support.models import open_model
 from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 from babeldraw.pieces import encode
+from babeldraw.training.keeping.manifest import Manifest
 from tests.cli import runs
 from tests.cli.test_finetune import (  # noqa: F401
     base,
@@ -34,13 +35,17 @@ def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("BABELDRAW_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
-def test_it_says_how_it_was_trained_and_not_where(exported, base):  # noqa: F811
+def test_it_says_how_it_was_trained_and_not_where(exported, base, monkeypatch):  # noqa: F811
     training = json.loads((exported / "config.json").read_text())["training"]
     assert training["task"] == "emoji_quickstart_32" and training["learning_rate"] == 1e-3
     run = open_run(base)
     for name, shown in (("folder:/home/me/cats", ""), ("tokens:/gone", ""), ("a", "a")):
         run.train_dataset.__dict__["mixture_or_task_name"] = name
         assert exported_runs.training_of(run)["task"] == shown
+        manifest = Manifest({"task": name, "split": "train"}, None, {}, {})
+        monkeypatch.setattr(exported_runs, "read_manifest", lambda directory, m=manifest: m)
+        said = exported_runs.data_of(run)
+        assert said == {"task": shown or "its maker's own pictures", "split": "train"}
 
 
 def test_it_learns_a_word_and_draws_with_it(exported, pictures, tmp_path, capsys):  # noqa: F811

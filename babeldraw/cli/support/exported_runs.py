@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from babeldraw import files
@@ -10,6 +11,7 @@ from babeldraw.cli.support.exported import Exported, open_exported
 from babeldraw.cli.support.finetuning import RATES, highest_rate
 from babeldraw.errors import UserError
 from babeldraw.training.keeping import run_folders
+from babeldraw.training.keeping.manifest import read_manifest
 
 if TYPE_CHECKING:
     from etils import epath
@@ -34,6 +36,14 @@ def training_of(run: "Run") -> dict[str, Any]:
         "learning_rate": peak,
         **{name: getattr(objective, name) for name in RATES},
     }
+
+
+def data_of(run: "Run") -> Mapping[str, Any] | None:
+    """What a card says of a run's training data, where its manifest says so."""
+    manifest = read_manifest(files.path(run.model_dir))
+    if manifest is None or not manifest.data:
+        return None
+    return {**manifest.data, "task": _registered_task(run) or "its maker's own pictures"}
 
 
 def _registered_task(run: "Run") -> str:
