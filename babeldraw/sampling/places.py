@@ -45,10 +45,9 @@ def put_input(array: Shaped[np.ndarray, "..."], mesh: Mesh) -> Shaped[Array, "..
 def put_params(params: Any, mesh: Mesh) -> Any:
     """Parameters on the mesh: what lies there stays, anything else is copied to every device."""
 
-    def put(leaf: Any) -> jax.Array:
+    def put(leaf: Any) -> Any:  # of a plan a shape, which lies there
         there = getattr(getattr(leaf, "sharding", None), "mesh", None) == mesh
-        placed: jax.Array = leaf if there else jax.device_put(leaf, replicated(mesh))
-        return placed
+        return leaf if there else jax.device_put(leaf, replicated(mesh))
 
     return jax.tree.map(put, params)
 

@@ -12,6 +12,8 @@ from babeldraw.errors import UserError
 from babeldraw.optimizers.config import Adafactor, Adam
 from babeldraw.optimizers.skipping import update_or_skip
 
+pytestmark = pytest.mark.optimised  # bits of programs with and without a watch for spikes
+
 FACTOR, WINDOW = 3.0, 4
 PARAMS = {"kernel": jnp.linspace(-1.0, 1.0, 8).reshape(2, 4), "bias": jnp.full((4,), 0.5)}
 CONFIGS = {"adam": Adam, "adafactor": Adafactor}
