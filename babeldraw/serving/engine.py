@@ -1,4 +1,4 @@
-"""One thread that runs the models: pictures that wait are put together into batches.
+"""The threads that run the models: pictures that wait are put together into batches.
 
 A batch is of one model and one kind of picture, and of one of a few sizes, each of which is a
 compiled program. Between the pieces in which it is drawn it is looked at for those who watch, and
@@ -56,7 +56,7 @@ class Job:
 
     Attributes:
       until: by `time.monotonic`, when nobody waits any more.
-      on_part: called in the engine's thread with the picture so far, `looks` times, evenly spread.
+      on_part: called by the engine with the picture so far, `looks` times, evenly spread.
     """
 
     name: str
@@ -80,24 +80,42 @@ class Job:
 
 
 class Engine:
-    """Draws, and does whatever else the models do, one thing at a time.
+    """Draws, and does whatever else the models do.
+
+    A batch is drawn beside another one where it is full and there is a thread for it: on CPUs,
+    whose cores wait for each other within a batch while answers are written. An accelerator would
+    do one after the other anyway, and hold both.
 
     Attributes:
       sizes: of batches, ascending.
       limit: pictures that may wait.
       seconds: that a request may take.
+      threads: batches that may be drawn beside each other.
     """
 
-    def __init__(self, sizes: Sequence[int], limit: int, seconds: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        limit: int,
+        seconds: float,
+        metrics: Metrics,
+        threads: int = 1,
+    ) -> None:
         self.sizes, self.limit, self.seconds = tuple(sizes), limit, seconds
+        self.threads = threads
         self._metrics = metrics
         self._jobs: deque[Job] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._drawing = 0
         self._seconds_a_picture = 0.1
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"engine-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queues all of them, or none.
@@ -117,7 +135,7 @@ class Engine:
             self._changed.notify()
 
     def call(self, function: Callable[[], Result]) -> "Future[Result]":
-        """Runs `function` in the engine's thread, before what waits to be drawn.
+        """Runs `function` in a thread of the engine, before what waits to be drawn.
 
         Raises:
           Refusal: as many calls wait as pictures may, or the server ends.
@@ -136,14 +154,16 @@ class Engine:
         """Takes nothing more, finishes what is there, and says whether it is done in time."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+            self._changed.notify_all()
+        until = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     @property
     def is_alive(self) -> bool:
         """Whether it works."""
-        return self._thread.is_alive() and not self._closing
+        return not self._closing and all(thread.is_alive() for thread in self._threads)
 
     def _wait(self) -> int:
         return max(1, round(len(self._jobs) * self._seconds_a_picture))
@@ -163,15 +183,28 @@ class Engine:
         self._metrics.waiting.set(len(kept))
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._jobs or self._calls or self._closing):
-                    self._changed.wait()
-                if not (self._jobs or self._calls):
-                    return
+        while self._is_wanted():
             self._answer_calls()
             if batch := self._take():
                 self._draw(batch)
+                with self._changed:
+                    self._drawing -= 1
+                    self._changed.notify_all()
+
+    def _is_wanted(self) -> bool:
+        """Waits for work, and says whether there is any: at the end there is not."""
+        with self._changed:
+            while not (self._calls or self._may_begin()):
+                if self._closing and not self._jobs:
+                    return False
+                self._changed.wait()
+            return True
+
+    def _may_begin(self) -> bool:
+        if not self._jobs or not self._drawing:
+            return bool(self._jobs)
+        kind = self._jobs[0].kind
+        return sum(job.kind == kind for job in self._jobs) >= self.sizes[-1]
 
     def _answer_calls(self) -> None:
         while True:
@@ -190,8 +223,9 @@ class Engine:
         """The first that waits, and those behind it that fit."""
         with self._changed:
             self._forget()
-            if not self._jobs:
+            if not self._may_begin():
                 return []
+            self._drawing += 1
             kind = self._jobs[0].kind
             taken: list[Job] = []
             left: deque[Job] = deque()

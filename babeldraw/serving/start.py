@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import jax
+
 from babeldraw.cli.support.classifier import open_classifier
 from babeldraw.cli.support.exported import Exported
 from babeldraw.cli.support.models import open_model
@@ -72,10 +74,11 @@ def build(
         first = next(iter(drawers.values()))
         classify = Classify(open_classifier(classifier), first.size, first.view)
     sizes = sizes_up_to(batch_size)
-    engine = Engine(sizes, queue, seconds, metrics)
+    threads = 2 if jax.default_backend() == "cpu" else 1
+    engine = Engine(sizes, queue, seconds, metrics, threads)
     programs = 0
     for drawer in drawers.values():
-        # In the thread that will run them.
+        # In a thread that will run them.
         programs += engine.call(functools.partial(drawer.warm_up, sizes)).result()
     for judge in {id(one): one for one in judges.values()}.values():  # One may be of all.
         programs += engine.call(judge.warm_up).result()

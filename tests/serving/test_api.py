@@ -13,7 +13,7 @@ import openai
 import pytest
 from PIL import Image
 
-from babeldraw.sampling.pieces import Batch, Wanted
+from babeldraw.sampling.pieces import Batch, PieceSampler, Wanted
 from babeldraw.sampling.regions import positions_of_box
 from babeldraw.serving.engine import PIECES
 from babeldraw.serving.models import padded
@@ -128,6 +128,35 @@ def test_drawing_stops_where_somebody_looks_and_seldom_else(client, monkeypatch)
     assert seldom < steps / 2
 
 
+def test_a_batch_is_drawn_beside_another_one_where_it_is_full(client, served, monkeypatch):
+    sizes, go, begin = [], threading.Event(), PieceSampler.begin
+
+    def slowly(self, wanted, size):
+        sizes.append(len(wanted))
+        if len(sizes) == 1:
+            go.wait(20)
+        return begin(self, wanted, size)
+
+    def wait_for(count):
+        until = time.monotonic() + 20
+        while len(sizes) < count and time.monotonic() < until:
+            time.sleep(0.02)
+
+    monkeypatch.setattr(PieceSampler, "begin", slowly)
+    most = served.engine.sizes[-1]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        first = pool.submit(client.images.generate, prompt="a cook")
+        wait_for(1)
+        few = pool.submit(client.images.generate, prompt="a pilot", n=most - 1)
+        time.sleep(0.3)
+        assert sizes == [1]
+        last = pool.submit(client.images.generate, prompt="a judge")
+        assert len(few.result().data) == most - 1 and len(last.result().data) == 1
+        assert sizes == [1, most] and not first.done()
+        go.set()
+        assert len(first.result().data) == 1
+
+
 def test_edits_of_rows_a_box_and_a_mask(client, served):
     drawer = served.drawer(None)
     start = drawn(served, "a cook", seed=8)
@@ -222,14 +251,16 @@ def test_a_prompt_that_is_cut_is_named(client):
 @pytest.fixture
 def halted(served):
     """The engine does nothing until this is set."""
-    go, begun = threading.Event(), threading.Event()
+    threads = served.engine.threads
+    go, begun = threading.Event(), threading.Barrier(threads + 1)
 
     def halt():
-        begun.set()
+        begun.wait(20)
         go.wait(20)
 
-    served.engine.call(halt)
-    assert begun.wait(20)
+    for _ in range(threads):
+        served.engine.call(halt)
+    begun.wait(20)
     yield go
     go.set()
 
