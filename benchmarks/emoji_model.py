@@ -217,11 +217,11 @@ def scores(args: argparse.Namespace) -> None:
     output = Path(args.output)
     settings = {"guidance_weight": args.guidance, "temperature": 1.0, "cutoff": args.cutoff}
     found: dict[str, Any] = {"settings": settings, "seeds": args.seeds, "splits": {}}
-    decoder = output / "decoder" if (output / "decoder" / "settings.json").exists() else None
-    if args.model:
-        decoder = None  # an exported model has its own
-    found["model"], found["decoder"] = args.model or "text_to_image", decoder and decoder.name
     name = args.model or str(output / "text_to_image")
+    larger = output / "decoder"
+    # Another model has its own.
+    decoder = larger if not args.model and (larger / "settings.json").exists() else None
+    found["model"], found["decoder"] = Path(name).name, decoder and decoder.name
     model = emoji_model_scores.Model.open(name, settings, decoder)
     cells = emoji_model_scores.Cells.read(model.size)
     found["steps"], drawn = model.step, []
