@@ -52,7 +52,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
     return {
         "create": [
             Command(
-                (*make, "--num-slices=1", capacity, *where),
+                (*make, f"--num-slices={job.slices}", capacity, *where),
                 unless=(*clusters, "describe", args.cluster, *location),
             ),
             Command((*clusters, "get-credentials", args.cluster, *location)),
@@ -95,6 +95,7 @@ def notes(job: Job, args: argparse.Namespace) -> list[str]:
     workload = (
         *("xpk", "workload", "create", f"--workload={job.name}", f"--cluster={args.cluster}"),
         *(f"--tpu-type={job.accelerator}", f"--docker-image={args.image}"),
+        *([f"--num-slices={job.slices}"] if job.slices > 1 else []),
         *(f"--max-restarts={args.max_restarts}", *tpu_vm.place(args)),
         f"--command={command}",
     )
@@ -113,20 +114,22 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
     }
     if args.spot:
         node["cloud.google.com/gke-spot"] = "true"
-    variables = {
+    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    cluster = {
         "JAX_COORDINATOR_ADDRESS": f"{job.name}-workers-0-0.{job.name}:{PORT}",
         "JAX_NUM_PROCESSES": str(job.hosts),
-        "BABELDRAW_JOIN_SECONDS": _JOIN_SECONDS,
-        **job.environment,
     }
-    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    numbered = [{"name": "JAX_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": index}}}]
+    if job.slices > 1:  # GKE numbers their pods itself, see parallel.processes.find_cluster
+        cluster, numbered = {}, []
+    variables = cluster | {"BABELDRAW_JOIN_SECONDS": _JOIN_SECONDS, **job.environment}
     container = {
         "name": "train",
         "image": args.image,
         "args": list(map(_literal, job.arguments)),
         "env": [
             *({"name": name, "value": _literal(value)} for name, value in variables.items()),
-            {"name": "JAX_PROCESS_ID", "valueFrom": {"fieldRef": {"fieldPath": index}}},
+            *numbered,
         ],
         "ports": [{"containerPort": PORT}],
         "resources": {"limits": {"google.com/tpu": tpus.CHIPS_PER_HOST}},
@@ -143,8 +146,8 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
     # One pod's end is the end of all. A wrong recipe is not tried again.
     wrong = {"containerName": "train", "operator": "In", "values": [USER_ERROR]}
     workers = {
-        "parallelism": job.hosts,
-        "completions": job.hosts,
+        "parallelism": job.hosts // job.slices,
+        "completions": job.hosts // job.slices,
         "completionMode": "Indexed",
         "backoffLimit": 0,
         "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": wrong}]},
@@ -156,7 +159,7 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
         "kind": "JobSet",
         "metadata": {
             "name": job.name,
-            # All pods on the hosts of one slice.
+            # All pods of a job on the hosts of one slice.
             "annotations": {
                 "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
             },
@@ -166,7 +169,9 @@ def manifest(job: Job, args: argparse.Namespace) -> str:
                 "maxRestarts": args.max_restarts,
                 "rules": [final | {"onJobFailureReasons": ["PodFailurePolicy"]}],
             },
-            "replicatedJobs": [{"name": "workers", "replicas": 1, "template": {"spec": workers}}],
+            "replicatedJobs": [
+                {"name": "workers", "replicas": job.slices, "template": {"spec": workers}}
+            ],
         },
     }
     manifest: str = yaml.safe_dump(document, sort_keys=False, width=10_000)

@@ -10,6 +10,7 @@ from typing import Any
 from babeldraw.cli import main as cli
 from babeldraw.cli.support import machines, paths
 from babeldraw.errors import UserError
+from babeldraw.planning.chips import split_name
 from babeldraw.t5x_models import found
 
 PATIENCE = {"BABELDRAW_JOIN_SECONDS": "300"}
@@ -29,12 +30,13 @@ class Job:
       name: of whatever is created for it, a DNS label.
       arguments: of `babeldraw`, the subcommand first.
       model_dir: the run directory.
-      hosts: one process each.
-      accelerator: what the cloud calls the slice, "" where there is none.
+      hosts: one process each; of all slices.
+      accelerator: what the cloud calls a slice, "" where there is none.
       family: of the TPU, such as "v5e"; "" for another machine.
       topology: such as "4x4"; "" for another machine.
       environment: name -> value, for every process.
       t5x: the folder of T5X's clones on this machine; "" where it does not train.
+      slices: of TPU chips, each of that accelerator and topology.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Job:
     topology: str
     environment: dict[str, str]
     t5x: str = ""
+    slices: int = 1
 
     @property
     def extra(self) -> str:
@@ -97,12 +100,18 @@ def make_job(args: argparse.Namespace) -> Job:
         clones = str(found.clones(environment.get(found.VARIABLE)))
         sent = args.on in ("tpu_vm", "gke")
         environment[found.VARIABLE] = PACKED if sent else clones
-    family, _, topology = str(config.get("topology", "")).partition(":")
+    slices, family, topology = split_name(str(config.get("topology", "")))
+    hosts = launch.get("hosts", 1)
+    if hosts % slices:
+        raise UserError(
+            f"{args.config} has {hosts} hosts for {slices} slices: set launch.hosts to those of all"
+        )
     return Job(
         name=resource_name(args.name or re.split("[/:]", args.model_dir.rstrip("/"))[-1]),
         arguments=tuple(arguments),
         model_dir=args.model_dir,
-        hosts=launch.get("hosts", 1),
+        hosts=hosts,
+        slices=slices,
         accelerator=launch.get("accelerator", ""),
         family=family,
         topology=topology,

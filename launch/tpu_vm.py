@@ -46,12 +46,25 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
     delete = (*queued, "delete", job.name, *where, "--force", "--quiet")
     state = (*queued, "describe", job.name, *where, "--format=value(state.state)")
 
-    def on(worker: str, *words: str) -> Command:
-        line = shlex.join(("bash", "babeldraw/launch/worker.sh", *words))
-        ssh = (*machine, "ssh", job.name, *where, f"--worker={worker}")
-        return Command((*ssh, f"--command={line}"))
+    # What the slices of a queued resource are called: each is a TPU of its own.
+    nodes = [f"{job.name}-{index}" for index in range(job.slices)]
+    if job.slices == 1:
+        nodes = [job.name]
+        called: tuple[str, ...] = (f"--node-id={job.name}",)
+    else:
+        called = (f"--node-count={job.slices}", f"--node-prefix={job.name}")
+
+    def ssh(node: str, line: str, worker: str = "all") -> Command:
+        words = (*machine, "ssh", node, *where, f"--worker={worker}", f"--command={line}")
+        return Command(words)
+
+    def on_all(*words: str) -> list[Command]:
+        return [ssh(node, _worker(*words)) for node in nodes]
 
     unpack = "mkdir -p babeldraw && tar -xzf babeldraw.tar.gz -C babeldraw"
+    send = [
+        Command((*machine, "scp", ARCHIVE, f"{node}:", *where, "--worker=all")) for node in nodes
+    ]
     settings = (f"{name}={value}" for name, value in (PATIENCE | job.environment).items())
     return {
         "create": [
@@ -59,7 +72,7 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
             Command(delete, when=(state, ("SUSPENDED", "FAILED"))),
             Command(
                 (
-                    *(*queued, "create", job.name, f"--node-id={job.name}", *where),
+                    *(*queued, "create", job.name, *called, *where),
                     f"--accelerator-type={job.accelerator}",
                     *(f"--runtime-version={names.runtime_version}", *payment),
                 ),
@@ -69,13 +82,18 @@ def steps(job: Job, args: argparse.Namespace) -> dict[str, list[Command]]:
         ],
         "install": [
             Command(job.pack(ARCHIVE)),
-            Command((*machine, "scp", ARCHIVE, f"{job.name}:", *where, "--worker=all")),
-            Command((*machine, "ssh", job.name, *where, "--worker=all", f"--command={unpack}")),
-            on("all", "install", job.extra),
+            *send,
+            *(ssh(node, unpack) for node in nodes),
+            *on_all("install", job.extra),
         ],
-        "start": [on("all", "start", *settings, "--", *job.arguments)],
-        "logs": [on("0", "wait")],
-        "status": [Command(state), on("all", "status")],
-        "stop": [on("all", "stop")],
+        "start": on_all("start", *settings, "--", *job.arguments),
+        "logs": [ssh(nodes[0], _worker("wait"), worker="0")],
+        "status": [Command(state), *on_all("status")],
+        "stop": on_all("stop"),
         "delete": [Command(delete)],
     }
+
+
+def _worker(*words: str) -> str:
+    """What a worker is told to do, as a line of its shell."""
+    return shlex.join(("bash", "babeldraw/launch/worker.sh", *words))

@@ -33,11 +33,7 @@ from babeldraw.objectives.base import (
 from babeldraw.objectives.tokenized_pictures import TokenizedPictures
 from babeldraw.optimizers.config import OptimizerConfig
 from babeldraw.parallel.parts import places
-from babeldraw.parallel.rules import (
-    INFERENCE_RULES,
-    in_sequence,
-    unbox,
-)
+from babeldraw.parallel.rules import drawing_rules, in_sequence, unbox
 from babeldraw.ranges import Share, ShareBelowOne, Weight
 from babeldraw.sampling import features
 from babeldraw.sampling.codec import decode_pictures
@@ -268,7 +264,7 @@ class TokenPrediction(TokenizedPictures):
         # A row's place keys its noise, whatever the number of rows.
         count = tokens.shape[0]
         prompts = self.prompts(batch.get(self.condition_entry), count)
-        with nn.logical_axis_rules(INFERENCE_RULES):
+        with nn.logical_axis_rules(drawing_rules()):
             drawn, _ = generate_tokens(self.model, trained, prompts, example_keys(key, count))
             columns = [
                 decode_pictures(self.tokenizer, constants["tokenizer"], each)

@@ -6,6 +6,7 @@ float32 that were only to be read in bfloat16.
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Shaped
 
-from babeldraw.parallel.rules import Axes, Rules, with_logical_constraint
+from babeldraw.parallel.rules import Axes, Rules, batch_axes, with_logical_constraint
 
 
 def placed_both_ways(
@@ -77,7 +78,8 @@ def kernel_gradient(
     """`x.T @ gradient` in the kernel's shape and dtype, each device with the sum of its own part.
 
     The sum is a ReduceScatter by name: of a constraint TPU compilers make an AllReduce, twice the
-    bytes, wherever they have put several of them together.
+    bytes, wherever they have put several of them together. What is scattered already is summed
+    over the other devices that have examples of their own.
     """
 
     def multiply(x: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -90,23 +92,30 @@ def kernel_gradient(
     place, dimension = split[axes.index("embed")], axes.index("embed")
     names = (place,) if isinstance(place, str) else tuple(place)
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or x.shape[0] % math.prod(mesh.shape[name] for name in names):
+    with_rows = names if mesh.empty else _with_rows(mesh.shape, rules, names)
+    if mesh.empty or x.shape[0] % math.prod(mesh.shape[name] for name in with_rows):
         return _in_turn(multiply(x, gradient), (axes,), rules)
+    others = tuple(name for name in with_rows if name not in names)
 
     def multiply_own_rows(x: jax.Array, gradient: jax.Array) -> jax.Array:
         part: jax.Array = jax.lax.psum_scatter(
             multiply(x, gradient), names, scatter_dimension=dimension, tiled=True
         )
-        return part
+        return jax.lax.psum(part, others) if others else part
 
-    rows = PartitionSpec(names)
+    rows = PartitionSpec(with_rows)
     summed: jax.Array = jax.shard_map(
         multiply_own_rows,
         in_specs=(rows, rows),
         out_specs=PartitionSpec(*[None] * dimension, names),
-        axis_names=set(names),
+        axis_names=set(with_rows),
     )(x, gradient)
     return summed
+
+
+def _with_rows(sizes: Mapping[str, int], rules: Rules, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The mesh axes that split the batch, in their order: those of `names` and others above 1."""
+    return tuple(name for name in batch_axes(rules) if name in names or sizes[name] > 1)
 
 
 def _rules() -> Rules:

@@ -1,6 +1,7 @@
 """The grid of devices that a program runs on, with named axes.
 
-`data` splits the batch, `stage` the layers of a pipelined stack, `model` the layers' widths.
+`data` splits the batch, `stage` the layers of a pipelined stack, `model` the layers' widths, or
+under hybrid FSDP the batch and each weight.
 """
 
 import math
@@ -19,6 +20,9 @@ AXES = ("data", "stage", "model")
 def make_mesh(axes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
     """Arranges the devices as `axes` says, for use with `jax.set_mesh`.
 
+    Of several TPU slices each is a block of places along `data`: what goes along the other axes
+    stays within a slice.
+
     Args:
       axes: axis name -> size, such as `{"data": -1, "model": 4}`. At most one size is -1: it
         takes the devices that the others leave.
@@ -29,7 +33,8 @@ def make_mesh(axes: Mapping[str, int], devices: Sequence[jax.Device] | None = No
       constraints raise.
 
     Raises:
-      UserError: an unknown axis, or sizes that do not multiply to the number of devices.
+      UserError: an unknown axis, sizes that do not multiply to the number of devices, or a `data`
+        that the slices do not divide.
     """
     devices = list(jax.devices() if devices is None else devices)
     unknown = sorted(set(axes) - set(AXES))
@@ -39,21 +44,32 @@ def make_mesh(axes: Mapping[str, int], devices: Sequence[jax.Device] | None = No
             f"from {', '.join(AXES)}."
         )
     shape = _fill({name: axes.get(name, 1) for name in AXES}, len(devices))
-    grid = mesh_utils.create_device_mesh(
-        tuple(shape.values()), devices, allow_split_physical_axes=True
-    )
+    slices = _num_slices(devices)
+    if shape["data"] % slices:
+        raise UserError(
+            f"The mesh axis 'data' of {shape['data']} does not divide over {slices} slices: make "
+            f"it a multiple of {slices} in the machine file's mesh."
+        )
+    if slices == 1:
+        grid = mesh_utils.create_device_mesh(
+            tuple(shape.values()), devices, allow_split_physical_axes=True
+        )
+    else:
+        within = shape | {"data": shape["data"] // slices}
+        grid = mesh_utils.create_hybrid_device_mesh(
+            tuple(within.values()), (slices, 1, 1), devices, allow_split_physical_axes=True
+        )
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def _num_slices(devices: Sequence[jax.Device]) -> int:
+    """Over how many TPU slices the devices are spread; 1 of what is no TPU."""
+    return len({getattr(d, "slice_index", 0) if d.platform == "tpu" else 0 for d in devices})
 
 
 def one_device() -> Mesh:
     """The first device of this process, as a mesh."""
     return make_mesh({}, jax.local_devices()[:1])
-
-
-def batch_groups(mesh: Mesh) -> int:
-    """Into how many parts a batch is split outside of pipelines."""
-    groups: int = mesh.shape["data"] * mesh.shape["stage"]
-    return groups
 
 
 def _fill(shape: dict[str, int], num_devices: int) -> dict[str, int]:

@@ -64,6 +64,10 @@ def find_cluster(
     3. SLURM_STEP_NODELIST, SLURM_NTASKS and SLURM_PROCID, which `srun` sets;
     4. worker-network-endpoints and agent-worker-number of a Cloud TPU VM's metadata.
 
+    Of several TPU slices 2 and 4 tell of one: MEGASCALE_COORDINATOR_ADDRESS, a host of the first,
+    MEGASCALE_NUM_SLICES and MEGASCALE_SLICE_ID, in the environment or in the metadata's tpu-env,
+    tell of the others.
+
     Args:
       environment: such as `os.environ`.
       metadata: of a Cloud TPU VM; None: this is none.
@@ -86,7 +90,8 @@ def find_cluster(
         return _cluster(explicit, "flags or JAX_* variables")
     if "TPU_WORKER_HOSTNAMES" in environment and "TPU_WORKER_ID" in environment:
         hosts = environment["TPU_WORKER_HOSTNAMES"].split(",")
-        return _of_hosts(hosts, environment["TPU_WORKER_ID"], "TPU_WORKER_HOSTNAMES")
+        index = environment["TPU_WORKER_ID"]
+        return _of_hosts(hosts, index, "TPU_WORKER_HOSTNAMES", environment)
     if "SLURM_PROCID" in environment and "SLURM_STEP_NODELIST" in environment:
         # Two jobs may share a node: each has a port of its own.
         port = 61440 + int(environment.get("SLURM_JOB_ID", "0")) % 4096
@@ -101,7 +106,10 @@ def find_cluster(
         if endpoints and index:
             # Either "host,host,..." or "name:port:address,...".
             hosts = [endpoint.split(":")[-1] for endpoint in endpoints.split(",")]
-            return _of_hosts(hosts, index, "the Cloud TPU's metadata")
+            # Lines such as "MEGASCALE_NUM_SLICES: '2'".
+            described = re.findall(r"^\s*(\w+)\s*:\s*'?([^'\n]*)", metadata("tpu-env") or "", re.M)
+            slices = {**dict(described), **environment}
+            return _of_hosts(hosts, index, "the Cloud TPU's metadata", slices)
     return None
 
 
@@ -109,9 +117,30 @@ def _given(first: int | None, second: str | None) -> str | None:
     return str(first) if first is not None else second
 
 
-def _of_hosts(hosts: list[str], index: str, found_in: str) -> Cluster:
+def _of_hosts(hosts: list[str], index: str, found_in: str, slices: Mapping[str, str]) -> Cluster:
+    """Of the hosts of a slice, this one's number among them, and what is said of other slices."""
     found = {found_in: f"{hosts[0]}:{PORT}", "count": str(len(hosts)), "worker number": index}
-    return _cluster(found, found_in)
+    here = _cluster(found, found_in)
+    first, several, number = (
+        f"MEGASCALE_{name}" for name in ("COORDINATOR_ADDRESS", "NUM_SLICES", "SLICE_ID")
+    )
+    if slices.get(several, "1") == "1":
+        return here
+    address = slices.get(first)
+    of_slices = _cluster(
+        {
+            first: address and f"{address.partition(':')[0]}:{PORT}",
+            several: slices[several],
+            number: slices.get(number),
+        },
+        "MEGASCALE_* variables",
+    )
+    return Cluster(
+        of_slices.coordinator_address,
+        of_slices.num_processes * here.num_processes,
+        of_slices.process_id * here.num_processes + here.process_id,
+        f"{found_in} and MEGASCALE_* variables",
+    )
 
 
 def _cluster(found: Mapping[str, str | None], found_in: str) -> Cluster:

@@ -9,7 +9,7 @@ shrinks by the same factor. In sampling tensors are small and one AllReduce is f
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from flax import linen as nn
@@ -23,12 +23,15 @@ Axes = tuple[str | None, ...]
 
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
+Fsdp = bool | Literal["hybrid"]
+"""Whether weights are split over devices that have other examples, see `training_rules`."""
+
 _WEIGHTS: Rules = (
     ("mlp", "model"),  # [embed, mlp], [mlp, embed]
     ("heads", "model"),  # [embed, heads, head_dim], [heads, head_dim, embed]
     ("vocab", "model"),  # [embed, vocab]: softmax weights
     ("table_embed", "model"),  # [rows, table_embed]: embeddings
-    ("embed", None),  # FSDP: over `data`
+    ("embed", None),  # FSDP: over `data` or `model`
     ("norm", None),  # [norm]: scale and bias of layer norms, too small to be worth gathering
     ("head_dim", None),
     ("codebook", None),  # [codebook, code_dim]
@@ -62,13 +65,19 @@ TRAINING_RULES: Rules = (
 )
 
 
-def training_rules(fsdp: bool = False) -> Rules:
+def training_rules(fsdp: Fsdp = False) -> Rules:
     """The table for training.
 
     Args:
       fsdp: shard weights and optimizer state over `data` as well, each along its `embed` axis; a
-        layer's weights are gathered when it runs. Beyond the patent.
+        layer's weights are gathered when it runs. "hybrid": over `model` alone, which then splits
+        the batch and no layer, so that every place along `data` has a copy: weights are gathered
+        among neighbours, and gradients alone, each device's part, go further. Beyond the patent.
     """
+    if fsdp == "hybrid":
+        places: dict[str, Any] = dict.fromkeys(name for name, _ in TRAINING_RULES)
+        places |= {"batch": ("data", "stage", "model"), "embed": "model", "stages": "stage"}
+        return tuple(places.items())
     return _replace(TRAINING_RULES, "embed", "data") if fsdp else TRAINING_RULES
 
 
@@ -95,8 +104,7 @@ def data_parallel(batch_size: int) -> Iterator[None]:
         yield
         return
     # The axes that split it already come first: each part is cut where it lies.
-    (first,) = _spec(("batch",), tuple(rules))
-    first = (first,) if isinstance(first, str) else tuple(first or ())
+    first = batch_axes(tuple(rules))
     names = (*first, *(name for name in mesh.axis_names if name not in first))
     alone: Rules = tuple((name, None) for name, _ in rules if name != "batch")
     with nn.logical_axis_rules((("batch", names), *alone)):
@@ -104,6 +112,20 @@ def data_parallel(batch_size: int) -> Iterator[None]:
 
 
 INFERENCE_RULES: Rules = (*_WEIGHTS, *_ACTIVATIONS, ("activation_embed", None))
+
+
+def drawing_rules() -> Rules:
+    """The table for drawing pictures: `INFERENCE_RULES`, or that of a training by hybrid FSDP.
+
+    On the mesh of such a training, within its `placing`, `model` splits no layer.
+    """
+    rules = tuple((name, place) for name, place in nn.get_logical_axis_rules())
+    return rules if dict(rules).get("embed") == "model" else INFERENCE_RULES
+
+
+def batch_groups(mesh: Mesh) -> int:
+    """Into how many parts pictures that are drawn together are split."""
+    return math.prod(mesh.shape[name] for name in batch_axes(drawing_rules()))
 
 
 @contextlib.contextmanager
@@ -130,11 +152,16 @@ def batch_sharding(mesh: Mesh, rules: Rules = TRAINING_RULES) -> NamedSharding:
     return NamedSharding(mesh, _spec(("batch",), rules))
 
 
+def batch_axes(rules: Rules) -> tuple[str, ...]:
+    """The mesh axes that split a batch, the outermost first."""
+    (place,) = _spec(("batch",), rules) or (None,)
+    return (place,) if isinstance(place, str) else tuple(place or ())
+
+
 def batch_shards() -> int:
     """Over how many places `placing` splits a batch; 1 outside of it."""
     mesh = jax.sharding.get_abstract_mesh()
-    spec = _spec(("batch",), nn.get_logical_axis_rules())
-    names = [name for part in spec if part for name in ([part] if isinstance(part, str) else part)]
+    names = batch_axes(tuple(nn.get_logical_axis_rules()))
     return math.prod(mesh.shape.get(name, 1) for name in names)
 
 

@@ -1,6 +1,7 @@
 """What a compiled program sends between chips: a census of its collectives."""
 
 import dataclasses
+import itertools
 import math
 import re
 from collections import Counter
@@ -13,6 +14,9 @@ from babeldraw.planning.hlo import Array, Execution, Instruction, Program
 
 KINDS = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all", "collective-permute")
 
+SLICES = "slices"
+"""In place of a mesh axis: what goes between slices, through their hosts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
@@ -23,7 +27,7 @@ class Collective:
       dtype, shape: of the array on one chip, before a reduce-scatter and after an all-gather: the
         larger side.
       bytes: of that array.
-      axes: mesh axes over which it goes; None where the text does not tell.
+      axes: mesh axes over which it goes, or `SLICES`; None where the text does not tell.
       group_size: chips that take part together.
       loop: the loop that it stands in, "" outside all loops.
       source: the operation in the model that it comes from.
@@ -59,12 +63,15 @@ def find_collectives(program: Program, mesh: Mapping[str, int]) -> list[Collecti
     """All collectives of a program, equal ones counted together, the most bytes first.
 
     Args:
-      mesh: axis -> size, in the order in which the program numbers its devices.
+      mesh: axis -> size within a slice, in the order in which the program numbers its devices.
     """
     counts: Counter[Collective] = Counter()
     times: Counter[Collective] = Counter()
     pieces: dict[str, tuple[Execution, list[Collective]]] = {}
     for execution in program.executions:
+        for row in _between_slices(program.computations[execution.computation], execution):
+            counts[row] += 1
+            times[row] += execution.times
         for instruction, is_scatter, source in _collectives_of(program, execution.computation):
             found = _describe(instruction, is_scatter, source, execution, mesh)
             channel = _split_channel(instruction)
@@ -100,6 +107,45 @@ def _collectives_of(program: Program, computation: str) -> Iterator[tuple[Instru
                 for inner, is_scatter, source in _collectives_of(program, name):
                     sliced = root.opcode == "dynamic-slice" and root.operands[0] == inner.name
                     yield inner, is_scatter or sliced, source or instruction.op_name
+
+
+def _between_slices(
+    computation: Mapping[str, Instruction], execution: Execution
+) -> Iterator[Collective]:
+    """What a computation sends to other slices, through the runtime (MegaScale) on their hosts.
+
+    Each is a `send` of a device's part and a `recv` of what comes of it.
+    """
+    order = list(computation.values())
+    for index, instruction in enumerate(order):
+        found = re.search(r'_xla_megascale_transfer_type="(\w+)"', instruction.attributes)
+        if found is None:
+            continue
+        kind = found[1].lower().replace("_", "-")
+        if instruction.opcode != ("send" if kind == "reduce-scatter" else "recv"):  # the larger
+            continue
+        target = re.search(r'_xla_megascale_target="\{([\d,]+)\}', instruction.attributes)
+        array = instruction.results[0]
+        rest = itertools.takewhile(
+            lambda later, name=instruction.name: name not in later.operands, order[index + 1 :]
+        )
+        yield Collective(
+            kind=kind,
+            dtype=array.dtype,
+            shape=array.shape,
+            bytes=array.bytes,
+            axes=(SLICES,),
+            group_size=len(_ints(target[1])) if target else 0,
+            loop=execution.loop,
+            source=_short(instruction.op_name),
+            overlapped=execution.beside or any(later.opcode in _WORK for later in rest),
+            count=0,
+            times=0,
+        )
+
+
+_WORK = ("fusion", "convolution", "dot", "while", "custom-call")
+"""What keeps a device busy while it waits for something that it has sent."""
 
 
 def _split_channel(instruction: Instruction) -> str | None:

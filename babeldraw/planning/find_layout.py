@@ -96,7 +96,12 @@ def find_layout(
 def _reckon(
     reckoner: Reckoner, objective: Objective, batch_size: int, topology: Topology
 ) -> list[Reckoned]:
-    every = layouts(topology.num_devices, batch_size // reckoner.parts, objective.flops())
+    every = layouts(
+        topology.num_devices,
+        batch_size // reckoner.parts,
+        objective.flops(),
+        topology.num_slices,
+    )
     reckoned = (reckoner.reckon(layout, topology) for layout in every)
     return [row for row in reckoned if row is not None]
 
@@ -111,6 +116,8 @@ def _with_sampling(
         # Half of the memory is left for what is kept of the tokens drawn so far.
         gib = reckoner.weights_gib(model)
         if gib is None or gib > plan.topology.chip.hbm_available_gib / 2:
+            continue
+        if devices // model % plan.topology.num_slices:
             continue
         mesh = {"data": devices // model, "model": model}
         try:

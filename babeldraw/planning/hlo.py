@@ -123,7 +123,7 @@ class Program:
         for instruction in self.computations[execution.computation].values():
             if instruction.opcode == "while":
                 trips = self.trip_count(instruction)
-                loop = re.sub(r"/while$", "", instruction.op_name) or instruction.name
+                loop = self._name(instruction)
                 inside = dataclasses.replace(
                     execution,
                     times=execution.times * (trips or 1),
@@ -143,22 +143,58 @@ class Program:
         known = re.search(r'known_trip_count"?:\{"?n"?:"?(\d+)', loop.attributes)
         if known:
             return int(known[1])
-        condition = re.search(r"condition=%([\w.\-]+)", loop.attributes)
+        condition = _condition(loop)
         if condition is None:
             return None
-        limits = set()
-        for instruction in self._inside(condition[1]):
+        limits, counters = set(), set()
+        for instruction in self._inside(condition):
             if instruction.opcode == "constant" and instruction.results[0].dtype in ("s32", "u32"):
                 limits.add(instruction.arguments)
             if instruction.opcode == "compare" and "direction=LT" not in instruction.attributes:
                 return None
-        return int(limits.pop()) if len(limits) == 1 else None
+            if counter := re.search(r"index=(\d+)", instruction.attributes):
+                counters.add(int(counter[1]))
+        if len(limits) != 1:
+            return None
+        first = self._first(loop, counters.pop()) if len(counters) == 1 else 0
+        return int(limits.pop()) - first
+
+    def _first(self, loop: Instruction, counter: int) -> int:
+        """What a loop counts from: 0 where the text does not tell, 1 of one with a turn before it.
+
+        Args:
+          counter: which of what the loop carries it is.
+        """
+        carried = self._named.get(loop.operands[0])
+        while carried is not None and carried.opcode in ("tuple", "copy", "bitcast"):
+            place = counter if carried.opcode == "tuple" else 0
+            carried = self._named.get(carried.operands[place])
+        if carried is None or carried.opcode != "constant":
+            return 0
+        return int(carried.arguments)
+
+    @functools.cached_property
+    def _named(self) -> dict[str, Instruction]:
+        """Every instruction: their names are a program's own."""
+        return {name: i for body in self.computations.values() for name, i in body.items()}
+
+    def _name(self, loop: Instruction) -> str:
+        """Where in the model a loop comes from; of one that was changed, its condition tells."""
+        condition = _condition(loop)
+        places = [loop.op_name, *(i.op_name for i in self._inside(condition or ""))]
+        place = next(filter(None, places), loop.name)
+        return re.sub(r"/while(/cond(/\w+)?)?$", "", place)
 
     def _inside(self, computation: str) -> Iterator[Instruction]:
-        for instruction in self.computations[computation].values():
+        for instruction in self.computations.get(computation, {}).values():
             yield instruction
             for name in instruction.called:
                 yield from self._inside(name)
+
+
+def _condition(loop: Instruction) -> str | None:
+    found = re.search(r"condition=%([\w.\-]+)", loop.attributes)
+    return found[1] if found else None
 
 
 def bits(dtype: str) -> int:

@@ -22,6 +22,7 @@ class Layout:
 
     Attributes:
       data, stage, model: sizes of the mesh axes.
+      fsdp: a `parallel.rules.Fsdp`.
     """
 
     data: int
@@ -58,7 +59,7 @@ class Layout:
             rounds = self.circular_repeats or "all"
             words.append(f"{self.num_microbatches} microbatches, {rounds} rounds")
         if self.fsdp:
-            words.append("fsdp" if self.fsdp is True else f"fsdp {self.fsdp}")
+            words.append("fsdp" if self.fsdp is True else f"{self.fsdp} fsdp")
         return ", ".join([*words, f"remat {self.remat}", self.attention])
 
     def on(self, machine: Machine) -> Machine:
@@ -87,25 +88,37 @@ def _listed(kind: Any) -> Iterator[Any]:
             yield from _listed(part)
 
 
-def layouts(num_devices: int, batch_size: int, counted: Flops | None) -> list[Layout]:
+def layouts(
+    num_devices: int, batch_size: int, counted: Flops | None, num_slices: int = 1
+) -> list[Layout]:
     """Every layout whose sizes divide, nothing else looked at.
 
     Args:
+      num_devices: of all slices.
       counted: of the objective; without it no stack is known to be pipelined.
     """
     found = []
     for mesh in _meshes(num_devices):
-        if batch_size % (mesh["data"] * mesh["stage"]):
+        if mesh["data"] % num_slices or batch_size % (mesh["data"] * mesh["stage"]):
             continue
-        sharded = values("fsdp") if mesh["data"] > 1 else values("fsdp")[:1]
         for queue in _queues(mesh, batch_size, counted):
             found += [
                 Layout(**mesh, fsdp=fsdp, remat=remat, attention=attention, **queue)
-                for fsdp in sharded
+                for fsdp in _sharded(mesh, batch_size)
                 for remat in values("remat")
                 for attention in values("attention")
             ]
     return found
+
+
+def _sharded(mesh: Mapping[str, int], batch_size: int) -> Iterator[Any]:
+    """How a mesh may split weights over devices with other examples."""
+    yield False
+    if mesh["data"] > 1:
+        yield True
+        # With one copy it would be the FSDP of a mesh of `data` alone.
+        if mesh["model"] > 1 and mesh["stage"] == 1 and batch_size % math.prod(mesh.values()) == 0:
+            yield "hybrid"
 
 
 def _meshes(num_devices: int) -> Iterator[dict[str, int]]:

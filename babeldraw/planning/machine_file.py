@@ -33,8 +33,9 @@ def machine_file(name: str, plan: Plan, layout: Layout, command: str, date: str)
             f", an estimated {seconds_text(seconds)} a step (MFU {mfu:.0%}), bound by "
             f"{plan.roofline.bound}"
         )
+    slices = f"{topology.num_slices} slices of " if topology.num_slices > 1 else ""
     head = (
-        f"{topology.num_chips} TPU {topology.chip.name} chips ({_shape(topology)}): "
+        f"{topology.num_chips} TPU {topology.chip.name} chips ({slices}{_shape(topology)}): "
         f"{plan.objective} of {plan.params / 1e9:.2f}e9 parameters at BATCH_SIZE = "
         f"{plan.batch_size}. {said}."
     )
@@ -83,10 +84,12 @@ def _command(command: str) -> list[str]:
 def _launch(machine: Machine, topology: Topology) -> dict[str, Any]:
     if machine.topology == topology.name and machine.launch:
         return dict(machine.launch)
-    launch: dict[str, Any] = {"hosts": max(topology.num_chips // _CHIPS_PER_HOST, 1)}
+    of_a_slice = topology.num_chips // topology.num_slices
+    hosts = max(of_a_slice // _CHIPS_PER_HOST, 1)
+    launch: dict[str, Any] = {"hosts": topology.num_slices * hosts}
     if topology.chip.name in _ACCELERATORS:
         family, cores = _ACCELERATORS[topology.chip.name]
-        launch["accelerator"] = f"{family}-{topology.num_chips * cores}"
+        launch["accelerator"] = f"{family}-{of_a_slice * cores}"
     return launch | {"topology": _shape(topology)}
 
 

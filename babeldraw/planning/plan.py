@@ -144,13 +144,12 @@ def make_plan(
         notes.append("compiled with the least optimisation (--quick): figures are approximate")
     sampling = None
     if with_sampling:
-        axes = machine.sampling_mesh or machine.mesh
         try:
-            sampling = plan_sampling(objective, axes, topology, progress, int8)
+            sampling = plan_sampling(objective, machine.drawing_mesh, topology, progress, int8)
         except NotOffered as error:
             notes.append(f"{type(objective).__name__} {error.what}: no sampling program")
 
-    program, collectives = _census(train, dict(mesh.shape))
+    program, collectives = _census(train, mesh, topology)
     if program is None:
         notes.append("the compiler refused the train step: what it sends is not known")
     elif not all(execution.certain for execution in program.executions):
@@ -214,7 +213,7 @@ def plan_sampling(
         fits=not drawing.refused and drawing.peak_bytes / GIB <= _available(drawing, topology),
         peak_hbm_gib=drawing.peak_bytes / GIB,
         compile_seconds=drawing.compile_seconds,
-        collectives=_census(drawing, dict(mesh.shape))[1],
+        collectives=_census(drawing, mesh, topology)[1],
         int8=int8,
     )
 
@@ -232,12 +231,13 @@ def _mesh(axes: Mapping[str, int], devices: list[jax.Device], topology: Topology
 
 
 def _census(
-    compiled: CompiledProgram, mesh: dict[str, int]
+    compiled: CompiledProgram, mesh: Mesh, topology: Topology
 ) -> tuple[Program | None, list[Collective]]:
     if compiled.refused:
         return None, []
     program = Program(compiled.text)
-    return program, find_collectives(program, mesh)
+    within = {**mesh.shape, "data": mesh.shape["data"] // topology.num_slices}
+    return program, find_collectives(program, within)
 
 
 def _available(compiled: CompiledProgram, topology: Topology) -> float:

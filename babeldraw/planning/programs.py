@@ -15,8 +15,7 @@ from jax.sharding import Mesh
 
 from babeldraw.objectives.base import Objective
 from babeldraw.parallel.execution import Execution
-from babeldraw.parallel.mesh import batch_groups
-from babeldraw.parallel.rules import INFERENCE_RULES, placing
+from babeldraw.parallel.rules import INFERENCE_RULES, batch_groups, placing
 from babeldraw.planning import kept
 from babeldraw.planning.kept import CompiledProgram
 from babeldraw.sampling import places
@@ -46,7 +45,7 @@ def compile_train_step(
     with placing(mesh, machine.rules):
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
-        layout = batch_layout(objective, batch_size, mesh)
+        layout = batch_layout(objective, batch_size, mesh, machine.rules)
         arguments = sum(variable.bytes_a_device for variable in variables)
         arguments += _tree_bytes((constants, dict(layout.entries)))
         program = run_compiler(

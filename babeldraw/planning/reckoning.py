@@ -20,7 +20,7 @@ from babeldraw.parallel.rules import training_rules, variable_sharding
 from babeldraw.parallel.schedule import Pipeline
 from babeldraw.planning.layouts import Layout
 from babeldraw.planning.programs import GIB
-from babeldraw.planning.roofline import exchange_seconds
+from babeldraw.planning.roofline import between_slices_seconds, exchange_seconds
 from babeldraw.planning.topologies import Topology
 from babeldraw.training.machine import Machine
 from babeldraw.training.state import Variable, describe_state
@@ -132,13 +132,24 @@ class Reckoner:
         """Seconds in which gradients leave, weights come, layers and stages are joined."""
         exchange = functools.partial(exchange_seconds, topology=topology)
         gathers = layers = shifts = 0.0
-        if layout.fsdp:
+        within = layout.data // topology.num_slices  # of a slice, along `data`
+
+        def along_data(kind: str, size: float) -> float:
+            between = between_slices_seconds(kind, size / within, topology)
+            return exchange(kind, size, within) + between
+
+        if layout.fsdp == "hybrid":
+            whole = self._state(1, 1, 1, False)[0]
+            gradients = exchange("reduce-scatter", whole, layout.model)
+            gradients += along_data("all-reduce", whole / layout.model)
+            gathers = 2 * exchange("all-gather", whole / 2, layout.model)
+        elif layout.fsdp:
             whole = self._state(*(layout.mesh | {"data": 1}).values(), False)[0]
-            gradients = exchange("reduce-scatter", whole, layout.data)
-            gathers = 2 * exchange("all-gather", whole / 2, layout.data)  # in half the bytes
+            gradients = along_data("reduce-scatter", whole)
+            gathers = 2 * along_data("all-gather", whole / 2)  # in half the bytes
         else:
-            gradients = exchange("all-reduce", weights, layout.data)
-        if layout.model > 1:
+            gradients = along_data("all-reduce", weights)
+        if layout.model > 1 and layout.fsdp != "hybrid":
             layers = _EXCHANGES * exchange("all-gather", residual * layout.model, layout.model)
         if layout.stage > 1:  # forward and back
             sent = 2 * self._rounds_a_layer(layout) * residual

@@ -164,6 +164,8 @@ def _parts(plan: Plan) -> str:
 def _chips(topology: Topology) -> str:
     """Figures are of a device: of a chip where that is one."""
     chips = f"{topology.num_chips} chips"
+    if topology.num_slices > 1:
+        chips += f" in {topology.num_slices} slices"
     if topology.chip.devices == 1:
         return chips
     return f"{chips} of {topology.chip.devices} devices, each called a chip below"

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from babeldraw.planning.collectives import Collective
+from babeldraw.planning.collectives import SLICES, Collective
 from babeldraw.planning.topologies import Topology
 
 
@@ -68,8 +68,22 @@ def estimate(
 
 def collective_seconds(collective: Collective, topology: Topology) -> float:
     """Of one run of a collective; see `exchange_seconds`."""
+    if collective.axes == (SLICES,):
+        return between_slices_seconds(collective.kind, collective.bytes, topology)
     members = max(collective.group_size, 2)
     return exchange_seconds(collective.kind, collective.bytes, members, topology)
+
+
+def between_slices_seconds(kind: str, size: float, topology: Topology) -> float:
+    """Of an exchange between all slices on an array of `size` bytes of each device; no latency.
+
+    Each device has its part of its host's network, which sends and receives at the same time.
+    """
+    slices, chip = topology.num_slices, topology.chip
+    if slices == 1:
+        return 0.0
+    seconds = size * (slices - 1) / slices / chip.network_bandwidth
+    return 2 * seconds if kind == "all-reduce" else seconds
 
 
 def exchange_seconds(kind: str, size: float, members: int, topology: Topology) -> float:

@@ -1,5 +1,7 @@
 """Slices of TPU chips by name, such as `v4:8x8x16`, as devices to compile for.
 
+`2xv5e:16x16` is two of them, which exchange arrays over the network of their data centre.
+
 The compiler (libtpu) describes the devices of any slice on any machine.
 """
 
@@ -12,7 +14,7 @@ from typing import Any
 import jax
 
 from babeldraw.errors import UserError
-from babeldraw.planning.chips import CHIPS, Chip
+from babeldraw.planning.chips import CHIPS, Chip, split_name
 
 # Slices that are offered: cloud.google.com/tpu/docs/supported-tpu-configurations.
 _CUBES = (
@@ -31,16 +33,21 @@ KNOWN = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """A slice: its name, its chip, and how many of them stand along each of its dimensions."""
+    """A slice, or several of one shape.
+
+    Attributes:
+      shape: how many chips stand along each dimension of a slice.
+    """
 
     name: str
     chip: Chip
     shape: tuple[int, ...]
+    num_slices: int = 1
 
     @property
     def num_chips(self) -> int:
-        """Chips, each of which is one device or, of tpu7x, two."""
-        return math.prod(self.shape)
+        """Of all slices; each chip is one device or, of tpu7x, two."""
+        return self.num_slices * math.prod(self.shape)
 
     @property
     def num_devices(self) -> int:
@@ -49,12 +56,12 @@ class Topology:
 
 
 def find_topology(name: str) -> Topology:
-    """The slice of that name.
+    """The slice of that name, or the slices.
 
     Raises:
-      UserError: there is none; lists those that there are.
+      UserError: there is none; lists those that there are. Or several of them cannot be estimated.
     """
-    family, _, shape = name.partition(":")
+    num_slices, family, shape = split_name(name)
     if shape not in KNOWN.get(family, ()):
         known = [f"{chip}:{shape}" for chip, shapes in KNOWN.items() for shape in shapes]
         close = difflib.get_close_matches(name, known, n=1)
@@ -62,7 +69,13 @@ def find_topology(name: str) -> Topology:
         raise UserError(
             f"there is no TPU topology {name!r}; {advice}The known ones are {', '.join(known)}"
         )
-    return Topology(name, CHIPS[family], tuple(map(int, shape.split("x"))))
+    chip = CHIPS[family]
+    if num_slices > 1 and not chip.network_bandwidth:
+        raise UserError(
+            f"{name} cannot be planned: at what rate slices of {family} exchange arrays is not "
+            f"published; take {' or '.join(n for n, c in CHIPS.items() if c.network_bandwidth)}"
+        )
+    return Topology(name, chip, tuple(map(int, shape.split("x"))), num_slices)
 
 
 def known_slices(family: str) -> list[Topology]:
@@ -92,8 +105,9 @@ def topology_devices(topology: Topology) -> list[jax.Device]:
         }
         if topology.chip.devices == 1:  # in place of one a core
             settings["chip_config_name"] = "megacore"
+    one = topology.name[topology.name.index(topology.chip.name) :]
     description = topologies.get_topology_desc(
-        platform="tpu", topology_name=topology.name, **settings
+        platform="tpu", topology_name=one, num_slices=topology.num_slices, **settings
     )
     devices = list(description.devices)
     assert len(devices) == topology.num_devices, (len(devices), topology)

@@ -42,6 +42,8 @@ def _moved(program: Program, computation: dict[str, Instruction], instruction: I
         return _size(instruction.results[:2])
     if opcode in ("dynamic-slice", "slice", "gather"):
         return 2 * _size(instruction.results)
+    if opcode == "send":  # its result is what is sent; `recv` writes one
+        return _size(instruction.results)
     operands = [computation[name] for name in instruction.operands if name in computation]
     if opcode == "dynamic-update-slice":
         return 2 * _size(operands[1].results)

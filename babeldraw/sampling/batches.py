@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Shaped
 
-from babeldraw.parallel.mesh import batch_groups
+from babeldraw.parallel.rules import batch_groups
 from babeldraw.sampling import places
 
 Item = TypeVar("Item")
@@ -23,7 +23,7 @@ class FixedBatches:
 
     Attributes:
       params: trained parameters, unboxed. It runs on the mesh that they lie on (see `places`).
-      batch_size: rows at a time, made a multiple of the mesh's `batch_groups`; changes speed and
+      batch_size: rows at a time, made a multiple of `batch_groups`; changes speed and
         memory, and results as far as rounding reaches: sums are added up in another order. The last
         batch is filled up, so that one program serves all.
     """

@@ -18,8 +18,7 @@ from babeldraw.errors import UserError
 from babeldraw.models import int8
 from babeldraw.models.image_decoder import NO_CLASS, ImageDecoder
 from babeldraw.models.vit_vqgan import ViTVQGAN
-from babeldraw.parallel.mesh import batch_groups
-from babeldraw.parallel.rules import batch_shards
+from babeldraw.parallel.rules import batch_groups, batch_shards
 from babeldraw.sampling import places
 from babeldraw.sampling.batches import fit_groups
 from babeldraw.sampling.codec import decode_pictures
@@ -46,7 +45,7 @@ class Sampler:
       params, tokenizer_params: trained parameters, unboxed. It draws on the mesh that `params` lie
         on (see `places`).
       guidance_weight, temperature, cutoff, top_k, top_p, redraw: see `generate.generate_tokens`.
-      batch_size: pictures drawn at a time, made a multiple of the mesh's `batch_groups`; changes
+      batch_size: pictures drawn at a time, made a multiple of `batch_groups`; changes
         speed and memory, and a token only where two were as good a draw as sums of the model's
         dtype can tell, or where one before it changed. The same tokens are the same picture (see
         `codec.decode_pictures`).

@@ -1,4 +1,4 @@
-"""Where trained networks run: on the mesh that their parameters lie on, by the inference rules.
+"""Where trained networks run: on the mesh that their parameters lie on, by `drawing_rules`.
 
 Every process calls the same with the same host arrays, puts its own rows of them onto its devices,
 and gets whole results back.
@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Shaped
 
 from babeldraw.parallel.mesh import one_device
-from babeldraw.parallel.rules import INFERENCE_RULES, batch_sharding, placing, replicated
+from babeldraw.parallel.rules import batch_sharding, drawing_rules, placing, replicated
 
 
 def mesh_of(params: Any) -> Mesh:
@@ -28,16 +28,16 @@ def mesh_of(params: Any) -> Mesh:
 
 def running_on(mesh: Mesh) -> contextlib.AbstractContextManager[None]:
     """Within it, programs for drawing are traced and run."""
-    return placing(mesh, INFERENCE_RULES)
+    return placing(mesh, drawing_rules())
 
 
 def input_sharding(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
     """Of a program's input: split by rows, but a scalar is everywhere."""
-    return batch_sharding(mesh, INFERENCE_RULES) if shape else replicated(mesh)
+    return batch_sharding(mesh, drawing_rules()) if shape else replicated(mesh)
 
 
 def put_input(array: Shaped[np.ndarray, "..."], mesh: Mesh) -> Shaped[Array, "..."]:
-    """An input on the mesh; its rows divide by `parallel.mesh.batch_groups`."""
+    """An input on the mesh; its rows divide by `parallel.rules.batch_groups`."""
     sharding = input_sharding(array.shape, mesh)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 

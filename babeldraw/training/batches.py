@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Objective
-from babeldraw.parallel.rules import batch_sharding
+from babeldraw.parallel.rules import TRAINING_RULES, Rules, batch_axes, batch_sharding
 
 HostBatch = Mapping[str, np.ndarray]
 """This process's rows of a batch. Entries that the objective does not name are dropped."""
@@ -128,26 +129,30 @@ class BatchLayout:
                 )
 
 
-def batch_layout(objective: Objective, batch_size: int, mesh: Mesh) -> BatchLayout:
+def batch_layout(
+    objective: Objective, batch_size: int, mesh: Mesh, rules: Rules = TRAINING_RULES
+) -> BatchLayout:
     """How batches of `batch_size` rows, counted over all processes, lie on the mesh.
 
     Raises:
       UserError: the rows do not divide over the devices, the processes or the parts of a step.
     """
-    replicas = mesh.shape["data"] * mesh.shape["stage"]
+    axes = batch_axes(rules)
+    replicas = math.prod(mesh.shape[axis] for axis in axes)
+    over = f"{replicas} devices (mesh axes {' and '.join(map(repr, axes))})"
     if batch_size < 1 or batch_size % replicas:
         raise UserError(
-            f"The batch of {batch_size} does not divide over {replicas} devices (mesh axes 'data' "
-            f"and 'stage'): make it a multiple of {replicas}."
+            f"The batch of {batch_size} does not divide over {over}: make it a multiple of "
+            f"{replicas}."
         )
     parts = objective.execution.accumulate
     if batch_size % (replicas * parts):
         raise UserError(
             f"The batch of {batch_size} does not divide into {parts} parts (`accumulate` in the "
-            f"machine file) over {replicas} devices (mesh axes 'data' and 'stage'): make it a "
-            f"multiple of {replicas * parts}, or change `accumulate`."
+            f"machine file) over {over}: make it a multiple of {replicas * parts}, or change "
+            "`accumulate`."
         )
-    sharding = batch_sharding(mesh)
+    sharding = batch_sharding(mesh, rules)
     return BatchLayout(
         {
             name: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)

@@ -136,7 +136,7 @@ def train(
         variables = describe_state(objective, mesh, machine.rules)
         target = abstract_state(objective, variables)
         check_parts(objective)
-        layout = batch_layout(objective, train_dataset.batch_size, mesh)
+        layout = batch_layout(objective, train_dataset.batch_size, mesh, machine.rules)
         init_from = init_from if init_from and init_from.model_dir else None
         start_from = None
         if init_from and not whole_steps(model_dir):
@@ -176,7 +176,15 @@ def train(
         batches = stack.enter_context(Prefetch(checked(objective, layout, host_batches)))
         with failing.together():
             looked = Looked.at(
-                objective, constants, held, train_dataset, eval_dataset, eval_batches, seed, mesh
+                objective,
+                constants,
+                held,
+                train_dataset,
+                eval_dataset,
+                eval_batches,
+                seed,
+                mesh,
+                machine.rules,
             )
             feed = itertools.chain([batch_of(start + 1, train_steps, batches)], batches)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from babeldraw.errors import UserError
 from babeldraw.parallel.execution import AttentionPath, Execution, Remat
-from babeldraw.parallel.rules import Rules, training_rules
+from babeldraw.parallel.rules import Fsdp, Rules, training_rules
 from babeldraw.parallel.schedule import Pipeline
 from babeldraw.ranges import Count, Range, Unfit, Weight, Whole, fit
 
@@ -25,8 +25,9 @@ class Machine:
       mesh: mesh axis -> number of devices, see `parallel.mesh.make_mesh`. Where `stage` is more
         than 1, the text-to-image stacks are pipelined over it.
       sampling_mesh: the same for drawing pictures, which `babeldraw plan` compiles; empty: as
-        `mesh`.
-      fsdp: shard weights and optimizer state over `data` as well.
+        `mesh`, or, under hybrid `fsdp`, a copy of the weights on each device.
+      fsdp: shard weights and optimizer state over `data` as well, or, "hybrid", over `model`
+        alone, which then splits no layer, see `parallel.rules.training_rules`.
       num_microbatches: of a pipeline, see `parallel.schedule.Pipeline`.
       circular_repeats: of a pipeline; 0: as many rounds as give each stage one layer a round.
       accumulate: parts of a step's batch that follow one another, each through forward and backward
@@ -49,7 +50,7 @@ class Machine:
         default_factory=lambda: {"data": -1, "stage": 1, "model": 1}
     )
     sampling_mesh: Mapping[str, MeshSize] = dataclasses.field(default_factory=dict)
-    fsdp: bool = False
+    fsdp: Fsdp = False
     num_microbatches: Count = 1
     circular_repeats: Whole = 0
     accumulate: Count = 1
@@ -99,6 +100,11 @@ class Machine:
         stages = self.mesh.get("stage", 1)
         if stages < 1:
             raise ValueError(f"`mesh` needs a plain number of stages, not {stages}.")
+        if stages > 1 and self.fsdp == "hybrid":
+            raise ValueError(
+                f"hybrid `fsdp` splits the batch over `model`, and a pipeline of {stages} stages "
+                "does not: set `stage` to 1, or `fsdp` to True."
+            )
         pipeline = None
         if stages > 1:
             pipeline = Pipeline(stages, self.num_microbatches, self.circular_repeats or None)
@@ -109,6 +115,13 @@ class Machine:
             attention=self.attention,
             accumulate=self.accumulate,
         )
+
+    @property
+    def drawing_mesh(self) -> Mapping[str, MeshSize]:
+        """The mesh for drawing pictures with what has been trained."""
+        if self.sampling_mesh:
+            return self.sampling_mesh
+        return {"data": -1} if self.fsdp == "hybrid" else self.mesh
 
     @property
     def rules(self) -> Rules:

@@ -22,6 +22,7 @@ JOBS = {
     "3b_v4_512": ("3b", "v4_512", []),
     "20b_v4_1024": ("20b", "v4_1024", []),
     "3b_tpu7x_64": ("3b", "tpu7x_64", []),
+    "3b_v5e_512": ("3b", "v5e_512", []),
 }
 HOSTILE = 'gs://b/it\'s; $(touch pwned) `x` "q" $HOME\n#*'
 
@@ -88,9 +89,15 @@ def manifests(line):
 def test_manifests_are_valid(name, spot):
     document = manifests([*arguments(name, "gke"), *spot])
     check(document)
-    workers = document["spec"]["replicatedJobs"][0]["template"]["spec"]
+    (replicated,) = document["spec"]["replicatedJobs"]
+    workers, slices = replicated["template"]["spec"], replicated["replicas"]
     chips = int(JOBS[name][1].rpartition("_")[2])
-    assert workers["parallelism"] == workers["completions"] == chips // 4
+    assert workers["parallelism"] == workers["completions"] == chips // slices // 4
+    assert slices == (2 if name == "3b_v5e_512" else 1)
+    # The pods of one slice are told their numbers, those of several number themselves.
+    (container,) = workers["template"]["spec"]["containers"]
+    told = [variable["name"] for variable in container["env"] if "JAX_" in variable["name"]]
+    assert len(told) == (3 if slices == 1 else 0)
 
 
 def check(document):
@@ -205,3 +212,10 @@ def test_a_program_that_is_missing_is_one_sentence(capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert run.main([*arguments("350m_v5e_16", "tpu_vm"), "--do=status"]) == 2
     assert "gcloud is not installed here" in capsys.readouterr().err
+
+
+def test_hosts_are_those_of_all_slices(capsys, monkeypatch):
+    config = {"topology": "3xv5e:4x4", "launch": {"hosts": 4}}
+    monkeypatch.setattr(job.machines, "load_machine_file", lambda name: config)
+    assert run.main([*arguments("3b_v5e_512", "tpu_vm"), "--dry-run"]) == 2
+    assert "has 4 hosts for 3 slices: set launch.hosts to those of all" in capsys.readouterr().err

@@ -59,6 +59,7 @@ DEEP = {
 LAYOUTS = {
     "in_layer": {"mesh": {"data": 4, "model": 2}},
     "fsdp": {"mesh": {"data": 8}, "fsdp": True},
+    "hybrid": {"mesh": {"data": 2, "model": 4}, "fsdp": "hybrid"},
     "gpipe": {"mesh": {"data": 2, "stage": 4}, "num_microbatches": 4, "circular_repeats": 1},
     "circular": {"mesh": {"stage": 2, "data": 2, "model": 2}, "num_microbatches": 4},
 }

@@ -135,6 +135,7 @@ SIXTEEN = {
     ),
     "data 16": ({"data": 16}, None, False),
     "data 8 x model 2, FSDP": ({"data": 8, "model": 2}, None, True),
+    "hybrid FSDP, 4 copies of 4": ({"data": 4, "model": 4}, None, "hybrid"),
 }
 
 if __name__ == "__main__":

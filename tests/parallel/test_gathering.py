@@ -23,14 +23,23 @@ def gradients(kernel, x):
     return jax.value_and_grad(loss, (0, 1))(kernel, x)
 
 
-@pytest.mark.parametrize(("rows", "scatters"), [(8, 1), (3, 0)])
-def test_a_kernels_gradient_is_scattered_where_the_mesh_divides_the_rows(rows, scatters):
+@pytest.mark.parametrize(
+    ("fsdp", "rows", "scatters", "sums"),
+    [(True, 8, 1, 0), (True, 3, 0, 0), ("hybrid", 8, 1, 1), ("hybrid", 4, 0, 0)],
+)
+def test_a_kernels_gradient_is_scattered_where_the_mesh_divides_the_rows(
+    fsdp, rows, scatters, sums
+):
     x = np.random.default_rng(1).normal(size=(rows, 16)).astype(np.float32)
     expected = tiny.jit(gradients)(KERNEL, x)
-    with placing(make_mesh({"data": 4, "model": 2}), training_rules(fsdp=True)):
-        program = str(jax.make_jaxpr(gradients)(KERNEL, x))
-        found = tiny.jit(gradients)(KERNEL, x)
+    with placing(make_mesh({"data": 4, "model": 2}), training_rules(fsdp)):
+        # A function of its own: JAX keeps programs by function and mesh, not by rules.
+        placed = lambda *inputs: gradients(*inputs)  # noqa: E731
+        program = str(jax.make_jaxpr(placed)(KERNEL, x))
+        found = tiny.jit(placed)(KERNEL, x)
     assert program.count("reduce_scatter[") == scatters
+    # Of the copies, after it: a device's own part.
+    assert program.count("psum_invariant[") == sums
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-2, atol=1e-2), found, expected
     )

@@ -22,6 +22,7 @@ from tests.parallel import equality
 
 # (mesh, pipeline, FSDP), on 8 devices. The first has everything at once.
 EVERYTHING = ({"data": 2, "stage": 2, "model": 2}, Pipeline(2, 4), True)  # 2 and 4 rounds
+HYBRID = ({"data": 2, "model": 4}, None, "hybrid")
 
 SLOW = {
     "data 8": ({"data": 8}, None, False),
@@ -30,6 +31,7 @@ SLOW = {
     "2 data x 4 model": ({"data": 2, "model": 4}, None, False),
     "4 data x 2 model": ({"data": 4, "model": 2}, None, False),
     "FSDP, 2 data x 4 model": ({"data": 2, "model": 4}, None, True),
+    "hybrid FSDP, 4 copies of 2": ({"data": 4, "model": 2}, None, "hybrid"),
     "pipeline on one device": ({"data": 1}, Pipeline(4, 8), False),
     "GPipe, 4 stages x 2 data": ({"data": 2, "stage": 4}, Pipeline(4, 8, 1), False),
     "GPipe, 2 stages x 4 model": ({"stage": 2, "model": 4}, Pipeline(2, 4, 1), False),
@@ -45,8 +47,8 @@ SLOW = {
 
 # What remains of them where there is one stack, a part of everything each.
 OF_CLASSES = [
-    "data 8", "FSDP, data 8", "2 data x 4 model", "GPipe, 4 stages x 2 data",
-    "circular, 2 rounds for both",
+    "data 8", "FSDP, data 8", "2 data x 4 model", "hybrid FSDP, 4 copies of 2",
+    "GPipe, 4 stages x 2 data", "circular, 2 rounds for both",
 ]  # fmt: skip
 
 
@@ -67,11 +69,11 @@ def test_equal_to_one_device(kind):
     ("execution", "mesh", "fsdp", "kind"),
     [
         (Execution(accumulate=4), None, False, "text"),
-        (Execution(accumulate=2), {"data": 8}, True, "text"),
+        (Execution(accumulate=2), HYBRID[0], HYBRID[2], "text"),
         (Execution(accumulate=2), {"data": 8}, False, "class"),
         (Execution(accumulate=2, pipeline=Pipeline(2, 4)), {"data": 2, "stage": 2}, False, "class"),
     ],
-    ids=["one device", "FSDP", "classes", "pipeline"],
+    ids=["one device", "hybrid FSDP", "classes", "pipeline"],
 )
 def test_parts_one_after_another_equal_to_the_whole_batch(execution, mesh, fsdp, kind):
     check(execution, mesh, fsdp, kind)

@@ -43,6 +43,30 @@ def test_every_environment_tells_where_the_others_are(environment, metadata, add
     assert (found.coordinator_address, found.num_processes, found.process_id) == (address, 4, 3)
 
 
+SLICES = {
+    "MEGASCALE_COORDINATOR_ADDRESS": "b-0.svc:8080",
+    "MEGASCALE_NUM_SLICES": "2",
+    "MEGASCALE_SLICE_ID": "1",
+}
+TPU_ENV = "ACCELERATOR_TYPE: 'v5litepod-16'\n" + "".join(f"{k}: '{v}'\n" for k, v in SLICES.items())
+
+
+@pytest.mark.parametrize(
+    ("environment", "metadata"),
+    [(GKE | SLICES, None), ({}, NEW_METADATA | {"tpu-env": TPU_ENV})],
+    ids=["gke", "tpu-vm"],
+)
+def test_the_hosts_of_every_slice_are_counted(environment, metadata):
+    """As jax/_src/clusters/cloud_tpu_cluster.py numbers them."""
+    found = find_cluster(environment, metadata.get if metadata else None)
+    assert (found.coordinator_address, found.num_processes) == (f"b-0.svc:{PORT}", 8)
+    assert found.process_id == 4 + 3
+    first = find_cluster(GKE | SLICES | {"MEGASCALE_SLICE_ID": "0", "TPU_WORKER_ID": "0"})
+    assert (first.process_id, first.num_processes) == (0, 8)
+    alone = find_cluster(GKE | {"MEGASCALE_NUM_SLICES": "1"})
+    assert alone == find_cluster(GKE)
+
+
 def test_flags_win_over_variables_and_variables_over_the_scheduler():
     environment = SLURM | GKE | KUBERNETES | {"JAX_PROCESS_ID": "2"}
     assert find_cluster(environment, NEW_METADATA.get).process_id == 2
@@ -62,6 +86,8 @@ def test_a_lone_process_is_told_of_nobody():
         (KUBERNETES | {"JAX_NUM_PROCESSES": "four"}, "is 'four': make it a whole number"),
         (KUBERNETES | {"JAX_NUM_PROCESSES": "3"}, "process 3 of 3 .* from 0 to 2"),
         (GKE | {"TPU_WORKER_ID": "4"}, "process 4 of 4"),
+        (GKE | {"MEGASCALE_NUM_SLICES": "2"}, "MEGASCALE_COORDINATOR_ADDRESS is missing"),
+        (GKE | SLICES | {"MEGASCALE_SLICE_ID": "2"}, "process 2 of 2 by MEGASCALE"),
         ({k: v for k, v in SLURM.items() if k != "SLURM_NTASKS"}, "SLURM_NTASKS is missing"),
     ],
 )

@@ -56,6 +56,18 @@ def test_fsdp_splits_each_weight_over_data_as_well():
     assert sharding.shard_shape((3, 8, 4, 5)) == (3, 4, 1, 5)
 
 
+def test_hybrid_fsdp_splits_each_weight_over_model_alone_and_the_batch_over_all():
+    table = rules.training_rules("hybrid")
+    assert [name for name, _ in table] == [name for name, _ in rules.TRAINING_RULES]
+    mesh = make_mesh({"data": 2, "model": 4})
+    names = ("layers", "embed", "heads", "head_dim")
+    sharding = rules.variable_sharding("k", (3, 8, 4, 5), names, mesh, table)
+    assert sharding.shard_shape((3, 8, 4, 5)) == (3, 2, 4, 5)
+    assert rules.batch_sharding(mesh, table).shard_shape((16, 3)) == (2, 3)
+    assert rules.batch_axes(table) == AXES
+    assert nn.logical_to_mesh_axes(("norm", "activation_embed"), table) == PartitionSpec(None, None)
+
+
 def test_variable_sharding_follows_the_names():
     mesh = make_mesh({"data": 2, "model": 4})
     sharding = rules.variable_sharding("k", (8, 16), ("embed", "mlp"), mesh, rules.TRAINING_RULES)

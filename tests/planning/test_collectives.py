@@ -186,3 +186,57 @@ def test_what_stands_behind_a_kernel_is_read_and_the_kernel_reads_its_operands()
         + heads  # the fusion's
     )  # fmt: skip
     assert traffic.hbm_bytes(program) == moved
+
+
+BETWEEN = """HloModule m
+
+%%body (p: (s32[], f32[64,8,128])) -> (s32[], f32[64,8,128]) {
+  %%p = (s32[], f32[64,8,128]) parameter(0)
+  %%i = s32[] get-tuple-element(%%p), index=0
+  %%part = f32[64,8,128]{2,1,0} get-tuple-element(%%p), index=1
+  %%token = token[] after-all()
+  %%send = (f32[64,8,128]{2,1,0}, u32[], token[]) send(%%part, %%token), channel_id=2, %(to)s
+  %%recv = (f32[64,8,128]{2,1,0}, u32[], token[]) recv(%%token), channel_id=1, %(to)s
+  %%sent = token[] send-done(%%send), channel_id=2
+  %(beside)s
+  %%got = (f32[64,8,128]{2,1,0}, token[]) recv-done(%%recv), channel_id=1
+  %%new = f32[64,8,128]{2,1,0} get-tuple-element(%%got), index=0
+  ROOT %%next = (s32[], f32[64,8,128]) tuple(%%i, %%new)
+}
+
+%%condition (q: (s32[], f32[64,8,128])) -> pred[] {
+  %%q = (s32[], f32[64,8,128]) parameter(0)
+  %%j = s32[] get-tuple-element(%%q), index=0
+  %%four = s32[] constant(4)
+  ROOT %%lt = pred[] compare(%%j, %%four), direction=LT, metadata={op_name="jit(f)/a/while/cond/lt"}
+}
+
+ENTRY %%main (x: f32[64,8,128]) -> (s32[], f32[64,8,128]) {
+  %%x = f32[64,8,128]{2,1,0} parameter(0)
+  %%one = s32[] constant(1)
+  %%start = s32[] copy(%%one)
+  %%state = (s32[], f32[64,8,128]) tuple(%%start, %%x)
+  ROOT %%loop = (s32[], f32[64,8,128]) while(%%state), condition=%%condition, body=%%body
+}
+"""
+TO = (
+    'is_host_transfer=true, frontend_attributes={_xla_megascale_target="{1,2,3}x{0:3}",'
+    '_xla_megascale_transfer_type="%s"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside"), [("ALL_REDUCE", True), ("ALL_REDUCE", False), ("ALL_GATHER", False)]
+)
+def test_what_goes_to_other_slices_is_counted_once(kind, beside):
+    """As programs of several slices have it: through the hosts, in a loop whose first turn stands
+    before it."""
+    work = "%work = f32[64,8,128]{2,1,0} convolution(%part, %part)" if beside else ""
+    program = hlo.Program(BETWEEN % {"to": TO % kind, "beside": work})
+    (row,) = find_collectives(program, {"data": 1, "stage": 1, "model": 4})
+    assert (row.kind, row.axes, row.group_size) == (kind.lower().replace("_", "-"), ("slices",), 3)
+    assert (row.bytes, row.count, row.times, row.loop) == (2**18, 1, 3, "jit(f)/a")
+    assert row.overlapped is beside
+    if not beside:
+        # Read to be sent, written when it has come.
+        assert traffic.hbm_bytes(program) == pytest.approx(3 * 2 * 2**18, rel=1e-4)

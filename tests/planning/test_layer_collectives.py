@@ -6,14 +6,15 @@ import math
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
+from flax import linen as nn
+from jax.sharding import NamedSharding
 
 from babeldraw.models.transformer import Stack, TransformerLayer
 from babeldraw.parallel.execution import Execution
 from babeldraw.parallel.mesh import make_mesh
 from babeldraw.parallel.rules import is_box, placing, training_rules, variable_sharding
 from babeldraw.planning import hlo
-from babeldraw.planning.collectives import find_collectives
+from babeldraw.planning.collectives import SLICES, find_collectives
 from babeldraw.planning.topologies import find_topology, topology_devices
 
 pytestmark = pytest.mark.slow  # compiling for TPUs
@@ -21,9 +22,10 @@ pytestmark = pytest.mark.slow  # compiling for TPUs
 BATCH, LENGTH, TEXT, WIDTH, LAYERS = 16, 256, 64, 512, 4
 
 
-def exchanges(axes, fsdp, remat):
-    """Collectives in the loops over layers, of the loss' gradient on four chips."""
-    mesh = make_mesh(axes, topology_devices(find_topology("v5e:2x2")))
+def exchanges(axes, fsdp, remat, slices="v5e:2x2"):
+    """Collectives in the loops over layers, of the loss' gradient on four chips a slice."""
+    topology = find_topology(slices)
+    mesh = make_mesh(axes, topology_devices(topology))
     layer = TransformerLayer(
         WIDTH, 8, 64, 4 * WIDTH, with_cross_attention=True, dtype=jnp.bfloat16, parent=None
     )
@@ -31,7 +33,8 @@ def exchanges(axes, fsdp, remat):
     rules = training_rules(fsdp)
 
     def array(length):
-        sharding = NamedSharding(mesh, PartitionSpec("data", None, "model"))
+        axes = ("batch", None, "activation_embed")
+        sharding = NamedSharding(mesh, nn.logical_to_mesh_axes(axes, rules))
         return jax.ShapeDtypeStruct((BATCH, length, WIDTH), jnp.bfloat16, sharding=sharding)
 
     def loss(params, x, text):
@@ -55,7 +58,8 @@ def exchanges(axes, fsdp, remat):
             jax.grad(loss, (0, 1, 2)), out_shardings=(shardings, x.sharding, text.sharding)
         )
         compiled = gradient.lower(params, x, text).compile()
-    return find_collectives(hlo.Program(compiled.as_text()), axes)
+    within = axes | {"data": axes["data"] // topology.num_slices}
+    return find_collectives(hlo.Program(compiled.as_text()), within)
 
 
 def counted(rows, shape=None):
@@ -93,3 +97,28 @@ def test_fsdp_gathers_a_weight_once_a_pass_in_half_the_bytes_and_scatters_its_gr
     sums = [row for row in weights if row.kind != "all-gather"]
     assert {(row.kind, row.dtype) for row in sums} == {("reduce-scatter", "f32")}
     assert counted(sums) == {("sums", "backward"): 10}
+
+
+@pytest.mark.parametrize("slices", ["v5e:2x2", "2xv5e:2x2"])
+def test_hybrid_fsdp_sends_each_devices_part_alone_beyond_its_copy(slices):
+    """A ReduceScatter in a copy's devices, and an AllReduce of a part over the copies: of two
+    slices it goes through their hosts, and nothing else does."""
+    copies, several = 2, slices != "v5e:2x2"
+    axes = {"data": copies, "model": 4 if several else 2}
+    rows = exchanges(axes, fsdp="hybrid", remat="full", slices=slices)
+    far = SLICES if several else "data"
+    weights = [row for row in rows if math.prod(row.shape) >= WIDTH**2 // axes["model"]]
+    gathers = [row for row in weights if row.kind == "all-gather"]
+    assert {(row.dtype, row.axes) for row in gathers} == {("bf16", ("model",))}
+    assert counted(gathers) == {("gathers", "forward"): 10, ("gathers", "backward"): 10}
+    sums = [row for row in weights if row.kind != "all-gather"]
+    kinds = collections.Counter()
+    for row in sums:
+        assert row.dtype == "f32"
+        kinds[row.kind, row.axes] += row.count
+    assert kinds == {("reduce-scatter", ("model",)): 10, ("all-reduce", (far,)): 10}
+    elements = {kind: sum(math.prod(r.shape) * r.count for r in sums if r.kind == kind) for kind in
+                ("reduce-scatter", "all-reduce")}  # fmt: skip
+    assert elements["reduce-scatter"] == axes["model"] * elements["all-reduce"]
+    if several:
+        assert [row for row in rows if row.axes == (SLICES,) and row.kind != "all-reduce"] == []

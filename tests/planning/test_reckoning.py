@@ -66,6 +66,38 @@ def test_state_is_split_as_the_rules_say(reckoner):
     assert reckoner.reckon(plain(data=1, model=8), SLICE) is None  # two heads
 
 
+def test_hybrid_fsdp_is_that_of_a_copys_devices(reckoner):
+    copies, hybrid, sharded = (
+        reckoner.reckon(plain(**settings), SLICE)
+        for settings in ({}, {"data": 2, "model": 4, "fsdp": "hybrid"}, {"fsdp": True})
+    )
+    assert sharded.gib < hybrid.gib < copies.gib
+    assert sharded.compute == hybrid.compute
+
+
+def test_of_several_slices_gradients_alone_go_between_them():
+    two = find_topology("2xv5e:2x2")
+    every = layouts(8, 16, OBJECTIVE.flops(), num_slices=2)
+    assert {layout.data for layout in every} == {2, 4, 8}
+    assert set(every) < set(EVERY)
+    reckoner = Reckoner(OBJECTIVE, 16, 2)
+    rows = {
+        name: reckoner.reckon(plain(**settings), two)
+        for name, settings in {
+            "hybrid": {"data": 2, "model": 4, "fsdp": "hybrid"},
+            "fsdp": {"data": 8, "fsdp": True},
+            "copies": {"data": 8},
+        }.items()
+    }
+    # Two gathers in half the bytes and a ReduceScatter are as many bytes as an AllReduce.
+    assert rows["fsdp"].links == pytest.approx(rows["hybrid"].links)
+    assert rows["copies"].links == pytest.approx(rows["hybrid"].links)
+    assert rows["copies"].links > 5 * reckoner.reckon(plain(), SLICE).links
+    # Gathers may come once for each part of the batch.
+    assert rows["copies"].expected_links < rows["hybrid"].expected_links
+    assert rows["hybrid"].expected_links < rows["fsdp"].expected_links
+
+
 def test_keeping_more_takes_memory_and_saves_operations(reckoner):
     alike = [dataclasses.replace(plain(), remat=remat) for remat in values("remat")]
     rows = [reckoner.reckon(layout, SLICE) for layout in alike]
@@ -92,6 +124,7 @@ def test_parts_keep_less_and_may_gather_weights_each(reckoner):
         {"remat": "dots"},
         {"fsdp": True},
         {"data": 4, "model": 2},
+        {"data": 2, "model": 4, "fsdp": "hybrid"},
         {"data": 4, "stage": 2, "num_microbatches": 2},
     ],
     ids=str,

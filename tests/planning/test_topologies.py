@@ -34,9 +34,20 @@ def test_a_tpu7x_chip_is_two_devices_that_share_its_memory_and_links():
     assert 2 * 2 * 6 * rates.link_bandwidth == 1200e9  # both devices, both directions, six links
 
 
+def test_several_slices_are_one_topology():
+    topology = find_topology("2xv6e:2x4")
+    assert (topology.num_slices, topology.num_chips, topology.shape) == (2, 16, (2, 4))
+    slices = [device.slice_index for device in topology_devices(topology)]
+    assert sorted(slices) == [0] * 8 + [1] * 8
+    assert len(topology_devices(find_topology("3xtpu7x:2x2x1"))) == 24
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("2xv4:8x8x8", "2xv4:8x8x8 cannot be planned: at what rate slices of v4"),
+        ("0xv5e:2x2", "no TPU topology '0xv5e:2x2'"),
+        ("2xv5e", "no TPU topology '2xv5e'"),
         ("v4:8x8x9", "did you mean v4:8x8x8?"),
         ("v4-1024", "The known ones are v4:2x2x1, v4:2x2x2"),
         ("", "v6e:16x16"),

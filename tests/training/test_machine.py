@@ -34,6 +34,11 @@ def test_from_config():
             {"attention": "flash"},
             "attention to 'flash': it takes one of 'auto', 'dense', 'blocks', 'splash'",
         ),
+        ({"fsdp": "full"}, "fsdp to 'full': it takes"),
+        (
+            {"fsdp": "hybrid", "mesh": {"data": 4, "stage": 2}},
+            "hybrid `fsdp` .* a pipeline of 2 stages does not: set `stage` to 1, or `fsdp` to True",
+        ),
         ({"accumulate": 0}, "accumulate to 0: it takes a whole number, 1 or more"),
         ({"checkpoint_keep": 0}, "checkpoint_keep to 0: it takes a whole number, 1 or more"),
         ({"checkpoint_every": "often"}, "checkpoint_every to 'often': it takes a whole number"),

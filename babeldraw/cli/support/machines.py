@@ -80,7 +80,7 @@ def mesh_to_draw_on(args: argparse.Namespace) -> "Mesh | None":
     from babeldraw.training.machine import Machine
 
     machine = Machine.from_config(config)
-    return make_mesh(machine.sampling_mesh or machine.mesh)
+    return make_mesh(machine.drawing_mesh)
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def pictures_at_once(args: argparse.Namespace, mesh: "Mesh | None") -> int:
     if args.batch_size is not None:
         size: int = args.batch_size
         return size
-    from babeldraw.parallel.mesh import batch_groups
+    from babeldraw.parallel.rules import batch_groups
 
     return BATCH_SIZE * (1 if mesh is None else batch_groups(mesh))
 

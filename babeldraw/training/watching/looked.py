@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from babeldraw.errors import UserError
 from babeldraw.objectives.base import Batch, Constants, Objective
 from babeldraw.parallel.processes import is_first
-from babeldraw.parallel.rules import replicated
+from babeldraw.parallel.rules import Rules, replicated
 from babeldraw.training.batches import BatchLayout, HostBatch, batch_layout
 from babeldraw.training.keeping import checkpoint_files
 from babeldraw.training.state import variable_name
@@ -98,12 +98,13 @@ class Looked:
         limit: int,
         seed: int,
         mesh: Mesh,
+        rules: Rules,
     ) -> Self:
         """With the first `limit` batches of each split; those held out are read at once."""
         batches = {}
         for split, dataset, epochs in ((HELD_OUT, eval_dataset, 1), (SEEN, train_dataset, None)):
             if dataset is not None:
-                layout = batch_layout(objective, dataset.batch_size, mesh)
+                layout = batch_layout(objective, dataset.batch_size, mesh, rules)
                 batches[split] = FixedBatches(dataset, limit, layout, epochs)
         if eval_dataset is not None:
             batches[HELD_OUT].load()

@@ -21,8 +21,8 @@ from etils import epath
 from babeldraw.files import written_whole
 from babeldraw.objectives.alarms import Plan
 from babeldraw.objectives.base import Batch, Constants, Metrics
-from babeldraw.parallel.mesh import batch_groups
 from babeldraw.parallel.parts import mean_over_parts
+from babeldraw.parallel.rules import batch_shards
 from babeldraw.training.feeding import ASKED, asked_reader, text_reader
 from babeldraw.training.state import EVALUATION_STEP, PICTURES_STEP, TrainState, step_key
 from babeldraw.training.watching.alarms import RaiseAlarms, pictures_of
@@ -119,7 +119,7 @@ class SavePictures:
 
     def _first_rows(self, params: Any, constants: Constants, batch: Batch, key: jax.Array) -> Any:
         """Sheets, and `ASKED`, of the first rows, as few as divide over the mesh. Traceable."""
-        groups = batch_groups(self._looked.mesh)
+        groups = batch_shards()
         rows = -(-SHOWN // groups) * groups
         batch = {name: array[:rows] for name, array in batch.items()}
         sheets = self._looked.objective.pictures(params, constants, batch, key)
