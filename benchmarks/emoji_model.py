@@ -3,13 +3,15 @@
     python -m benchmarks.emoji_model train [--only STAGE ...] [--gin.NAME=VALUE ...]
     python -m benchmarks.emoji_model same [--steps 200]
     python -m benchmarks.emoji_model cost [--only STAGE ...]
-    python -m benchmarks.emoji_model scores [--model emoji] [--seeds 3] [--guidance 2]
+    python -m benchmarks.emoji_model scores [--model emoji] [--seeds 3] [--guidance 3]
+        [--candidates 4]
 
 `train` runs, one after the other, the commands that it prints: it builds the pictures, trains the
-tokenizer, makes the tokens, trains a larger decoder for them, text to image, super-resolution and
-the captioner, and exports them as one folder, all below --output. Stopped at any moment, it goes on
-there when given again. What each command took, in seconds of the clock and of processors, is kept
-in OUTPUT/costs.jsonl, and summed up at the end.
+tokenizer, makes the tokens, trains text to image, super-resolution and the captioner, and exports
+them as one folder, all below --output. Stopped at any moment, it goes on there when given again.
+`--only decoder` trains a larger decoder for the tokens, which is not exported. What each command
+took, in seconds of the clock and of processors, is kept in OUTPUT/costs.jsonl, and summed up at the
+end.
 
 `same` trains the first steps of the tokenizer twice, and prints the hash of all arrays of both.
 
@@ -18,7 +20,7 @@ processor hours: unlike the clock, these hardly depend on what else the machine 
 
 `scores` draws seen prompts and held-out ones, and says how often the nearest of all real pictures
 (`evaluation.retrieval`) is the one asked for; it writes OUTPUT/scores.json and OUTPUT/samples.png.
-Pictures are made by OUTPUT/decoder where that has been trained.
+With several --candidates a prompt, that which the captioner finds the most like it counts.
 """
 
 import argparse
@@ -39,8 +41,10 @@ from typing import Any
 OUTPUT = "runs/emoji_model"
 RECIPE = "gin/runs/emoji_model_{}.gin"
 NOTES = "benchmarks/emoji_model_notes.md"
-GUIDANCE, CUTOFF = 2.0, 0.1
+GUIDANCE, CUTOFF = 3.0, 0.1
 """With which the exported model draws where nobody says otherwise."""
+ASIDE = "decoder"
+"""The stage that is trained only when it is asked for."""
 SPLITS = {"train": "seen", "heldout_style": "unseen styles", "heldout_people": "unseen people"}
 
 
@@ -75,7 +79,6 @@ def commands(output: Path) -> dict[str, list[str]]:
         "export": [
             "export",
             f"--checkpoint={output / 'text_to_image'}",
-            f"--decoder={output / 'decoder'}",
             f"--rerank={output / 'coca'}",
             f"--upscale={output / 'super_resolution'}",
             "--precision=int8",
@@ -99,7 +102,7 @@ def train(args: argparse.Namespace) -> None:
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     for stage, command in commands(output).items():
-        if args.only and stage not in args.only:
+        if stage not in args.only if args.only else stage == ASIDE:
             continue
         if command[0] == "data":
             size = command[-1].removeprefix("--size=")
@@ -218,11 +221,8 @@ def scores(args: argparse.Namespace) -> None:
     settings = {"guidance_weight": args.guidance, "temperature": 1.0, "cutoff": args.cutoff}
     found: dict[str, Any] = {"settings": settings, "seeds": args.seeds, "splits": {}}
     name = args.model or str(output / "text_to_image")
-    larger = output / "decoder"
-    # Another model has its own.
-    decoder = larger if not args.model and (larger / "settings.json").exists() else None
-    found["model"], found["decoder"] = Path(name).name, decoder and decoder.name
-    model = emoji_model_scores.Model.open(name, settings, decoder)
+    found["model"], found["candidates"] = Path(name).name, args.candidates
+    model = emoji_model_scores.Model.open(name, settings, args.candidates, args.rerank)
     cells = emoji_model_scores.Cells.read(model.size)
     found["steps"], drawn = model.step, []
     print("| prompts | n | concept | style | both |")
@@ -254,6 +254,10 @@ def main(arguments: list[str] | None = None) -> None:
     every["scores"].add_argument("--prompts", type=int, default=192, help="of each split")
     every["scores"].add_argument("--guidance", type=float, default=GUIDANCE)
     every["scores"].add_argument("--cutoff", type=float, default=CUTOFF)
+    every["scores"].add_argument(
+        "--candidates", type=int, default=1, help="drawn of each prompt; the captioner's first"
+    )
+    every["scores"].add_argument("--rerank", metavar="RUN", help="a captioner of its own")
     args, given = parser.parse_known_args(arguments)
     args.given = given
     if wrong := [word for word in given if not word.startswith("--gin.")]:

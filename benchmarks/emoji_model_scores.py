@@ -1,6 +1,7 @@
 """What `benchmarks.emoji_model scores` measures: is the nearest real picture the one asked for?"""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from babeldraw.evaluation.retrieval import Gallery, nearest
 from babeldraw.evaluation.scores.base import mean_result
 from babeldraw.pieces import encode
 from babeldraw.sampling.pictures import Sampler
+from babeldraw.sampling.rerank import Reranker
 from babeldraw.training.watching.captioned import write_captioned
 
 SHOWN = 8
@@ -51,16 +53,26 @@ class Cells:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A text-to-image run, or an exported model, ready to draw."""
+    """A text-to-image run, or an exported model, ready to draw.
+
+    Attributes:
+      candidates: pictures drawn of each prompt; that which `judge`, a CoCa run or an exported model
+        with one, finds the most like it is taken.
+    """
 
     run: Run | Exported
     sampler: Sampler
+    candidates: int
+    judge: Run | Exported
 
     @classmethod
-    def open(cls, name: str, settings: dict[str, Any], decoder: Path | None = None) -> "Model":
-        """The latest checkpoint of a run, with the decoder of another one if it is given."""
-        run = open_model(name, wanted="sampler", decoder=decoder and str(decoder))
-        return cls(run, run.sampler(batch_size=48, **settings))
+    def open(
+        cls, name: str, settings: dict[str, Any], candidates: int = 1, judge: str | None = None
+    ) -> "Model":
+        """The latest checkpoint of a run, or an exported model; `judge`: its own by default."""
+        run = open_model(name, wanted="sampler")
+        other = open_model(judge, wanted="reranker") if judge else run
+        return cls(run, run.sampler(batch_size=48, **settings), candidates, other)
 
     @property
     def size(self) -> int:
@@ -77,7 +89,16 @@ class Model:
         """A picture a prompt."""
         length = self.sampler.model.text_length  # type: ignore[attr-defined]
         text = encode(prompts, self.run.vocabulary, length)
-        return self.sampler(text, seed=seed)[:, 0]
+        drawn = self.sampler(text, seed=seed, num_samples=self.candidates)
+        if self.candidates == 1:
+            return drawn[:, 0]
+        asked = encode(prompts, self.judge.judge_vocabulary, self._reranker.model.text_length)
+        best = self._reranker(asked, drawn).argmax(axis=1)
+        return drawn[np.arange(len(best)), best]
+
+    @functools.cached_property
+    def _reranker(self) -> Reranker:
+        return self.judge.reranker(batch_size=48)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -90,8 +90,8 @@ def find_cluster(
         return _cluster(explicit, "flags or JAX_* variables")
     if "TPU_WORKER_HOSTNAMES" in environment and "TPU_WORKER_ID" in environment:
         hosts = environment["TPU_WORKER_HOSTNAMES"].split(",")
-        index = environment["TPU_WORKER_ID"]
-        return _of_hosts(hosts, index, "TPU_WORKER_HOSTNAMES", environment)
+        here = environment["TPU_WORKER_ID"]
+        return _of_hosts(hosts, here, "TPU_WORKER_HOSTNAMES", environment)
     if "SLURM_PROCID" in environment and "SLURM_STEP_NODELIST" in environment:
         # Two jobs may share a node: each has a port of its own.
         port = 61440 + int(environment.get("SLURM_JOB_ID", "0")) % 4096

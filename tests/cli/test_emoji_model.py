@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,35 @@ def test_another_style_of_the_right_concept_is_told_apart(cells):
     result = emoji_model_scores.score(Copier(cells, len(cells.cells) // 3), cells, rows, 1)
     found = result.as_data()
     assert found["concept"][0] > 0.9 and found["style"][0] < 0.2 and found["both"][0] < 0.2
+
+
+def test_of_several_candidates_the_captioners_first_counts():
+    class Words:
+        def encode(self, text):
+            return [3 + len(text)]
+
+    class Judge:
+        """Likes the brightest."""
+
+        judge_vocabulary, model = Words(), SimpleNamespace(text_length=4)
+
+        def reranker(self, batch_size):
+            return self
+
+        def __call__(self, text, images):
+            assert text[:, 0].tolist() == [4, 5]
+            return images.mean((2, 3, 4))
+
+    class Sampler:
+        model = SimpleNamespace(text_length=4)
+
+        def __call__(self, text, seed, num_samples):
+            drawn = np.zeros((len(text), num_samples, 2, 2, 3), np.uint8)
+            drawn[0, 2], drawn[1, 0] = 9, 7
+            return drawn
+
+    model = emoji_model_scores.Model(SimpleNamespace(vocabulary=Words()), Sampler(), 3, Judge())
+    assert model.draw(["a", "bc"], 0)[:, 0, 0, 0].tolist() == [9, 7]
 
 
 def test_the_sheet_has_each_prompt(cells, tmp_path):
