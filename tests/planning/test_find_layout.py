@@ -61,6 +61,7 @@ class Planner:
 def search(tmp_path, monkeypatch):
     drawing = SamplingPlan({}, 64, 1.2, True, 2.0, 5.0, [])
     monkeypatch.setattr(module, "plan_sampling", lambda *arguments: drawing)
+    monkeypatch.setattr(module.jax, "clear_caches", lambda: None)  # nothing is compiled
     file = TrialFile("tiny", tmp_path)
 
     def run(planner, topology=SLICE, file=file, **settings):
