@@ -52,8 +52,6 @@ NETWORKS: Mapping[str, tuple[type, ...]] = {
 }
 """What a folder may hold, and of which class each is."""
 
-_KEPT_OF_RUN = (prompts.NAME, class_names.NAME)
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -111,10 +109,14 @@ def write(
             with files.written_whole(folder / entry["vocabulary"]) as output:
                 output.write(network.vocabulary)
         described[name] = entry
-    for name in _KEPT_OF_RUN:
-        if (run / name).exists():
-            with files.written_whole(folder / name) as output:
-                output.write((run / name).read_bytes())
+    if (run / class_names.NAME).exists():
+        with files.written_whole(folder / class_names.NAME) as output:
+            output.write((run / class_names.NAME).read_bytes())
+    if (run / prompts.NAME).exists():
+        # Where the data were is of that machine alone.
+        known = dataclasses.replace(prompts.read_prompts(run), data=None)
+        with files.written_whole(folder / prompts.NAME) as output:
+            output.write(prompts.as_file(known))
     config = {
         "format": EXPORTED_FORMAT,
         "version": FORMAT,

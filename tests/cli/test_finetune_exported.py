@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from babeldraw.cli.support.runs import open_run
 from babeldraw.errors import UserError
 from babeldraw.pieces import encode
 from babeldraw.training.keeping.manifest import Manifest
+from babeldraw.training.keeping.prompts import NAME, Prompts, as_file
 from tests.cli import runs
 from tests.cli.test_finetune import (  # noqa: F401
     base,
@@ -26,6 +28,8 @@ from tests.cli.test_finetune import (  # noqa: F401
 @pytest.fixture(scope="module")
 def exported(base, tmp_path_factory):  # noqa: F811
     folder = tmp_path_factory.mktemp("exported") / "model"
+    known = Prompts({"task": "folder:/home/me/cats"}, 3, True, ["a cook"], [], {"a": 2, "cook": 1})
+    (Path(base) / NAME).write_bytes(as_file(known))
     assert main(["export", "--checkpoint", base, "--output", str(folder)]) == 0
     return folder
 
@@ -38,6 +42,9 @@ def own_cache(tmp_path_factory, monkeypatch):
 def test_it_says_how_it_was_trained_and_not_where(exported, base, monkeypatch):  # noqa: F811
     training = json.loads((exported / "config.json").read_text())["training"]
     assert training["task"] == "emoji_quickstart_32" and training["learning_rate"] == 1e-3
+    texts = [path for path in exported.iterdir() if path.suffix in (".json", ".md", ".txt")]
+    assert exported / NAME in texts
+    assert not [path for path in texts if "/home/me" in path.read_text()]
     run = open_run(base)
     for name, shown in (("folder:/home/me/cats", ""), ("tokens:/gone", ""), ("a", "a")):
         run.train_dataset.__dict__["mixture_or_task_name"] = name

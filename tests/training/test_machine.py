@@ -49,6 +49,13 @@ def test_wrong_settings(values, sentence):
         Machine.from_config(ConfigDict(values))
 
 
+def test_pictures_are_drawn_on_a_mesh_of_their_own_where_model_splits_no_layer():
+    mesh = {"data": 2, "model": 4}
+    assert Machine(mesh=mesh).drawing_mesh == mesh
+    assert Machine(mesh=mesh, fsdp="hybrid").drawing_mesh == {"data": -1}
+    assert Machine(mesh=mesh, fsdp="hybrid", sampling_mesh={"data": 8}).drawing_mesh == {"data": 8}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_machine_files(path):
     machine = Machine.from_config(runpy.run_path(str(path))["get_config"]())

@@ -82,9 +82,14 @@ def _keep(directory: epath.Path, train_dataset: Any, eval_dataset: Any) -> None:
     if (directory / NAME).exists() and read_prompts(directory).data == data:
         return
     found = collect(train_dataset, eval_dataset, data)
-    text = json.dumps({"format": FORMAT, **dataclasses.asdict(found)}, ensure_ascii=False)
     with written_whole(directory / NAME, "free its disk or give another model_dir") as file:
-        file.write(text.encode())
+        file.write(as_file(found))
+
+
+def as_file(found: Prompts) -> bytes:
+    """What the file holds."""
+    text = json.dumps({"format": FORMAT, **dataclasses.asdict(found)}, ensure_ascii=False)
+    return text.encode()
 
 
 def collect(train_dataset: Any, eval_dataset: Any, data: Any = None) -> Prompts:
