@@ -1,7 +1,6 @@
 """What a compiled program sends between chips: a census of its collectives."""
 
 import dataclasses
-import itertools
 import math
 import re
 from collections import Counter
@@ -75,6 +74,8 @@ def find_collectives(program: Program, mesh: Mapping[str, int]) -> list[Collecti
         for instruction, is_scatter, source in _collectives_of(program, execution.computation):
             found = _describe(instruction, is_scatter, source, execution, mesh)
             channel = _split_channel(instruction)
+            if channel and execution.follows:  # the same was begun and ended in the turn before
+                channel = f"{channel} of {execution.loop}"
             if channel is None:
                 counts.update(found)
                 for row in found:
@@ -126,9 +127,8 @@ def _between_slices(
             continue
         target = re.search(r'_xla_megascale_target="\{([\d,]+)\}', instruction.attributes)
         array = instruction.results[0]
-        rest = itertools.takewhile(
-            lambda later, name=instruction.name: name not in later.operands, order[index + 1 :]
-        )
+        rest = order[index + 1 :]
+        awaited = next((n for n, i in enumerate(rest) if instruction.name in i.operands), len(rest))
         yield Collective(
             kind=kind,
             dtype=array.dtype,
@@ -138,7 +138,7 @@ def _between_slices(
             group_size=len(_ints(target[1])) if target else 0,
             loop=execution.loop,
             source=_short(instruction.op_name),
-            overlapped=execution.beside or any(later.opcode in _WORK for later in rest),
+            overlapped=execution.beside or any(i.opcode in _WORK for i in rest[:awaited]),
             count=0,
             times=0,
         )

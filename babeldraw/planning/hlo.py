@@ -73,6 +73,7 @@ class Execution:
       loop: what the innermost loop around it is called, "" outside all loops.
       certain: whether `times` is known; a loop without a known count is counted once.
       beside: whether another core runs it, while the program goes on.
+      follows: whether the loop's first turn stands before it.
     """
 
     computation: str
@@ -80,6 +81,7 @@ class Execution:
     loop: str
     certain: bool
     beside: bool = False
+    follows: bool = False
 
 
 class Program:
@@ -129,6 +131,7 @@ class Program:
                     times=execution.times * (trips or 1),
                     loop=loop,
                     certain=execution.certain and trips is not None,
+                    follows=self._first(instruction) > 0,
                 )
             elif instruction.opcode in CALLS:
                 beside = execution.beside or instruction.opcode == "call-start"
@@ -146,28 +149,24 @@ class Program:
         condition = _condition(loop)
         if condition is None:
             return None
-        limits, counters = set(), set()
+        limits = set()
         for instruction in self._inside(condition):
             if instruction.opcode == "constant" and instruction.results[0].dtype in ("s32", "u32"):
                 limits.add(instruction.arguments)
             if instruction.opcode == "compare" and "direction=LT" not in instruction.attributes:
                 return None
-            if counter := re.search(r"index=(\d+)", instruction.attributes):
-                counters.add(int(counter[1]))
-        if len(limits) != 1:
-            return None
-        first = self._first(loop, counters.pop()) if len(counters) == 1 else 0
-        return int(limits.pop()) - first
+        return int(limits.pop()) - self._first(loop) if len(limits) == 1 else None
 
-    def _first(self, loop: Instruction, counter: int) -> int:
-        """What a loop counts from: 0 where the text does not tell, 1 of one with a turn before it.
-
-        Args:
-          counter: which of what the loop carries it is.
-        """
+    def _first(self, loop: Instruction) -> int:
+        """What a loop counts from: 0 where the text does not tell, 1 with a turn before it."""
+        inside = self._inside(_condition(loop) or "")
+        read = {i.attributes for i in inside if i.opcode == "get-tuple-element"}
+        counters = {found[1] for text in read if (found := re.search(r"index=(\d+)", text))}
+        if len(counters) != 1:
+            return 0
         carried = self._named.get(loop.operands[0])
         while carried is not None and carried.opcode in ("tuple", "copy", "bitcast"):
-            place = counter if carried.opcode == "tuple" else 0
+            place = int(*counters) if carried.opcode == "tuple" else 0
             carried = self._named.get(carried.operands[place])
         if carried is None or carried.opcode != "constant":
             return 0

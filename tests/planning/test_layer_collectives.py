@@ -110,15 +110,18 @@ def test_hybrid_fsdp_sends_each_devices_part_alone_beyond_its_copy(slices):
     weights = [row for row in rows if math.prod(row.shape) >= WIDTH**2 // axes["model"]]
     gathers = [row for row in weights if row.kind == "all-gather"]
     assert {(row.dtype, row.axes) for row in gathers} == {("bf16", ("model",))}
-    assert counted(gathers) == {("gathers", "forward"): 10, ("gathers", "backward"): 10}
+    # Of two slices the first turn of the backward pass stands before its loop.
+    assert sum(row.times for row in gathers) == 2 * 10 * LAYERS
     sums = [row for row in weights if row.kind != "all-gather"]
-    kinds = collections.Counter()
+    times, elements = collections.Counter(), collections.Counter()
     for row in sums:
         assert row.dtype == "f32"
-        kinds[row.kind, row.axes] += row.count
-    assert kinds == {("reduce-scatter", ("model",)): 10, ("all-reduce", (far,)): 10}
-    elements = {kind: sum(math.prod(r.shape) * r.count for r in sums if r.kind == kind) for kind in
-                ("reduce-scatter", "all-reduce")}  # fmt: skip
+        times[row.kind, row.axes] += row.times
+        elements[row.kind] += row.times * math.prod(row.shape)
+    assert times == {
+        ("reduce-scatter", ("model",)): 10 * LAYERS,
+        ("all-reduce", (far,)): 10 * LAYERS,
+    }
     assert elements["reduce-scatter"] == axes["model"] * elements["all-reduce"]
     if several:
-        assert [row for row in rows if row.axes == (SLICES,) and row.kind != "all-reduce"] == []
+        assert {row.kind for row in rows if row.axes == (SLICES,)} == {"all-reduce"}
