@@ -35,7 +35,7 @@ def machine_file(name: str, plan: Plan, layout: Layout, command: str, date: str)
         )
     slices = f"{topology.num_slices} slices of " if topology.num_slices > 1 else ""
     head = (
-        f"{topology.num_chips} TPU {topology.chip.name} chips ({slices}{_shape(topology)}): "
+        f"{topology.num_chips} TPU {topology.chip.name} chips ({slices}{topology.shape_name}): "
         f"{plan.objective} of {plan.params / 1e9:.2f}e9 parameters at BATCH_SIZE = "
         f"{plan.batch_size}. {said}."
     )
@@ -90,11 +90,7 @@ def _launch(machine: Machine, topology: Topology) -> dict[str, Any]:
     if topology.chip.name in _ACCELERATORS:
         family, cores = _ACCELERATORS[topology.chip.name]
         launch["accelerator"] = f"{family}-{of_a_slice * cores}"
-    return launch | {"topology": _shape(topology)}
-
-
-def _shape(topology: Topology) -> str:
-    return topology.name.partition(":")[2]
+    return launch | {"topology": topology.shape_name}
 
 
 def _text(value: str) -> str:

@@ -45,6 +45,11 @@ class Topology:
     num_slices: int = 1
 
     @property
+    def shape_name(self) -> str:
+        """Of a slice, such as `16x16`."""
+        return "x".join(map(str, self.shape))
+
+    @property
     def num_chips(self) -> int:
         """Of all slices; each chip is one device or, of tpu7x, two."""
         return self.num_slices * math.prod(self.shape)
@@ -105,9 +110,11 @@ def topology_devices(topology: Topology) -> list[jax.Device]:
         }
         if topology.chip.devices == 1:  # in place of one a core
             settings["chip_config_name"] = "megacore"
-    one = topology.name[topology.name.index(topology.chip.name) :]
     description = topologies.get_topology_desc(
-        platform="tpu", topology_name=one, num_slices=topology.num_slices, **settings
+        platform="tpu",
+        topology_name=f"{topology.chip.name}:{topology.shape_name}",
+        num_slices=topology.num_slices,
+        **settings,
     )
     devices = list(description.devices)
     assert len(devices) == topology.num_devices, (len(devices), topology)

@@ -22,7 +22,6 @@ from tests.parallel import equality
 
 # (mesh, pipeline, FSDP), on 8 devices. The first has everything at once.
 EVERYTHING = ({"data": 2, "stage": 2, "model": 2}, Pipeline(2, 4), True)  # 2 and 4 rounds
-HYBRID = ({"data": 2, "model": 4}, None, "hybrid")
 
 SLOW = {
     "data 8": ({"data": 8}, None, False),
@@ -69,11 +68,12 @@ def test_equal_to_one_device(kind):
     ("execution", "mesh", "fsdp", "kind"),
     [
         (Execution(accumulate=4), None, False, "text"),
-        (Execution(accumulate=2), HYBRID[0], HYBRID[2], "text"),
+        (Execution(accumulate=2), {"data": 8}, True, "text"),
+        (Execution(accumulate=2), {"data": 2, "model": 4}, "hybrid", "text"),
         (Execution(accumulate=2), {"data": 8}, False, "class"),
         (Execution(accumulate=2, pipeline=Pipeline(2, 4)), {"data": 2, "stage": 2}, False, "class"),
     ],
-    ids=["one device", "hybrid FSDP", "classes", "pipeline"],
+    ids=["one device", "FSDP", "hybrid FSDP", "classes", "pipeline"],
 )
 def test_parts_one_after_another_equal_to_the_whole_batch(execution, mesh, fsdp, kind):
     check(execution, mesh, fsdp, kind)
