@@ -15,14 +15,20 @@ from flax import linen as nn
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Shaped
 
-from babeldraw.parallel.rules import Axes, Rules, batch_axes, with_logical_constraint
+from babeldraw.parallel.rules import (
+    Axes,
+    Rules,
+    active_rules,
+    batch_axes,
+    with_logical_constraint,
+)
 
 
 def placed_both_ways(
     x: Shaped[Array, "*shape"], forward: tuple[Axes, ...], backward: tuple[Axes, ...]
 ) -> Shaped[Array, "*shape"]:
     """`x`, placed by each of `forward` in turn, and its gradient by each of `backward`."""
-    rules = _rules()
+    rules = active_rules()
     return _placed(x, forward, backward, rules) if rules else x
 
 
@@ -54,7 +60,7 @@ def weights_are_split() -> Rules | None:
 
     Both may run where the table is no longer set: JAX traces backward passes later.
     """
-    rules = _rules()
+    rules = active_rules()
     return rules if dict(rules).get("embed") else None
 
 
@@ -116,10 +122,6 @@ def kernel_gradient(
 def _with_rows(sizes: Mapping[str, int], rules: Rules, names: tuple[str, ...]) -> tuple[str, ...]:
     """The mesh axes that split the batch, in their order: those of `names` and others above 1."""
     return tuple(name for name in batch_axes(rules) if name in names or sizes[name] > 1)
-
-
-def _rules() -> Rules:
-    return tuple((name, place) for name, place in nn.get_logical_axis_rules())
 
 
 def _in_turn(x: jax.Array, places: tuple[Axes, ...], rules: Rules) -> jax.Array:

@@ -99,12 +99,12 @@ def data_parallel(batch_size: int) -> Iterator[None]:
 
     For a frozen network, whole on every device: it then runs without a word between them.
     """
-    mesh, rules = jax.sharding.get_abstract_mesh(), nn.get_logical_axis_rules()
+    mesh, rules = jax.sharding.get_abstract_mesh(), active_rules()
     if mesh.empty or batch_size % mesh.size:
         yield
         return
     # The axes that split it already come first: each part is cut where it lies.
-    first = batch_axes(tuple(rules))
+    first = batch_axes(rules)
     names = (*first, *(name for name in mesh.axis_names if name not in first))
     alone: Rules = tuple((name, None) for name, _ in rules if name != "batch")
     with nn.logical_axis_rules((("batch", names), *alone)):
@@ -119,8 +119,13 @@ def drawing_rules() -> Rules:
 
     On the mesh of such a training, within its `placing`, `model` splits no layer.
     """
-    rules = tuple((name, place) for name, place in nn.get_logical_axis_rules())
+    rules = active_rules()
     return rules if dict(rules).get("embed") == "model" else INFERENCE_RULES
+
+
+def active_rules() -> Rules:
+    """The table that `placing` has set; empty outside of it."""
+    return tuple((name, place) for name, place in nn.get_logical_axis_rules())
 
 
 def batch_groups(mesh: Mesh) -> int:
@@ -161,7 +166,7 @@ def batch_axes(rules: Rules) -> tuple[str, ...]:
 def batch_shards() -> int:
     """Over how many places `placing` splits a batch; 1 outside of it."""
     mesh = jax.sharding.get_abstract_mesh()
-    names = batch_axes(tuple(nn.get_logical_axis_rules()))
+    names = batch_axes(active_rules())
     return math.prod(mesh.shape.get(name, 1) for name in names)
 
 
